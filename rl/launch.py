@@ -1,0 +1,145 @@
+"""Builds the session of a recipe, new or resumed, trains it, and says how it ended."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from rewards.grading import Grader
+from rl import ranks
+from rl.learner.optimizer import build_optimizer, build_scheduler
+from rl.learner.policy import load_policy
+from rl.models import load_tokenizer, model_fingerprint
+from rl.problems.prompt import Prompter
+from rl.problems.sets import held_out_section, load_sets
+from rl.problems.stream import ProblemStream
+from rl.recipe import Recipe
+from rl.rollout.build import build_engine, pick_device, pick_dtype
+from rl.run.checkpoints import latest_checkpoint, rewind
+from rl.run.display import Display
+from rl.run.folder import RunFolder, default_path
+from rl.run.ledger import Ledger
+from rl.run.manifest import hash_problems, write_manifest
+from rl.run.report import write_report
+from rl.run.summary import read_summary
+from rl.run.trackers import start_trackers
+from rl.session import Session
+from rl.signals import StopRequested, StopSignal
+from rl.train import train
+
+BAND_MISSED = 3
+INTERRUPTED = 130
+
+
+def run_recipe(recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool = False) -> tuple[int, Path]:
+    """Train a recipe in a new folder, or go on in `folder`; returns the exit code and the run's path.
+
+    0: done, or stopped by SIGTERM or a budget with everything saved; 3: done, but the recipe's band was missed; 130:
+    stopped by Ctrl-C with everything saved. Expects a recipe that `rl.checks.check_recipe` has passed.
+    """
+    with StopSignal().installed() as stop, ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penny-")))
+        target = folder or RunFolder.create(Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe)
+        books = target
+        if ranks.rank() > 0:
+            books = RunFolder.create(scratch / "books", recipe)
+        stack.enter_context(books.lock())
+        display = stack.enter_context(Display(recipe.name, recipe.optimizer.max_steps, json=as_json))
+        ledger = stack.enter_context(Ledger(books, recipe.run.dollars_per_hour))
+        try:
+            with ledger.phase("start"):
+                session = open_session(recipe, target, books, scratch, ledger, display, stop, stack)
+            train(session)
+        except StopRequested as request:
+            write_report(books)
+            display.message(
+                f"stopped after step {session.step} ({request}); go on with: penny train --resume {target.path}"
+            )
+            return (INTERRUPTED if str(request) == "SIGINT" else 0), target.path
+    summary = read_summary(books) or {}
+    return (BAND_MISSED if summary.get("band_met") is False else 0), target.path
+
+
+def open_session(
+    recipe: Recipe,
+    target: RunFolder,
+    books: RunFolder,
+    scratch: Path,
+    ledger: Ledger,
+    display: Display,
+    stop: StopSignal,
+    stack: ExitStack,
+) -> Session:
+    """Load problems, model and engine, and take the run's last whole checkpoint if it has one.
+
+    `target` is the run's folder, that every rank resumes from, and `books` the one that this rank writes to.
+    """
+    training, held_out = load_sets(recipe)
+    tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
+    asker = Prompter(held_out_section(recipe), tokenizer)
+    grader = stack.enter_context(build_grader(recipe))
+    device = pick_device(recipe.rollout.device)
+    ranks.start(device)
+    stack.callback(ranks.stop)
+    display.message(f"run folder: {target.path}\nloading {recipe.model.name} on {device}")
+    engine = build_engine(recipe)
+    stack.callback(engine.close)
+    policy = load_policy(
+        recipe.model,
+        device,
+        pick_dtype(recipe.model.dtype, device),
+        seed=recipe.run.seed,
+        keep_reference=recipe.algorithm.beta > 0,
+    )
+    optimizer = build_optimizer(policy.trainable.values(), recipe.optimizer)
+    session = Session(
+        recipe=recipe,
+        folder=books,
+        scratch=scratch,
+        ledger=ledger,
+        display=display,
+        trackers=Accelerator(cpu=device == "cpu", log_with=list(recipe.run.report_to) or None, project_dir=str(books.path)),
+        stop=stop,
+        tokenizer=tokenizer,
+        training=training,
+        prompter=Prompter(recipe.problems, tokenizer),
+        held_out=[asker.render(problem) for problem in held_out],
+        stream=ProblemStream(len(training), recipe.run.seed, recipe.problems.shuffle),
+        grader=grader,
+        policy=policy,
+        optimizer=optimizer,
+        scheduler=build_scheduler(optimizer, recipe.optimizer),
+        engine=engine,
+    )
+    checkpoint = latest_checkpoint(target)
+    if checkpoint:
+        session.restore(checkpoint)
+    rewind(books, session.step)
+    data = {"training": hash_problems(training), "held_out": hash_problems(held_out)}
+    model = model_fingerprint(recipe.model.name, recipe.model.revision)
+    write_manifest(books, recipe, {"model": model, "data": data, "engine": engine.name, "ranks": ranks.world_size()})
+    if ranks.rank() == 0:
+        start_trackers(session.trackers, books, recipe)
+        stack.callback(finish_trackers, session.trackers)
+    return session
+
+
+def finish_trackers(trackers: Accelerator) -> None:
+    """End the trackers; not by `end_training`, which would tear down the engine's process group with them."""
+    for tracker in trackers.trackers:
+        tracker.finish()
+
+
+def build_grader(recipe: Recipe) -> Grader:
+    """The recipe's graders."""
+    section = recipe.rewards
+    return Grader(
+        section.functions,
+        options=section.options,
+        timeout=section.timeout,
+        workers=section.workers,
+        accuracy=section.accuracy,
+        correct_above=section.correct_above,
+    )

@@ -1,0 +1,1 @@
+"""What is learned: from rewards and log-probabilities to a gradient step."""

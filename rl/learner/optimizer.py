@@ -1,0 +1,35 @@
+"""AdamW, whole or with 8-bit state, and its learning-rate schedule."""
+
+from collections.abc import Iterable
+
+import torch
+from transformers import get_scheduler
+
+from rl.recipe import OptimizerSection
+
+
+def build_optimizer(parameters: Iterable[torch.nn.Parameter], section: OptimizerSection) -> torch.optim.Optimizer:
+    """The optimizer that the recipe names; `adamw_8bit` is bitsandbytes', whose state takes a quarter of the memory."""
+    options = {
+        "lr": section.learning_rate,
+        "betas": (section.adam_beta1, section.adam_beta2),
+        "eps": section.adam_epsilon,
+        "weight_decay": section.weight_decay,
+    }
+    if section.name == "adamw_8bit":
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit(parameters, **options)
+    return torch.optim.AdamW(parameters, **options)
+
+
+def build_scheduler(
+    optimizer: torch.optim.Optimizer, section: OptimizerSection
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Warm-up, then `lr_scheduler_type` until `max_steps`; advances once a step, whatever `num_iterations` is."""
+    return get_scheduler(
+        section.lr_scheduler_type,
+        optimizer,
+        num_warmup_steps=section.warmup_steps,
+        num_training_steps=section.max_steps,
+    )

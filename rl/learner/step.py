@@ -1,0 +1,188 @@
+"""One learning step: from scored completions to new weights."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from rl import ranks
+from rl.errors import RunStopped
+from rl.learner.correction import importance_weights
+from rl.learner.gap import gap_stats
+from rl.learner.kl import kl_per_token
+from rl.learner.losses import Totals, policy_loss
+from rl.learner.packing import MicroBatch, Sample, pack
+from rl.learner.policy import Policy
+from rl.recipe import AlgorithmSection, OptimizerSection
+
+
+@dataclass
+class Update:
+    """What a step did. `logps[i]` are the learner's log-probabilities of sample i before the update, if computed."""
+
+    metrics: dict[str, float]
+    logps: dict[int, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """Recipe values that a step needs, beside its own sections."""
+
+    temperature: float
+    max_completion_length: int
+    max_gap: float
+
+
+def learn(
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    samples: Sequence[Sample],
+    algorithm: AlgorithmSection,
+    section: OptimizerSection,
+    settings: LearnerSettings,
+) -> Update:
+    """Update the policy `num_iterations` times on this rank's samples; the gradient is that of all ranks' together.
+
+    The ratio's "old" log-probabilities are those of the first iteration, taken as it goes, so no extra pass is spent on
+    them. Before the first update the gap to the engine is measured. Raises `RunStopped` if it is above
+    `settings.max_gap` or if the gradient is not finite; the weights are then still the old ones.
+    """
+    totals = batch_totals(samples, settings.max_completion_length)
+    micro_batches = list(pack_useful(samples, algorithm, section))
+    update, old = Update({}), list[Tensor]()
+    for iteration in range(algorithm.num_iterations):
+        optimizer.zero_grad(set_to_none=True)
+        sums = dict[str, float]()
+        for number, cpu_batch in enumerate(micro_batches):
+            batch = cpu_batch.to(policy.device)
+            logps, entropy = policy.logps(
+                batch, settings.temperature, with_entropy_grad=algorithm.entropy_coef > 0
+            )
+            if iteration == 0:
+                old.append(logps.detach())
+            loss, stats = batch_loss(policy, batch, logps, old[number], entropy, totals, algorithm, settings)
+            loss.backward()
+            for name, value in (stats | {"loss": loss.detach()}).items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+        ranks.add_gradients(policy.trainable.values())
+        if iteration == 0:
+            update.logps = logps_by_sample(micro_batches, old)
+            update.metrics |= checked_gap(samples, update.logps, settings.max_gap)
+        grad_norm = clip(policy, section.max_grad_norm)
+        optimizer.step()
+        update.metrics |= averages(ranks.gather([sums])) | {"grad_norm": grad_norm}
+    return update
+
+
+def batch_totals(samples: Sequence[Sample], max_completion_length: int) -> Totals:
+    """Counts over all ranks; losses divide by them, so that they do not depend on how the batch is split."""
+    counts = ranks.gather([(len(samples), sum(len(s.completion_ids) for s in samples if s.counted))])
+    sequences, tokens = (sum(column) for column in zip(*counts, strict=True))
+    return Totals(sequences=sequences, tokens=tokens, max_completion_length=max_completion_length)
+
+
+def pack_useful(samples: Sequence[Sample], algorithm: AlgorithmSection, section: OptimizerSection) -> list[MicroBatch]:
+    """Micro-batches of the samples that add to the gradient; of one sample alone if none does, to measure the gap."""
+    always = algorithm.beta > 0 or algorithm.entropy_coef > 0
+    useful = [i for i, s in enumerate(samples) if s.counted and (always or s.advantage != 0)] or [0]
+    batches = pack([samples[i] for i in useful], section.micro_batch_tokens, section.micro_batch_size)
+    return [b.with_indices(useful) for b in batches]
+
+
+def batch_loss(
+    policy: Policy,
+    batch: MicroBatch,
+    logps: Tensor,  # [N]
+    old: Tensor,  # [N]
+    entropy: Tensor,  # [N]
+    totals: Totals,
+    algorithm: AlgorithmSection,
+    settings: LearnerSettings,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """This micro-batch's share of the loss, and sums for the metrics."""
+    correction, correction_sums = importance_weights(
+        old,
+        batch.engine_logps,
+        batch.sequence,
+        batch.mask,
+        algorithm.importance_sampling_correction,
+        algorithm.importance_sampling_cap,
+    )
+    kl = None
+    if algorithm.beta > 0:
+        kl = kl_per_token(logps, policy.reference_logps(batch, settings.temperature), algorithm.kl_estimator)
+    # For cispo the bound is the largest ratio itself, and 5 is what its users take.
+    usual_high = 5.0 if algorithm.loss_type == "cispo" else algorithm.epsilon
+    high = usual_high if algorithm.epsilon_high is None else algorithm.epsilon_high
+    loss, sums = policy_loss(
+        logps,
+        old,
+        batch.advantages,
+        batch.sequence,
+        batch.mask,
+        totals,
+        loss_type=algorithm.loss_type,
+        epsilon=algorithm.epsilon,
+        epsilon_high=high,
+        importance_sampling_level=algorithm.importance_sampling_level,
+        correction=correction,
+        kl=kl,
+        beta=algorithm.beta,
+        entropy=entropy,
+        entropy_coef=algorithm.entropy_coef,
+    )
+    return loss, correction_sums | sums
+
+
+def averages(parts: list[dict[str, float]]) -> dict[str, float]:
+    """The step's metrics from the sums of all ranks: the loss adds up, the rest are means over counted tokens."""
+    sums = {name: sum(part.get(name, 0.0) for part in parts) for name in {n for part in parts for n in part}}
+    tokens = max(sums["tokens"], 1)
+    metrics = {
+        "loss": sums["loss"],
+        "entropy": sums["entropy"] / tokens,
+        "clip_ratio/low": sums["clip_low"] / tokens,
+        "clip_ratio/high": sums["clip_high"] / tokens,
+        "correction/mean": sums["correction"] / tokens,
+        "correction/capped": sums["correction_capped"] / tokens,
+    }
+    return metrics | ({"kl": sums["kl"] / tokens} if "kl" in sums else {})
+
+
+def logps_by_sample(micro_batches: Sequence[MicroBatch], logps: Sequence[Tensor]) -> dict[int, list[float]]:
+    """The flat log-probabilities of each micro-batch, cut up by the sample they belong to."""
+    result = dict[int, list[float]]()
+    for batch, flat in zip(micro_batches, logps, strict=True):
+        lengths = batch.sequence.bincount().tolist()
+        parts = flat.cpu().split(lengths)
+        result |= {index: part.tolist() for index, part in zip(batch.indices, parts, strict=True)}
+    return result
+
+
+def checked_gap(samples: Sequence[Sample], logps: dict[int, list[float]], max_gap: float) -> dict[str, float]:
+    """The gap between engine and learner over all ranks' computed samples; `RunStopped` above `max_gap`."""
+    pairs = ranks.gather([(value, samples[i].engine_logps) for i, value in logps.items()])
+    learner = torch.tensor([x for ours, _ in pairs for x in ours])
+    engine = torch.tensor([x for _, theirs in pairs for x in theirs])
+    gap = gap_stats(learner, engine)
+    if not gap["gap/mean"] <= max_gap:
+        raise RunStopped(
+            f"the engine and the learner disagree about the same tokens: mean |log p difference| {gap['gap/mean']:.4f} "
+            f"is above rollout.max_gap = {max_gap:g}; either new weights do not reach the engine, or the two compute in "
+            "too different precisions (rollout.dtype, model.dtype)"
+        )
+    return gap
+
+
+def clip(policy: Policy, max_grad_norm: float) -> float:
+    """Clip the gradient's norm (0: only measure it) and return what it was; `RunStopped` if it is not finite."""
+    limit = max_grad_norm or math.inf
+    norm = float(torch.nn.utils.clip_grad_norm_(policy.trainable.values(), limit))
+    if not math.isfinite(norm):
+        raise RunStopped(
+            f"the gradient is {norm}, so the step was not taken; lower optimizer.learning_rate or use "
+            "model.dtype=float32, and resume from the last checkpoint"
+        )
+    return norm

@@ -1,0 +1,60 @@
+"""The numbers of a step that come from its rollouts."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rl.evaluate.evaluation import Answer
+from rl.learner.packing import Sample
+from rl.run.rollouts import RolloutRow
+
+
+def to_rows(
+    answers: Sequence[Answer], samples: Sequence[Sample], learner_logps: Mapping[int, Sequence[float]]
+) -> list[RolloutRow]:
+    """Everything known about each completion; `learner_logps` by its place."""
+    return [
+        RolloutRow(
+            problem_id=answer.prompt.problem.id,
+            sample=answer.sample,
+            prompt=answer.prompt.text,
+            completion=answer.text,
+            prompt_token_ids=answer.prompt.token_ids,
+            token_ids=answer.completion.token_ids,
+            logprobs=answer.completion.logprobs,
+            finish_reason=answer.completion.finish_reason,
+            reward=answer.graded.reward,
+            solved=answer.graded.solved,
+            advantage=sample.advantage if sample.counted else None,
+            learner_logprobs=learner_logps.get(place),
+            parts=answer.graded.parts,
+        )
+        for place, (answer, sample) in enumerate(zip(answers, samples, strict=True))
+    ]
+
+
+def rollout_metrics(rows: Sequence[RolloutRow], group: int) -> dict[str, float]:
+    """Rewards, pass rate and lengths of a batch, whose rows come in groups of `group` completions of one problem."""
+    graded = [row for row in rows if row.reward is not None]
+    rewards = np.array([row.reward for row in graded] or [0.0])
+    lengths = np.array([len(row.token_ids) for row in rows])
+    groups = [rows[i : i + group] for i in range(0, len(rows), group)]
+    parts = {name for row in graded for name in row.parts}
+    return {
+        "reward/mean": float(rewards.mean()),
+        "reward/std": float(rewards.std()),
+        **{f"reward/{name}": mean_part(graded, name) for name in sorted(parts)},
+        "pass_rate": float(np.mean([bool(row.solved) for row in graded] or [0.0])),
+        "completions/mean_length": float(lengths.mean()),
+        "completions/max_length": float(lengths.max()),
+        "completions/truncated": float(np.mean([row.finish_reason == "length" for row in rows])),
+        "groups/no_signal": float(np.mean([all(not row.advantage for row in members) for members in groups])),
+        "ungradable": 1 - len(graded) / len(rows),
+        "tokens": int(lengths.sum()),
+    }
+
+
+def mean_part(rows: Sequence[RolloutRow], name: str) -> float:
+    """Mean of one part of the reward, over the completions that it graded."""
+    values = [value for row in rows if (value := row.parts.get(name)) is not None]
+    return float(np.mean(values or [0.0]))

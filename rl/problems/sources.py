@@ -1,0 +1,211 @@
+"""Where problems come from: the Hugging Face hub, JSONL files, and generators. One function, `load_problems`.
+
+With the environment variable `PENNY_DATA=<folder>`, well-known data sets are read from JSONL files in that folder, with
+the hub's field names, in place of the hub (`revision` and `config` are then not looked at).
+"""
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rewards.errors import BadInput
+from rl.problems.generated import make_arithmetic, make_countdown, make_reasoning_gym
+from rl.problems.problem import Problem
+from rl.problems.prompt import template_columns
+from rl.recipe import ProblemsSection
+
+Row = dict[str, Any]
+NamedRows = Iterator[tuple[str, Row]]  # id and columns
+
+LOCAL_FILES = {  # (hub id, split): file in PENNY_DATA
+    ("openai/gsm8k", "train"): "gsm8k_train.jsonl",
+    ("openai/gsm8k", "test"): "gsm8k_test.jsonl",
+    ("DigitalLearningGmbH/MATH-lighteval", "train"): "math_train.jsonl",
+    ("HuggingFaceH4/MATH-500", "test"): "math500.jsonl",
+    ("Jiayi-Pan/Countdown-Tasks-3to4", "test"): "countdown3_test.jsonl",  # the hub itself has only `train`
+}
+
+
+def load_problems(section: ProblemsSection, *, seed: int = 0) -> list[Problem]:
+    """The problems that a recipe's `problems` section describes, in the order of their source.
+
+    Rows are filtered by `where`; the result of a worked solution becomes the column `answer` (see `final_answer`); rows
+    whose answer is empty are left out; then the first `size` are kept. Generated sources make `size` problems at once.
+
+    Args:
+        section: the section.
+        seed: of the generated sources; the others do not look at it.
+
+    Raises:
+        BadInput: a source that cannot be read, a line that is no JSON object, a column that is not there, unknown task
+            or options, or nothing left.
+    """
+    rows = _SOURCES[section.source](section, seed)
+    kept = itertools.islice(_select(rows, section), section.size)
+    problems = [Problem(name, row) for name, row in kept]
+    if not problems:
+        raise BadInput(f"No problem in {_describe(section)} has an answer; check the data or problems.answer.")
+    return problems
+
+
+def final_answer(solution: str) -> str | None:
+    r"""The marked result of a worked solution; None if none is marked.
+
+    It follows `####` in the last line (GSM8K), or is the content of the last `\boxed{...}` (MATH).
+    """
+    last_line = solution.strip().split("\n")[-1]
+    return last_line[4:].strip() if last_line.startswith("####") else last_boxed(solution)
+
+
+def last_boxed(text: str) -> str | None:
+    r"""The content of the last `\boxed{...}`, `\fbox{...}` or `\boxed 5` of a LaTeX text; None if there is none."""
+    matches = list(re.finditer(r"\\(?:boxed|fbox)\s*(\{|[^\s{}$])", text))
+    if not matches:
+        return None
+    start = matches[-1].end()
+    if matches[-1].group(1) != "{":
+        return matches[-1].group(1)
+    depth = 1
+    for token in re.finditer(r"\\.|[{}]", text[start:], re.DOTALL):  # \{ and \} are characters, not groups
+        depth += {"{": 1, "}": -1}.get(token.group(), 0)
+        if depth == 0:
+            return text[start : start + token.start()].strip()
+    return None
+
+
+def _hub_rows(section: ProblemsSection, _: int) -> NamedRows:
+    name = _required(section, "name")
+    prefix = f"{name.split('/')[-1]}/{section.split}"
+    folder = os.environ.get("PENNY_DATA")
+    if folder and (name, section.split) in LOCAL_FILES:
+        return _read_jsonl(Path(folder) / LOCAL_FILES[name, section.split], prefix)
+
+    # Imported late: it takes a second, and a run from local files does not need it.
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(name, section.config, split=section.split, revision=section.revision)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        # No network, no such data set, configuration, split or revision, a data set that is a script, broken files.
+        local = ", ".join(f"{name} {split}" for name, split in LOCAL_FILES)
+        reason = str(error).strip().split("\n")[0]
+        raise BadInput(
+            f"The {_describe(section)} cannot be loaded ({reason}); check the network and problems.name, config, split "
+            f"and revision, or set PENNY_DATA to a folder with local files (known there: {local})."
+        ) from error
+    return ((f"{prefix}/{index}", dict(row)) for index, row in enumerate(rows))
+
+
+def _jsonl_rows(section: ProblemsSection, _: int) -> NamedRows:
+    path = Path(_required(section, "path")).expanduser()
+    return _read_jsonl(path, path.stem)
+
+
+def _read_jsonl(path: Path, prefix: str) -> NamedRows:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON strings may hold U+2028
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"The problem file {path} cannot be read ({error}); give an existing UTF-8 JSONL file."
+        ) from error
+    for index, line in enumerate(lines):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise BadInput(f"{path}:{index + 1}: not JSON ({error}); write one JSON object a line.") from error
+        if not isinstance(row, dict):
+            raise BadInput(
+                f"{path}:{index + 1}: a {type(row).__name__}, not a JSON object; write one JSON object a line."
+            )
+        yield f"{prefix}/{index}", row
+
+
+def _generated(make: Callable[[ProblemsSection, int], list[Row]]) -> Callable[[ProblemsSection, int], NamedRows]:
+    def rows(section: ProblemsSection, seed: int) -> NamedRows:
+        prefix = f"{section.name or section.source}/{seed}"
+        return ((f"{prefix}/{index}", row) for index, row in enumerate(make(section, seed)))
+
+    return rows
+
+
+_SOURCES: dict[str, Callable[[ProblemsSection, int], NamedRows]] = {
+    "hub": _hub_rows,
+    "jsonl": _jsonl_rows,
+    "reasoning_gym": _generated(make_reasoning_gym),
+    "countdown": _generated(make_countdown),
+    "arithmetic": _generated(make_arithmetic),
+}
+
+
+def _select(rows: NamedRows, section: ProblemsSection) -> NamedRows:
+    """The rows that `where` keeps and that have what the section names, with their `answer`."""
+    asked = template_columns(section.prompt)
+    seen: dict[str, list[Any]] = {column: [] for column in section.where}
+    matched = False
+    for name, row in rows:
+        _check_columns(row, section.where, "problems.where", name)
+        for column, values in seen.items():
+            if row[column] not in values and len(values) < 8:
+                values.append(row[column])
+        if not all(row[column] in allowed for column, allowed in section.where.items()):
+            continue
+        matched = True
+        # reasoning-gym's answers stay as made: None where there are many, drawings that begin with ####.
+        as_made = section.source == "reasoning_gym" and section.answer is None
+        row = row if as_made else _with_answer(row, section, name)
+        _check_columns(row, asked, "problems.prompt", name)
+        if as_made or "answer" not in row or not _is_empty(row["answer"]):
+            yield name, row
+    if not matched:
+        there = "; ".join(f"{column} has {', '.join(map(repr, values))}" for column, values in seen.items() if values)
+        found = f"problems.where matches nothing in {_describe(section)} ({there}); correct it." if there else ""
+        raise BadInput(found or f"The {_describe(section)} is empty; give one with problems.")
+
+
+def _with_answer(row: Row, section: ProblemsSection, name: str) -> Row:
+    """The row with a column `answer`: from `section.answer`, else its own `answer`, else the result in its `solution`.
+
+    Of a worked solution only the result is the answer (see `final_answer`); the whole text is kept as `solution`.
+    """
+    if section.answer is not None:
+        _check_columns(row, [section.answer], "problems.answer", name)
+    column = section.answer or next((column for column in ("answer", "solution") if column in row), None)
+    if column is None:
+        return row
+    text = row[column]
+    if isinstance(text, str) and (result := final_answer(text)) is not None:
+        return {"solution": text, **row, "answer": result}
+    if column == "solution" and section.answer is None:
+        return row  # a solution without a marked result, such as a program, is no answer unless the recipe says so
+    return {**row, "answer": text}
+
+
+def _is_empty(answer: Any) -> bool:
+    return answer is None or (isinstance(answer, str) and not answer.strip())
+
+
+def _check_columns(row: Row, columns: Any, option: str, name: str) -> None:
+    missing = [column for column in columns if column not in row]
+    if missing:
+        raise BadInput(
+            f"{option} names the column {missing[0]!r}, which row {name} does not have; its columns: {', '.join(row)}."
+        )
+
+
+def _required(section: ProblemsSection, key: str) -> str:
+    value = getattr(section, key)
+    if not value:
+        raise BadInput(f"problems.{key} is missing; source {section.source} needs it.")
+    return str(value)
+
+
+def _describe(section: ProblemsSection) -> str:
+    if section.source == "hub":
+        return f"hub data set {section.name} (config {section.config}, split {section.split})"
+    return f"{section.source} source {section.path or section.name or ''}".strip()

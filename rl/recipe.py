@@ -1,0 +1,181 @@
+"""The recipe: everything a run depends on, as one YAML file checked by pydantic.
+
+Names follow TRL's `GRPOConfig` and `ModelConfig` wherever TRL has the option.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are refused, values cannot be changed, numbers are finite."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+
+class ModelSection(Section):
+    """The policy: which model, in which precision, and which of its weights learn."""
+
+    name: str = Field(description="alias (smollm2, tiny), local folder, or hub id")
+    revision: str | None = Field(None, description="hub commit to pin")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on GPU, float32 on CPU")
+    use_peft: bool = Field(True, description="train a LoRA adapter; false trains every weight")
+    lora_r: int = Field(16, ge=1)
+    lora_alpha: int = Field(32, ge=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    lora_target_modules: str | list[str] = "all-linear"
+    use_rslora: bool = False
+    use_dora: bool = False
+    gradient_checkpointing: bool = False
+    attn_implementation: str = "sdpa"
+
+
+class ProblemsSection(Section):
+    """What is asked, and how it is put to the model."""
+
+    source: Literal["hub", "jsonl", "reasoning_gym", "countdown", "arithmetic"]
+    name: str | None = Field(None, description="hub: data set id; reasoning_gym: task")
+    config: str | None = Field(None, description="hub: configuration")
+    split: str = Field("train", description="hub: split")
+    revision: str | None = Field(None, description="hub: commit to pin")
+    path: str | None = Field(None, description="jsonl: file")
+    options: dict[str, Any] = Field(default_factory=dict, description="reasoning_gym, countdown, arithmetic: task options")
+    size: int | None = Field(None, ge=1, description="generated sources: problems made; others: keep the first so many")
+    where: dict[str, list[Any]] = Field(default_factory=dict, description="keep rows whose column has one of the values")
+    prompt: str = Field("{question}", description="template over the row's columns")
+    answer: str | None = Field(None, description="column that becomes `answer`; by default `answer` if the row has it")
+    chat_template: bool = True
+    system_prompt: str | None = None
+    prefill: str = Field("", description="opening of the assistant's turn, e.g. '<think>\\n'")
+    few_shot: list[tuple[str, str]] = Field(default_factory=list, description="(prompt, completion) pairs shown first")
+    max_prompt_length: int = Field(512, ge=1, description="tokens")
+    shuffle: bool = True
+
+
+class RewardsSection(Section):
+    """Which functions grade a completion. A reward is the weighted sum of what they return."""
+
+    functions: dict[str, float] = Field(description="name or path/file.py:function, and its weight")
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="extra keyword arguments by function")
+    timeout: float = Field(10.0, gt=0, description="seconds one completion may take a process-isolated grader")
+    workers: int = Field(2, ge=1, description="grader processes")
+    max_ungradable: float = Field(0.25, ge=0, le=1, description="share of a batch above which the run stops")
+    correct_above: float = Field(0.999, description="a completion counts as solved when `accuracy` reward is above this")
+    accuracy: str | None = Field(None, description="which function says solved or not; default: the first")
+
+
+class RolloutSection(Section):
+    """Who answers, and how completions are drawn."""
+
+    engine: Literal["vllm", "transformers", "auto"] = Field("auto", description="auto: vllm if installed")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: the policy's dtype")
+    num_generations: int = Field(8, ge=1, description="completions a problem (group size G)")
+    max_completion_length: int = Field(256, ge=1, description="tokens")
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    min_p: float = Field(0.0, ge=0, lt=1)
+    stop: list[str] = Field(default_factory=list)
+    max_model_length: int | None = Field(None, ge=2, description="context; default: prompt + completion lengths")
+    weight_sync: Literal["merged", "adapter"] = "merged"
+    max_gap: float = Field(0.1, gt=0, description="mean |log p_learner - log p_engine| above which the run stops")
+    gpu_memory_utilization: float = Field(0.4, gt=0, le=1, description="GPU: engine's share of the memory")
+    enable_sleep_mode: bool = Field(False, description="GPU: engine frees its memory while the learner works")
+    tensor_parallel_size: int = Field(1, ge=1, description="GPU")
+    enforce_eager: bool = Field(True, description="skip compilation; false pays off on long GPU runs")
+    kv_cache_gib: float = Field(1.0, gt=0, description="CPU: memory of the engine's KV cache, GiB")
+    max_num_seqs: int = Field(256, ge=1, description="sequences the engine runs at once")
+
+
+class AlgorithmSection(Section):
+    """How rewards become a gradient."""
+
+    problems_per_step: int = Field(8, ge=1, description="problems a step, over all ranks")
+    advantage_estimator: Literal["grpo", "rloo", "reinforce_plus_plus_baseline"] = "grpo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo"] = "dapo"
+    importance_sampling_level: Literal["token", "sequence"] = Field("token", description="sequence: GSPO")
+    epsilon: float = Field(0.2, ge=0)
+    epsilon_high: float | None = Field(None, ge=0, description="clip-higher; default: epsilon")
+    beta: float = Field(0.0, ge=0, description="weight of the KL to the base model")
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    entropy_coef: float = Field(0.0, ge=0, description="weight of the entropy bonus")
+    num_iterations: int = Field(1, ge=1, description="updates on one batch (mu)")
+    mask_truncated_completions: bool = False
+    importance_sampling_correction: Literal[
+        "none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"
+    ] = Field("token_truncate", description="of the engine's log-probabilities against the learner's")
+    importance_sampling_cap: float = Field(2.0, gt=0)
+
+
+class OptimizerSection(Section):
+    """How the gradient becomes new weights."""
+
+    name: Literal["adamw", "adamw_8bit"] = "adamw"
+    learning_rate: float = Field(1e-5, ge=0)
+    max_steps: int = Field(100, ge=1, description="steps; each is one batch of rollouts")
+    lr_scheduler_type: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    adam_epsilon: float = Field(1e-8, gt=0)
+    max_grad_norm: float = Field(1.0, ge=0, description="0: no clipping")
+    micro_batch_tokens: int = Field(4096, ge=1, description="packed tokens of one forward and backward pass, at most")
+    micro_batch_size: int | None = Field(None, ge=1, description="completions of one pass, at most; default: no limit")
+
+
+class Band(Section):
+    """The result that a recipe promises, checked by the command itself."""
+
+    min_gain: float = Field(description="pass@1 after minus before, at least")
+    intervals_apart: bool = Field(True, description="95 % intervals of before and after must not touch")
+    max_minutes: float | None = Field(None, gt=0)
+
+
+class EvaluationSection(Section):
+    """What is measured before, during and after. `problems` overrides keys of the recipe's own problems."""
+
+    problems: dict[str, Any] = Field(default_factory=dict, description="keys of `problems` that differ, e.g. split")
+    size: int = Field(200, ge=1, description="held-out problems; never seen in training")
+    every: int = Field(0, ge=0, description="steps between evaluations; 0: only before and after")
+    temperature: float = Field(0.0, ge=0, description="0: greedy")
+    num_samples: int = Field(1, ge=1)
+    max_completion_length: int | None = Field(None, ge=1, description="default: the rollouts'")
+    band: Band | None = None
+
+
+class RunSection(Section):
+    """Where the run is kept and what it costs."""
+
+    dir: str | None = Field(None, description="run folder; default: runs/<recipe>-<time>")
+    seed: int = Field(0, ge=0)
+    save_steps: int = Field(10, ge=1)
+    save_total_limit: int = Field(2, ge=1, description="last checkpoints kept, beside the best")
+    dollars_per_hour: float = Field(0.0, ge=0, description="price of the machine")
+    max_dollars: float | None = Field(None, gt=0, description="stop, with a checkpoint, once spent")
+    max_hours: float | None = Field(None, gt=0, description="stop, with a checkpoint, once past")
+    report_to: list[Literal["tensorboard", "wandb", "trackio"]] = Field(default_factory=list)
+    num_processes: int = Field(1, ge=1, description="ranks that the recipe was written for (torchrun)")
+    min_gpu_memory_gib: float | None = Field(None, gt=0, description="stated minimum; None: runs on CPU")
+
+
+class Recipe(Section):
+    """A whole recipe. `smoke` holds overrides that make it run in a minute on a CPU with local data."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    description: str = ""
+    status: str = Field("not yet run", description="what was observed, on what hardware, or 'not yet run'")
+    model: ModelSection
+    problems: ProblemsSection
+    rewards: RewardsSection
+    rollout: RolloutSection = RolloutSection()
+    algorithm: AlgorithmSection = AlgorithmSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    run: RunSection = RunSection()
+    smoke: dict[str, Any] = Field(default_factory=dict)

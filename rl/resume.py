@@ -1,0 +1,36 @@
+"""Finding the run to go on with."""
+
+from pathlib import Path
+
+from rewards.errors import BadInput
+from rl.recipe import Recipe
+from rl.recipe_file import load_recipe
+from rl.run.folder import RunFolder, is_run
+
+
+def resumed_recipe(path: Path) -> Recipe:
+    """The recipe of an existing run, with that run's folder in `run.dir`. Raises BadInput if there is no such run."""
+    return _in_folder(load_recipe(str(RunFolder.open(path).recipe)), path)
+
+
+def latest_unfinished(recipe: Recipe, runs: Path = Path("runs")) -> Path | None:
+    """The newest run of exactly this recipe that has no summary yet, or None.
+
+    Looked at are `run.dir`, if the recipe names it, or else the folders that `runs` holds.
+    """
+    folders = [Path(recipe.run.dir)] if recipe.run.dir else sorted(runs.glob(f"{recipe.name}-*"), reverse=True)
+    for path in folders:
+        if is_run(path) and not RunFolder(path).summary.exists() and _is_of(path, recipe):
+            return path
+    return None
+
+
+def _is_of(path: Path, recipe: Recipe) -> bool:
+    try:
+        return resumed_recipe(path) == _in_folder(recipe, path)
+    except BadInput:  # written by another version of Penny, whose recipes this one does not read
+        return False
+
+
+def _in_folder(recipe: Recipe, path: Path) -> Recipe:
+    return recipe.model_copy(update={"run": recipe.run.model_copy(update={"dir": str(path)})})

@@ -1,0 +1,1 @@
+"""Who answers: one `RolloutEngine` protocol (`engine.py`) and what implements it."""

@@ -1,0 +1,67 @@
+"""Picks the device and the precision, and starts the engine that a recipe asks for."""
+
+import importlib.util
+from typing import Literal
+
+import torch
+
+from rl.models import resolve_model
+from rl.recipe import Recipe, RolloutSection
+from rl.rollout.engine import RolloutEngine
+
+EngineName = Literal["vllm", "transformers"]
+
+
+def pick_device(device: str) -> str:
+    """`auto` is the GPU if there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def pick_dtype(dtype: str, device: str) -> torch.dtype:
+    """`auto` is bfloat16 on a GPU and float32 on a CPU, where bfloat16 may be emulated and widens the gap."""
+    if dtype == "auto":
+        return torch.bfloat16 if device == "cuda" else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+
+
+def pick_engine(section: RolloutSection) -> EngineName:
+    """`auto` is vLLM where it is installed."""
+    if section.engine == "auto":
+        return "vllm" if importlib.util.find_spec("vllm") else "transformers"
+    return section.engine
+
+
+def context_length(recipe: Recipe) -> int:
+    """Tokens of the longest prompt with the longest completion, unless the recipe says otherwise."""
+    lengths = [recipe.rollout.max_completion_length, recipe.evaluation.max_completion_length or 0]
+    return recipe.rollout.max_model_length or recipe.problems.max_prompt_length + max(lengths)
+
+
+def build_engine(recipe: Recipe) -> RolloutEngine:
+    """Start the recipe's engine with the base model's weights."""
+    section = recipe.rollout
+    device = pick_device(section.device)
+    policy_dtype = pick_dtype(recipe.model.dtype, device)
+    dtype = policy_dtype if section.dtype == "auto" else pick_dtype(section.dtype, device)
+    model = resolve_model(recipe.model.name, recipe.model.revision)
+    if pick_engine(section) == "transformers":
+        from rl.rollout.transformers_engine import TransformersEngine
+
+        return TransformersEngine(model, recipe.model.revision, dtype, device, section.max_num_seqs)
+    from rl.rollout.vllm_engine import VllmEngine, VllmSettings
+
+    settings = VllmSettings(
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        max_model_length=context_length(recipe),
+        max_num_seqs=section.max_num_seqs,
+        enforce_eager=section.enforce_eager,
+        kv_cache_gib=section.kv_cache_gib,
+        gpu_memory_utilization=section.gpu_memory_utilization,
+        enable_sleep_mode=section.enable_sleep_mode,
+        tensor_parallel_size=section.tensor_parallel_size,
+        max_lora_rank=recipe.model.lora_r if section.weight_sync == "adapter" else 0,
+    )
+    return VllmEngine(model, recipe.model.revision, settings)

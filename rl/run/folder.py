@@ -1,0 +1,190 @@
+"""Where things lie in a run folder, who may create one, and who may write into it."""
+
+import difflib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rewards.errors import BadInput
+from rl.recipe import Recipe
+from rl.run import atomic
+
+LOCK = ".lock"
+# What may differ between the recipe of a run and the one that continues it: nothing here changes what is learnt.
+FREE_KEYS = ("description", "status", "smoke", "evaluation.band", "run")
+BINDING_RUN_KEYS = ("run.seed", "run.num_processes")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run; holds no state of its own."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.jsonl"
+
+    @property
+    def rollouts(self) -> Path:
+        return self.path / "rollouts"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @classmethod
+    def check(cls, path: Path, recipe: Recipe) -> None:
+        """Raise BadInput if `create` would refuse `path`; writes nothing, so it serves a dry run."""
+        nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not nearest.is_dir():
+            raise BadInput(f"The run folder {path} cannot be made, as {nearest} is a file: name another in run.dir.")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise BadInput(
+                f"The run folder {path} cannot be made, as {nearest} is not writable: name another in run.dir."
+            )
+        if (path / "recipe.yaml").exists():
+            _check_same_recipe(path, recipe)
+        elif nearest == path and _foreign_content(path):
+            raise BadInput(f"{path} holds other files but no run: name an empty or a new folder in run.dir.")
+
+    @classmethod
+    def create(cls, path: Path, recipe: Recipe) -> "RunFolder":
+        """Make the folder of a new run, or enter that of an earlier one with the same recipe.
+
+        The recipe is stored in full; of an earlier run's, only keys that do not change what is learnt are updated.
+        Raises BadInput if the folder cannot be written, belongs to another recipe, or holds something else.
+        """
+        cls.check(path, recipe)
+        folder = cls(path)
+        try:
+            for place in (path, folder.rollouts, folder.checkpoints, folder.evaluations):
+                place.mkdir(parents=True, exist_ok=True)
+            atomic.write_text(folder.recipe, recipe_text(recipe))
+        except OSError as error:
+            raise BadInput(
+                f"The run folder {path} cannot be written ({error.strerror}): name another in run.dir."
+            ) from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Return the folder of an existing run; raises BadInput, naming the runs near by, if there is none."""
+        if not is_run(path):
+            what = "is not a run folder" if path.exists() else "does not exist"
+            raise BadInput(f"{path} {what}: {_runs_near(path)}.")
+        return cls(path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process; raises BadInput if another one trains into it.
+
+        The kernel releases the lock when the process dies, however it dies. A POSIX lock, as grader processes forked
+        from this one would inherit a `flock` and hold it after a kill.
+        """
+        with (self.path / LOCK).open("a+") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:  # POSIX leaves open which of the two
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise BadInput(
+                    f"{self.path} is being trained by process {holder}: wait for it, stop it, or name another run.dir."
+                ) from error
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+
+
+def is_run(path: Path) -> bool:
+    """Return whether `path` is a run folder."""
+    return (path / "recipe.yaml").is_file()
+
+
+def default_path(recipe_name: str, now: datetime | None = None) -> Path:
+    """Return `runs/<recipe>-<YYYYmmdd-HHMMSS>`, in local time."""
+    return Path("runs") / f"{recipe_name}-{now or datetime.now():%Y%m%d-%H%M%S}"
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return the whole recipe as YAML, defaults included; loading it gives an equal recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _check_same_recipe(path: Path, recipe: Recipe) -> None:
+    old = _flatten(yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8")))
+    new = _flatten(yaml.safe_load(recipe_text(recipe)))
+    different = [key for key in sorted(old | new) if old.get(key) != new.get(key) and _binds(key)]
+    if different:
+        key = different[0]
+        more = f" (and {len(different) - 1} more keys)" if len(different) > 1 else ""
+        raise BadInput(
+            f"{path} holds a run with {key} = {old.get(key)!r}, not {new.get(key)!r}{more}: "
+            "use that run's recipe, or name another folder in run.dir."
+        )
+
+
+def _binds(key: str) -> bool:
+    free = any(key == name or key.startswith(f"{name}.") for name in FREE_KEYS)
+    return key in BINDING_RUN_KEYS or not free
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _foreign_content(path: Path) -> bool:
+    """Tell files of others from what a `create` that was killed half-way leaves."""
+    ours = {LOCK, "rollouts", "checkpoints", "evaluations"}
+    for entry in path.iterdir():
+        unfinished = entry.name in ours and not (entry.is_dir() and any(entry.iterdir()))
+        if not unfinished and not entry.name.startswith(atomic.TEMPORARY):
+            return True
+    return False
+
+
+def _runs_near(path: Path) -> str:
+    places = [path, path.parent, Path("runs")]
+    runs = {str(entry) for place in places if place.is_dir() for entry in place.iterdir() if is_run(entry)}
+    if not runs:
+        return "give the folder that `penny train` named when it began"
+    likely = difflib.get_close_matches(str(path), runs, n=3, cutoff=0.6) or sorted(runs)[-3:]
+    return f"near by {'is' if len(likely) == 1 else 'are'} {', '.join(likely)}"

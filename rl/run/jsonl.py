@@ -1,0 +1,52 @@
+"""Logs of one JSON object a line that survive being cut off at any byte."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rewards.errors import BadInput
+from rl.run import atomic
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one line and push it to the disk."""
+    with path.open("ab") as file:
+        file.write(atomic.to_json(record).encode("utf-8") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a log; a missing file has none, and a half-written last line does not count.
+
+    Raises BadInput for a line in the middle that is no JSON object.
+    """
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise BadInput(f"{path}, line {number} is not a JSON object: mend or delete that line.")
+        records.append(record)
+    return records
+
+
+def rewrite(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Replace the whole log, atomically."""
+    atomic.write_text(path, "".join(atomic.to_json(record) + "\n" for record in records))
+
+
+def mend(path: Path) -> None:
+    """Cut off a half-written last line, so that the next one begins on its own; to be called before appending."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        atomic.write_bytes(path, content[:whole])

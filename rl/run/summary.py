@@ -1,0 +1,79 @@
+"""The result of a run for machines, and whether it is the one its recipe promised."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rl.recipe import Band
+from rl.run import atomic
+from rl.run.folder import RunFolder
+
+Result = Mapping[str, Any]  # an evaluation: at least pass@1, ci95 and n
+ROUNDING = 1e-9  # 0.55 - 0.2 must count as 0.35
+
+
+def write_summary(
+    folder: RunFolder,
+    before: Result,
+    after: Result,
+    band: Band | None,
+    minutes: float,
+    dollars: float,
+    tokens: int,
+) -> dict[str, Any]:
+    """Write `summary.json` and return it; `band_met` is None if the recipe promises nothing."""
+    met, reason = check_band(before, after, band, minutes) if band else (None, "The recipe states no band.")
+    summary = {
+        "before": {key: before[key] for key in ("pass@1", "ci95", "n")},
+        "after": {key: after[key] for key in ("pass@1", "ci95", "n")},
+        "band_met": met,
+        "band_reason": reason,
+        "minutes": minutes,
+        "dollars": dollars,
+        "tokens": tokens,
+    }
+    atomic.write_json(folder.summary, summary)
+    return summary
+
+
+def read_summary(folder: RunFolder) -> dict[str, Any] | None:
+    """Return `summary.json`, or None if the run has not ended."""
+    return json.loads(folder.summary.read_text(encoding="utf-8")) if folder.summary.exists() else None
+
+
+def check_band(before: Result, after: Result, band: Band, minutes: float) -> tuple[bool, str]:
+    """Return whether the result is within the recipe's band, and one sentence with the numbers that decide it."""
+    gain = after["pass@1"] - before["pass@1"]
+    change = (
+        f"pass@1 {'rose' if gain >= 0 else 'fell'} by {100 * abs(gain):.1f} points "
+        f"({percent(before['pass@1'])} to {percent(after['pass@1'])})"
+    )
+    intervals = f"{interval(before)} before and {interval(after)} after"
+    checks = [
+        (
+            gain >= band.min_gain - ROUNDING,
+            f"{change}, at least {100 * band.min_gain:.1f} promised",
+            f"{change} where at least {100 * band.min_gain:.1f} were promised",
+        )
+    ]
+    if band.intervals_apart:
+        apart = after["ci95"][0] > before["ci95"][1]
+        checks.append((apart, f"the 95 % intervals are apart ({intervals})", f"the 95 % intervals touch ({intervals})"))
+    if band.max_minutes is not None:
+        good = f"it took {minutes:.1f} of at most {band.max_minutes:.1f} minutes"
+        bad = f"it took {minutes:.1f} minutes where at most {band.max_minutes:.1f} were promised"
+        checks.append((minutes <= band.max_minutes, good, bad))
+    if all(met for met, _, _ in checks):
+        return True, f"Band met: {'; '.join(good for _, good, _ in checks)}."
+    return False, f"Band missed: {'; '.join(bad for met, _, bad in checks if not met)}."
+
+
+def percent(share: float) -> str:
+    """Return a share as text: 0.275 as `27.5 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def interval(result: Result) -> str:
+    """Return the 95 % interval of a result as text: `[21.5 %, 34.2 %]`."""
+    low, high = result["ci95"]
+    return f"[{percent(low)}, {percent(high)}]"

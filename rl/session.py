@@ -1,0 +1,186 @@
+"""Everything a run holds while it trains, and what it does between the steps of learning."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from rewards.grading import Grader
+from rl import ranks
+from rl.evaluate.evaluation import Answer, answer_all, answer_row, grade_all, score
+from rl.learner.policy import Policy
+from rl.problems.problem import Problem, Prompt
+from rl.problems.prompt import Prompter
+from rl.problems.stream import ProblemStream
+from rl.recipe import Recipe
+from rl.rollout.engine import RolloutEngine, SamplingParams
+from rl.run.checkpoints import prune, save_checkpoint, set_best
+from rl.run.display import Display
+from rl.run.evaluations import EvaluationRow, read_evaluations, write_evaluation
+from rl.run.folder import RunFolder
+from rl.run.ledger import Ledger, ledger_totals
+from rl.run.metrics import MetricsLog
+from rl.run.report import write_report
+from rl.run.rollouts import RolloutRow, write_rollouts
+from rl.run.summary import write_summary
+from rl.run.trackers import log_metrics
+from rl.signals import StopRequested, StopSignal
+
+
+@dataclass
+class Session:
+    """The parts of a run. `step` is the last finished step, and what the weights and optimizer belong to.
+
+    With several ranks each has a session; all but rank 0 keep their books in a scratch folder that is thrown away.
+    """
+
+    recipe: Recipe
+    folder: RunFolder
+    scratch: Path
+    ledger: Ledger
+    display: Display
+    trackers: Accelerator
+    stop: StopSignal
+    tokenizer: Any
+    training: Sequence[Problem]
+    prompter: Prompter
+    held_out: Sequence[Prompt]
+    stream: ProblemStream
+    grader: Grader
+    policy: Policy
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    engine: RolloutEngine
+    step: int = 0
+    saved_step: int = 0
+
+    def prompts(self, step: int) -> list[Prompt]:
+        """This rank's share of the problems of a step, rendered."""
+        count = self.recipe.algorithm.problems_per_step
+        batch = self.stream.take((step - 1) * count, count)
+        share = count // ranks.world_size()
+        mine = batch[ranks.rank() * share : (ranks.rank() + 1) * share]
+        return [self.prompter.render(self.training[index]) for index in mine]
+
+    def sync(self) -> None:
+        """Give the policy's weights to the engine."""
+        if self.recipe.rollout.weight_sync == "merged":
+            self.engine.load_weights(self.policy.export())
+            return
+        folder = Path(tempfile.mkdtemp(prefix="adapter-", dir=self.scratch))
+        self.policy.save(folder)
+        self.engine.load_adapter(str(folder))
+
+    def evaluate(self) -> None:
+        """Measure the engine's weights on the held-out problems and store every answer; once a step."""
+        if any(done["step"] == self.step for done in read_evaluations(self.folder)) and ranks.world_size() == 1:
+            return
+        section = self.recipe.evaluation
+        length = section.max_completion_length or self.recipe.rollout.max_completion_length
+        params = SamplingParams(length, temperature=section.temperature, stop=tuple(self.recipe.rollout.stop))
+        with self.ledger.phase("evaluate"):
+            mine = self.held_out[ranks.rank() :: ranks.world_size()]
+            completions = answer_all(self.engine, mine, params, section.num_samples, self.recipe.run.seed)
+            self.ledger.add_tokens(generated=sum(len(c.token_ids) for group in completions for c in group))
+            answers = ranks.gather(grade_all(mine, completions, self.grader, self.tokenizer))
+        costs = self.ledger.step_done(None)
+        result = {**score(answers).as_dict(), **lengths(answers), "seconds": costs["time/evaluate"]}
+        write_evaluation(self.folder, self.step, result, [EvaluationRow(**answer_row(a)) for a in answers])
+        low, high = result["ci95"]
+        self.display.message(
+            f"step {self.step}: pass@1 {result['pass@1']:.1%} of {result['n']} held-out problems "
+            f"(95 % interval {low:.1%} to {high:.1%})"
+        )
+
+    def record(self, step: int, rows: Sequence[RolloutRow], metrics: Mapping[str, Any]) -> None:
+        """Store a step's rollouts and metrics; the step counts as done from here."""
+        write_rollouts(self.folder, step, rows)
+        metrics = {**metrics, **self.ledger.step_done(step)}
+        MetricsLog(self.folder).append(metrics)
+        log_metrics(self.trackers, metrics)
+        self.display.step(metrics)
+        self.step = step
+
+    def finish_step(self, step: int) -> None:
+        """Save and evaluate where the recipe says so; stop where a signal or the budget says so."""
+        every, last = self.recipe.evaluation.every, step == self.recipe.optimizer.max_steps
+        evaluation_due = last or (every > 0 and step % every == 0)
+        if evaluation_due or step % self.recipe.run.save_steps == 0:
+            self.save()
+        if evaluation_due:
+            self.evaluate()
+            set_best(self.folder, step, read_evaluations(self.folder)[-1]["pass@1"])
+        if not last:
+            self.stop_if_asked()
+
+    def save(self) -> None:
+        """Write a checkpoint of the last finished step, unless there is one."""
+        if self.saved_step == self.step:
+            return
+        with self.ledger.phase("save"):
+            save_checkpoint(self.folder, self.step, self._write_state)
+            prune(self.folder, self.recipe.run.save_total_limit)
+        self.saved_step = self.step
+
+    def stop_if_asked(self) -> None:
+        """If a signal came, or the budget is spent: save the last finished step and raise `StopRequested`."""
+        limits = self.recipe.run
+        reason = self.stop.received.name if self.stop.received else ""
+        if limits.max_dollars is not None and self.ledger.dollars >= limits.max_dollars:
+            reason = f"run.max_dollars = {limits.max_dollars:g} is spent"
+        if limits.max_hours is not None and self.ledger.hours >= limits.max_hours:
+            reason = f"run.max_hours = {limits.max_hours:g} are over"
+        reasons = [text for text in ranks.gather([reason]) if text]
+        if reasons:
+            self.save()
+            raise StopRequested(reasons[0])
+
+    def finish(self) -> dict[str, Any]:
+        """Write summary and report of the finished run."""
+        self.ledger.step_done(None)
+        totals = ledger_totals(self.folder)
+        evaluations = read_evaluations(self.folder)
+        summary = write_summary(
+            self.folder,
+            evaluations[0],
+            evaluations[-1],
+            self.recipe.evaluation.band,
+            minutes=totals["total_seconds"] / 60,
+            dollars=totals["dollars"],
+            tokens=totals["tokens"]["generated"],
+        )
+        write_report(self.folder)
+        self.display.summary(summary, self.folder.report)
+        return summary
+
+    def restore(self, checkpoint: Path) -> None:
+        """Take weights, optimizer, schedule, random state and position from a checkpoint."""
+        state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
+        self.policy.load(checkpoint / "policy")
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["torch_rng"])
+        self.step = self.saved_step = state["step"]
+
+    def _write_state(self, folder: Path) -> None:
+        self.policy.save(folder / "policy")
+        self.tokenizer.save_pretrained(folder / "policy")
+        state = {
+            "step": self.step,
+            "stream_position": self.step * self.recipe.algorithm.problems_per_step,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+        }
+        torch.save(state, folder / "state.pt")
+
+
+def lengths(answers: Sequence[Answer]) -> dict[str, float]:
+    """Mean length in tokens and share of truncated completions."""
+    counts = [len(answer.completion.token_ids) for answer in answers]
+    truncated = [answer.completion.finish_reason == "length" for answer in answers]
+    return {"mean_length": sum(counts) / len(counts), "truncated": sum(truncated) / len(truncated)}

@@ -1,0 +1,138 @@
+from html.parser import HTMLParser
+
+import pytest
+
+from rl.recipe import Recipe
+from rl.run import charts
+from rl.run.evaluations import EvaluationRow, write_evaluation
+from rl.run.folder import RunFolder
+from rl.run.ledger import Ledger
+from rl.run.manifest import write_manifest
+from rl.run.metrics import MetricsLog
+from rl.run.report import duration, write_report
+from rl.run.summary import write_summary
+
+ATTACK = "</pre><script>alert(1)</script><img src='http://example.com/x'>"
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and the text outside of styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.labels: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        self.labels += [value or "" for name, value in attrs if name == "aria-label"]
+        if tag not in ("meta", "br"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data: str) -> None:
+        if not self._open or self._open[-1] != "style":
+            self.text += data
+
+
+def answers(solved: list[bool | None], text: str) -> list[EvaluationRow]:
+    return [
+        EvaluationRow(f"test/{n}", 0, f"problem {n} {text}", f"answer {n} {text}", "stop", 1.0, ok, [1, 2], [0.0, 0.0])
+        for n, ok in enumerate(solved)
+    ]
+
+
+def result(rate: float) -> dict[str, object]:
+    return {"pass@1": rate, "ci95": [rate - 0.1, rate + 0.1], "n": 4}
+
+
+def train(folder: RunFolder, recipe: Recipe, steps: int) -> None:
+    write_manifest(folder, recipe, {"model": {"name": "tiny"}})
+    with Ledger(folder, 36.0) as ledger:
+        for step in range(1, steps + 1):
+            with ledger.phase("generate"):
+                ledger.add_tokens(generated=500)
+            costs = ledger.step_done(step)
+            metrics = {name: 0.5 for name in ("reward/mean", "reward/std", "pass_rate", "gap/mean", "gap/max")}
+            MetricsLog(folder).append({"step": step, **metrics, "entropy": None, "grad_norm": 1.0, **costs})
+
+
+def page(folder: RunFolder) -> Page:
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_a_finished_run_shows_everything(folder: RunFolder, recipe: Recipe) -> None:
+    train(folder, recipe, 4)
+    write_evaluation(folder, 0, result(0.25), answers([True, False, False, True, None], "early"))
+    write_evaluation(folder, 4, result(0.75), answers([True, True, False, False, True], "late"))
+    write_summary(folder, result(0.25), result(0.75), None, 1.0, 0.1, 2000)
+    shown = page(folder)
+    assert "pass@1 before and after, with 95 % intervals" in shown.labels
+    assert len(shown.labels) == 9
+    words = " ".join(shown.text.split())
+    for fact in ("25.0 % → 75.0 %", "+50.0 points", "1 learned", "1 still wrong", "1 lost", "1 kept", "2,000 tokens"):
+        assert fact in words
+    learned = words[words.index("Learned 1 of 1") : words.index("Still wrong 1 of 1")]
+    assert "✗ before" in learned and "answer 1 early" in learned
+    assert "✓ after" in learned and "answer 1 late" in learned
+    assert "lora_alpha: 32" in shown.text and '"seed": 7' in shown.text
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_run_that_has_not_ended_has_a_report(folder: RunFolder, recipe: Recipe, steps: int) -> None:
+    assert "not finished" in page(folder).text  # nothing at all yet
+    train(folder, recipe, steps)
+    write_evaluation(folder, 0, result(0.25), answers([True, False], "early"))
+    shown = page(folder)
+    words = " ".join(shown.text.split())
+    assert f"step {steps} of 4" in words and "25.0 %" in words and "1 solved" in words
+    assert len(shown.labels) == (9 if steps else 1)
+
+
+def test_an_evaluation_on_the_way_stands_for_the_end(folder: RunFolder, recipe: Recipe) -> None:
+    train(folder, recipe, 3)
+    for step in (0, 2):
+        write_evaluation(folder, step, result(0.25), answers([True, False], "x"))
+    words = " ".join(page(folder).text.split())
+    assert "+0.0 points at step 2" in words and "not finished" in words
+
+
+def test_text_of_models_stays_text_and_nothing_is_fetched(folder: RunFolder, recipe: Recipe) -> None:
+    recipe = recipe.model_copy(update={"description": ATTACK})
+    RunFolder.create(folder.path, recipe)
+    train(folder, recipe, 2)
+    write_evaluation(folder, 0, result(0.25), answers([True, False], ATTACK))
+    shown = page(folder)
+    assert shown.text.count(ATTACK) == 2 * 2 + 1 + shown.text.count(f"description: '{ATTACK}")
+    assert not {"script", "img", "link", "iframe", "object"} & set(shown.tags)
+    outside = [
+        (name, value) for name, value in shown.attributes if name in ("src", "href", "xlink:href") and value[0] != "#"
+    ]
+    assert outside == []
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in shown.attributes
+
+
+def test_equal_runs_draw_equal_charts() -> None:
+    rows = [{"step": step, "gap/mean": 0.1 * step, "gap/max": None} for step in range(1, 60)]
+    assert charts.gap(rows, 0.1) == charts.gap(rows, 0.1)
+
+
+def test_nulls_and_absent_keys_are_holes() -> None:
+    rows = [{"step": 1, "kl": 0.5}, {"step": 2, "kl": None}, {"step": 3}]
+    steps, numbers = charts.values(rows, "kl")
+    assert steps == [1, 2] and numbers[0] == 0.5 and numbers[1] != numbers[1]
+    assert charts.reward(rows).startswith("<svg role=")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (42.4, "42 s"), (474, "7.9 min"), (11520, "3.2 h")]
+)
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

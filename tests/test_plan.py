@@ -1,0 +1,131 @@
+"""The plan: counts against the model itself, bytes against arithmetic by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
+
+from rl import plan
+from rl.recipe import ModelSection, Recipe
+
+TINY = LlamaConfig(
+    vocab_size=100,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    tie_word_embeddings=True,
+)
+
+
+def make(name: Path | str = "tiny", /, **sections: Any) -> Recipe:
+    tree: dict[str, Any] = {
+        "name": "mine",
+        "model": {"name": str(name)},
+        "problems": {"source": "arithmetic", "size": 40, "max_prompt_length": 100},
+        "rewards": {"functions": {"exact_number": 1.0}},
+        "rollout": {"engine": "transformers", "device": "cpu", "num_generations": 4, "max_completion_length": 10},
+        "algorithm": {"problems_per_step": 2},
+        "optimizer": {"max_steps": 7},
+        "evaluation": {"size": 4, "every": 3},
+    }
+    return Recipe.model_validate({**tree, **{key: {**tree.get(key, {}), **values} for key, values in sections.items()}})
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "down_proj"]])
+@pytest.mark.parametrize("dora", [False, True])
+def test_counts_are_those_of_the_real_model(targets: str | list[str], dora: bool) -> None:
+    section = ModelSection(name="tiny", lora_r=4, lora_target_modules=targets, use_dora=dora)
+    model = AutoModelForCausalLM.from_config(TINY)
+    total = sum(p.numel() for p in model.parameters())
+    lora = peft.LoraConfig(r=4, target_modules=targets, use_dora=dora, task_type="CAUSAL_LM")
+    trainable = sum(p.numel() for p in peft.get_peft_model(model, lora).parameters() if p.requires_grad)
+    assert plan.count_parameters(TINY, section) == (total, trainable)
+    assert plan.count_parameters(TINY, section.model_copy(update={"use_peft": False})) == (total, total)
+
+
+def test_a_known_model_has_its_published_size() -> None:
+    qwen = Qwen2Config(
+        hidden_size=896,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        intermediate_size=4864,
+        vocab_size=151936,
+        tie_word_embeddings=True,
+    )
+    total, _ = plan.count_parameters(qwen, ModelSection(name="Qwen/Qwen2.5-0.5B"))
+    assert total == 494_032_768  # 0.49B on its model card
+
+
+def test_shape_of_grouped_query_attention() -> None:
+    assert plan.shape_of(TINY) == plan.Shape(
+        layers=3, hidden=32, feed_forward=64, query=32, key_value=16, vocabulary=100
+    )
+
+
+def test_the_cache_holds_keys_and_values_of_every_sequence_at_once() -> None:
+    shape = plan.shape_of(TINY)
+    # 2 problems x 4 completions, 110 tokens each, 3 layers, keys and values of 16 numbers, 2 bytes
+    assert plan.kv_cache_bytes(make(), shape, torch.bfloat16) == 8 * 110 * 3 * 2 * 16 * 2
+    assert plan.kv_cache_bytes(make(rollout={"max_num_seqs": 3}), shape, torch.float32) == 3 * 110 * 3 * 2 * 16 * 4
+
+
+def test_memory_of_lora_and_of_full_fine_tuning() -> None:
+    shape, gib = plan.shape_of(TINY), 2**30
+    lora = plan.memory_gib(make(), shape, 1000, 10, torch.bfloat16, torch.bfloat16)
+    assert lora["learner: weights"] * gib == 2000
+    assert lora["learner: adapter"] * gib == lora["learner: gradients"] * gib == 40
+    assert lora["learner: optimizer"] * gib == 80
+    assert lora["engine: weights"] * gib == 2000
+    full_recipe = make(model={"use_peft": False}, algorithm={"beta": 0.1}, optimizer={"name": "adamw_8bit"})
+    full = plan.memory_gib(full_recipe, shape, 1000, 1000, torch.bfloat16, torch.bfloat16)
+    assert full["learner: weights"] * gib == 8000  # float32, and a reference beside it
+    assert full["learner: optimizer"] * gib == 2000
+    assert "learner: adapter" not in full
+
+
+def test_checkpointing_and_smaller_micro_batches_take_less() -> None:
+    shape = plan.shape_of(TINY)
+    usual = plan.activation_bytes(make(), shape, torch.float32)
+    assert plan.activation_bytes(make(model={"gradient_checkpointing": True}), shape, torch.float32) < usual
+    assert plan.activation_bytes(make(optimizer={"micro_batch_tokens": 64}), shape, torch.float32) < usual
+
+
+def test_token_budget_and_evaluations() -> None:
+    recipe = make()
+    assert plan.tokens_per_step(recipe) == {"prompts": 200, "completions": 80}
+    assert plan.evaluation_tokens(recipe) == 40
+    assert plan.count_evaluations(recipe) == 4  # before, 3, 6, after 7
+    assert plan.count_evaluations(make(optimizer={"max_steps": 6})) == 3  # before, 3, after 6
+    assert plan.count_evaluations(make(evaluation={"every": 0})) == 2
+
+
+@pytest.mark.parametrize(
+    ("run", "dollars"),
+    [
+        ({}, 0.0),
+        ({"dollars_per_hour": 2.0}, None),
+        ({"dollars_per_hour": 2.0, "max_hours": 3}, 6.0),
+        ({"dollars_per_hour": 2.0, "max_hours": 3, "max_dollars": 5}, 5.0),
+    ],
+)
+def test_the_price_is_told_only_where_something_limits_it(run: dict[str, float], dollars: float | None) -> None:
+    assert plan.dollars_at_most(make(run=run)) == dollars
+
+
+def test_the_whole_plan_shows_the_prompt_exactly_as_sent(tiny_model: Path) -> None:
+    recipe = make(tiny_model, problems={"prompt": "{question} = ?", "prefill": "<think>\n"})
+    made = plan.make_plan(recipe)
+    assert made.training_problems == 36 and made.held_out_problems == 4
+    assert made.prompt_tokens == len(made.prompt_text.encode()) - 2 * (len("<|im_start|>") - 1) - (
+        len("<|im_end|>") - 1
+    )
+    assert made.prompt_text.startswith("<|im_start|>user\n") and made.prompt_text.endswith("assistant\n<think>\n")
+    text = plan.plan_text(made)
+    assert made.prompt_text in text and "not known" not in text
+    assert plan.plan_dict(made, ["w"])["memory_total_gib"] == pytest.approx(sum(made.memory_gib.values()))

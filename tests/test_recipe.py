@@ -1,0 +1,228 @@
+"""Recipes: every mistake is one sentence that names the key, where it stands and what is meant."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rewards.errors import BadInput
+from rl.recipe import Recipe
+from rl.recipe_file import RECIPES, dump_recipe, find_recipe, known_keys, list_recipes, load_recipe
+from rl.yaml_text import dump_yaml, parse_yaml
+
+NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+MINIMAL = """
+name: mine
+model: {name: tiny}
+problems: {source: jsonl, path: rows.jsonl}
+rewards: {functions: {exact_number: 1}}
+"""
+
+
+@pytest.fixture
+def recipe_path(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def refusal(name_or_path: object, *overrides: str, smoke: bool = False) -> str:
+    with pytest.raises(BadInput) as failure:
+        load_recipe(str(name_or_path), overrides, smoke)
+    message = str(failure.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_of_the_house_loads_and_survives_writing(name: str, smoke: bool, tmp_path: Path) -> None:
+    recipe = load_recipe(name, smoke=smoke)
+    (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(str(tmp_path / "again.yaml")) == recipe
+    assert recipe.name == name
+
+
+def test_list_recipes_gives_them_by_name() -> None:
+    assert [recipe.name for recipe in list_recipes()] == NAMES
+    assert {"quickstart", "countdown", "gsm8k", "gsm8k-1.5b", "math"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "quickstart"])
+def test_gpu_recipes_say_what_they_need_and_smoke_needs_nothing(name: str) -> None:
+    recipe, smoke = load_recipe(name), load_recipe(name, smoke=True)
+    assert recipe.run.min_gpu_memory_gib and recipe.run.dollars_per_hour and recipe.rollout.max_model_length
+    assert recipe.model.revision and recipe.problems.revision
+    assert smoke.run.min_gpu_memory_gib is None and smoke.run.dollars_per_hour == 0
+    assert smoke.model.name in ("tiny", "smollm2") and smoke.problems.source != "hub"
+    assert smoke.evaluation.problems.get("source", "jsonl") != "hub" and smoke.optimizer.max_steps <= 2
+
+
+def test_overrides_are_yaml_and_the_last_wins(recipe_path: Path) -> None:
+    recipe = load_recipe(
+        str(recipe_path),
+        [
+            "optimizer.learning_rate=1e-5",
+            "rollout.stop=[a, b]",
+            "run.seed=1",
+            "run.seed=2",
+            "evaluation.band.min_gain=.1",
+        ],
+    )
+    assert recipe.optimizer.learning_rate == 1e-5
+    assert recipe.rollout.stop == ["a", "b"]
+    assert recipe.run.seed == 2
+    assert recipe.evaluation.band is not None and recipe.evaluation.band.min_gain == 0.1
+
+
+def test_text_options_take_text_that_yaml_would_read_otherwise(recipe_path: Path) -> None:
+    recipe = load_recipe(
+        str(recipe_path),
+        ["problems.prompt={question}", "model.revision=12e5", 'problems.prefill="<think>\\n"', "problems.answer="],
+    )
+    assert recipe.problems.prompt == "{question}"
+    assert recipe.model.revision == "12e5"
+    assert recipe.problems.prefill == "<think>\n"
+    assert recipe.problems.answer is None
+
+
+def test_numbers_in_a_file_may_be_written_with_an_exponent(recipe_path: Path) -> None:
+    recipe_path.write_text(MINIMAL + "optimizer: {learning_rate: 3e-4}\n")
+    assert load_recipe(str(recipe_path)).optimizer.learning_rate == 3e-4
+
+
+def test_smoke_goes_before_the_command_line_and_replaces_whole_keys(recipe_path: Path) -> None:
+    recipe_path.write_text(
+        MINIMAL
+        + "optimizer: {max_steps: 50, learning_rate: 1}\n"
+        + "smoke: {optimizer: {max_steps: 2}, rewards: {functions: {countdown: 1}}}\n"
+    )
+    assert load_recipe(str(recipe_path)).optimizer.max_steps == 50
+    smoke = load_recipe(str(recipe_path), smoke=True)
+    assert (smoke.optimizer.max_steps, smoke.optimizer.learning_rate) == (2, 1)
+    assert smoke.rewards.functions == {"countdown": 1}
+    assert load_recipe(str(recipe_path), ["optimizer.max_steps=3"], smoke=True).optimizer.max_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("optimizer.learning_rat=1", "optimizer.learning_rat: unknown key; did you mean optimizer.learning_rate?"),
+        ("learning_rate=1", "learning_rate: unknown key; did you mean optimizer.learning_rate?"),
+        ("optimizer.num_generations=4", "unknown key; did you mean rollout.num_generations?"),
+        ("rollot.seed=1", "rollot: unknown key; did you mean rollout?"),
+        (
+            "evaluation.band={min_gan: 1}",
+            "evaluation.band.min_gan: unknown key; did you mean evaluation.band.min_gain?",
+        ),
+        ("optimizer.learning_rate=-1", "optimizer.learning_rate must be greater than or equal to 0, not -1"),
+        ("optimizer.learning_rate=.nan", "optimizer.learning_rate must be a finite number, not nan"),
+        ("optimizer.max_steps=1.5", "optimizer.max_steps must be a valid integer, not 1.5"),
+        ("rollout.num_generations=yes", "rollout.num_generations must be a valid integer, not True"),
+        ("algorithm.loss_type=ppo", "must be 'grpo', 'bnpo', 'dr_grpo', 'dapo' or 'cispo', not 'ppo'"),
+        ("run.report_to=[mlflow]", "run.report_to.0 must be 'tensorboard', 'wandb' or 'trackio', not 'mlflow'"),
+        ("rewards.functions.exact_number=high", "rewards.functions.exact_number must be a valid number, not 'high'"),
+        ("problems.few_shot=[[a, 1]]", "problems.few_shot.0.1 must be a valid string, not 1"),
+        ("model=tiny", "model must be a section of keys, not 'tiny'"),
+    ],
+)
+def test_a_wrong_override_is_one_sentence(recipe_path: Path, override: str, expected: str) -> None:
+    message = refusal(recipe_path, override)
+    assert expected in message
+    assert message.endswith("(command line)")
+
+
+def test_a_mistake_in_the_file_names_the_file_and_one_in_smoke_says_so(recipe_path: Path) -> None:
+    recipe_path.write_text(MINIMAL + "optimizer: {learning_rat: 1}\n")
+    assert refusal(recipe_path, "run.seed=1").endswith(f"({recipe_path})")
+    recipe_path.write_text(MINIMAL + "smoke: {rollout: {temprature: 1}}\n")
+    message = refusal(recipe_path, smoke=True)
+    assert "rollout.temprature: unknown key; did you mean rollout.temperature?" in message
+    assert message.endswith(f"({recipe_path}, smoke)")
+
+
+def test_a_missing_key_is_named(recipe_path: Path) -> None:
+    recipe_path.write_text("name: mine\nproblems: {source: jsonl}\nrewards: {functions: {}}\nmodel: {}\n")
+    assert "model.name is missing" in refusal(recipe_path)
+
+
+def test_a_missing_recipe_names_the_nearest() -> None:
+    assert "did you mean gsm8k" in refusal("gsm8")
+    assert "known recipes: countdown" in refusal("zzz/qqq.yaml")
+
+
+@pytest.mark.parametrize("override", ["optimizer.learning_rate", "=3", "optimizer.betas=[1"])
+def test_an_override_that_is_none(recipe_path: Path, override: str) -> None:
+    assert refusal(recipe_path, override)
+
+
+def test_bad_yaml_names_the_line(recipe_path: Path) -> None:
+    recipe_path.write_text("name: mine\nmodel: [1\nproblems: {}\n")
+    assert f"{recipe_path}, line 3" in refusal(recipe_path)
+    recipe_path.write_text("name: mine\nmodel: {name: tiny}\nname: again\n")
+    message = refusal(recipe_path)
+    assert "key 'name' is given twice" in message and "line 3" in message
+    recipe_path.write_bytes(b"\xff\xfe\x00")
+    assert "Not a YAML text file" in refusal(recipe_path)
+    recipe_path.write_text("- a list\n")
+    assert "mapping of sections" in refusal(recipe_path)
+
+
+def test_problem_files_are_found_from_the_working_folder_and_from_the_recipe(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    assert load_recipe(str(recipe_path)).problems.path == "rows.jsonl"  # nowhere: the loader of problems will say so
+    (tmp_path / "rows.jsonl").touch()
+    recipe = load_recipe(str(recipe_path), ["evaluation.problems={path: rows.jsonl}"])
+    assert recipe.problems.path == recipe.evaluation.problems["path"] == str(tmp_path / "rows.jsonl")
+    (work / "rows.jsonl").touch()
+    assert load_recipe(str(recipe_path)).problems.path == str(work / "rows.jsonl")
+
+
+def test_a_path_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("gsm8k") == RECIPES / "gsm8k.yaml"
+    Path("other.yaml").write_text(MINIMAL)
+    assert load_recipe("other.yaml").name == "mine"
+
+
+def test_known_keys_reach_into_optional_sections() -> None:
+    assert {"optimizer.learning_rate", "evaluation.band.min_gain", "model"} <= set(known_keys())
+
+
+TEXT = st.text(max_size=30)
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50)
+@given(st.dictionaries(TEXT, PLAIN, max_size=4))
+def test_what_is_written_as_yaml_is_read_back(value: dict[str, object]) -> None:
+    assert parse_yaml(dump_yaml(value)) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["1e-5", "12E+3", "yes", "null", "a\nb\n", "\n<think>\n", " x ", "1_000", "0x1f", "=", "é"]
+)
+def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
+    assert parse_yaml(dump_yaml({"key": text})) == {"key": text}
+
+
+def test_a_recipe_built_in_python_survives_writing(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "name": "mine",
+            "model": {"name": "tiny"},
+            "problems": {"source": "arithmetic", "few_shot": [("1e-5", "yes\n")], "options": {"a": "1e5", "b": 1e5}},
+            "rewards": {"functions": {"exact_number": 1.0}},
+        }
+    )
+    (tmp_path / "mine.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(str(tmp_path / "mine.yaml")) == recipe
