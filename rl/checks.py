@@ -18,6 +18,7 @@ from packaging.version import Version
 from rewards.errors import BadInput
 from rewards.grading import Grader
 from rl.models import ALIASES, load_config, load_tokenizer
+from rl.problems.fit import leave_out_long
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter, fill
 from rl.problems.sets import held_out_section, load_sets
@@ -50,8 +51,8 @@ def check_recipe(recipe: Recipe) -> list[str]:
     check_packages(recipe)
     RunFolder.check(Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe)
     check_model(recipe, load_config(recipe.model.name, recipe.model.revision))
-    check_problems(recipe)
-    return list_warnings(recipe)
+    left_out = check_problems(recipe)
+    return list_warnings(recipe) + ([f"{left_out} training problem(s) are left out (drop_long)."] if left_out else [])
 
 
 def check_sampling(recipe: Recipe) -> None:
@@ -192,12 +193,15 @@ def check_model(recipe: Recipe, config: Any) -> None:
         )
 
 
-def check_problems(recipe: Recipe) -> None:
+def check_problems(recipe: Recipe) -> int:
     """Refuse problems that cannot be loaded, that lack a column of a reward, or whose prompts are too long.
 
     Rendered are the problems with the longest texts, `RENDERED` of each set: rendering half a million takes minutes.
+    Returns how many training problems `problems.drop_long` leaves out.
     """
-    training, held_out = load_sets(recipe)
+    loaded, held_out = load_sets(recipe)
+    tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
+    training = leave_out_long(recipe.problems, loaded, tokenizer)
     rewards = recipe.rewards
     with Grader(
         rewards.functions,
@@ -209,7 +213,6 @@ def check_problems(recipe: Recipe) -> None:
     ) as grader:
         for problems in (training, held_out):
             grader.check_columns(set.intersection(*(set(problem.columns) for problem in problems)))
-    tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     for section, problems in ((recipe.problems, training), (held_out_section(recipe), held_out)):
         prompter = Prompter(section, tokenizer)
 
@@ -218,6 +221,7 @@ def check_problems(recipe: Recipe) -> None:
 
         for problem in heapq.nlargest(RENDERED, problems, key=length):
             prompter.render(problem)
+    return len(loaded) - len(training)
 
 
 def list_warnings(recipe: Recipe) -> list[str]:

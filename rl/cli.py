@@ -103,10 +103,12 @@ def recipes(as_json: Json = False) -> None:
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[str, typer.Option(help="Alias, folder (also of an adapter), or hub id.")],
-    benchmark: Annotated[str, typer.Option(help="Benchmark, or a recipe's name for its held-out problems.")],
+    model: Annotated[str, typer.Option(help="Alias, folder, hub id, or a run's folder.")],
+    benchmark: Annotated[str, typer.Option(help="Name of a benchmark, or of a recipe.")],
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
     engine: Annotated[Engine, typer.Option(help="What generates.")] = Engine.auto,
+    num_samples: Annotated[int, typer.Option(min=1, help="Completions a problem.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="0: greedy.")] = 0.0,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Keep the answers here.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -115,7 +117,15 @@ def evaluate(
         from rl.evaluate.command import evaluate_model
         from rl.run.summary import interval, percent
 
-        result = evaluate_model(model, benchmark, limit=limit, engine=engine.value, output=output)
+        result = evaluate_model(
+            model,
+            benchmark,
+            limit=limit,
+            engine=engine.value,
+            num_samples=num_samples,
+            temperature=temperature,
+            output=output,
+        )
         if as_json:
             print(json.dumps(result))
         else:

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig
 from rl.checks import gpu_memory_gib
 from rl.learner.policy import LOGITS_CHUNK
 from rl.models import load_config, load_tokenizer
+from rl.problems.fit import leave_out_long
 from rl.problems.prompt import Prompter
 from rl.problems.sets import load_sets
 from rl.recipe import ModelSection, Recipe
@@ -64,8 +65,10 @@ class Shape:
 def make_plan(recipe: Recipe) -> Plan:
     """Work out the plan of a recipe that has passed `check_recipe`."""
     config = load_config(recipe.model.name, recipe.model.revision)
-    training, held_out = load_sets(recipe)
-    prompt = Prompter(recipe.problems, load_tokenizer(recipe.model.name, recipe.model.revision)).render(training[0])
+    tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
+    loaded, held_out = load_sets(recipe)
+    training = leave_out_long(recipe.problems, loaded, tokenizer)
+    prompt = Prompter(recipe.problems, tokenizer).render(training[0])
     device = pick_device(recipe.rollout.device)
     learner_dtype = pick_dtype(recipe.model.dtype, device)
     engine_dtype = learner_dtype if recipe.rollout.dtype == "auto" else pick_dtype(recipe.rollout.dtype, device)

@@ -42,9 +42,13 @@ class ProblemsSection(Section):
     split: str = Field("train", description="hub: split")
     revision: str | None = Field(None, description="hub: commit to pin")
     path: str | None = Field(None, description="jsonl: file")
-    options: dict[str, Any] = Field(default_factory=dict, description="reasoning_gym, countdown, arithmetic: task options")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="reasoning_gym, countdown, arithmetic: task options"
+    )
     size: int | None = Field(None, ge=1, description="generated sources: problems made; others: keep the first so many")
-    where: dict[str, list[Any]] = Field(default_factory=dict, description="keep rows whose column has one of the values")
+    where: dict[str, list[Any]] = Field(
+        default_factory=dict, description="keep rows whose column has one of the values"
+    )
     prompt: str = Field("{question}", description="template over the row's columns")
     answer: str | None = Field(None, description="column that becomes `answer`; by default `answer` if the row has it")
     chat_template: bool = True
@@ -52,6 +56,7 @@ class ProblemsSection(Section):
     prefill: str = Field("", description="opening of the assistant's turn, e.g. '<think>\\n'")
     few_shot: list[tuple[str, str]] = Field(default_factory=list, description="(prompt, completion) pairs shown first")
     max_prompt_length: int = Field(512, ge=1, description="tokens")
+    drop_long: bool = Field(False, description="leave out training problems with longer prompts; false: refuse them")
     shuffle: bool = True
 
 
@@ -63,7 +68,9 @@ class RewardsSection(Section):
     timeout: float = Field(10.0, gt=0, description="seconds one completion may take a process-isolated grader")
     workers: int = Field(2, ge=1, description="grader processes")
     max_ungradable: float = Field(0.25, ge=0, le=1, description="share of a batch above which the run stops")
-    correct_above: float = Field(0.999, description="a completion counts as solved when `accuracy` reward is above this")
+    correct_above: float = Field(
+        0.999, description="a completion counts as solved when `accuracy` reward is above this"
+    )
     accuracy: str | None = Field(None, description="which function says solved or not; default: the first")
 
 

@@ -161,7 +161,7 @@ def _dotted(error: ErrorDetails, tree: Tree) -> str:
         if not present and not (error["type"] == "missing" and part == error["loc"][-1]):
             break
         parts.append(str(part))
-        value = value[part] if present else None  # type: ignore[index]
+        value = value[part] if present else None
     return ".".join(parts)
 
 

@@ -75,10 +75,23 @@ class Session:
         self.policy.save(folder)
         self.engine.load_adapter(str(folder))
 
-    def evaluate(self) -> None:
-        """Measure the engine's weights on the held-out problems and store every answer; once a step."""
-        if any(done["step"] == self.step for done in read_evaluations(self.folder)) and ranks.world_size() == 1:
+    def evaluation_due(self) -> bool:
+        """Whether the present step is one to measure at: before, after, and where the recipe says so."""
+        every = self.recipe.evaluation.every
+        return self.step in (0, self.recipe.optimizer.max_steps) or (every > 0 and self.step % every == 0)
+
+    def evaluate_if_due(self) -> None:
+        """Measure the present step unless that was done; a run killed in the middle of it catches up here."""
+        if not self.evaluation_due():
             return
+        done = [result["step"] for result in read_evaluations(self.folder)]
+        if not all(ranks.gather([self.step in done])):
+            self.evaluate()
+        if self.step > 0:
+            set_best(self.folder, self.step, read_evaluations(self.folder)[-1]["pass@1"])
+
+    def evaluate(self) -> None:
+        """Measure the engine's weights on the held-out problems and store every answer."""
         section = self.recipe.evaluation
         length = section.max_completion_length or self.recipe.rollout.max_completion_length
         params = SamplingParams(length, temperature=section.temperature, stop=tuple(self.recipe.rollout.stop))
@@ -105,16 +118,13 @@ class Session:
         self.display.step(metrics)
         self.step = step
 
-    def finish_step(self, step: int) -> None:
+    def finish_step(self) -> None:
         """Save and evaluate where the recipe says so; stop where a signal or the budget says so."""
-        every, last = self.recipe.evaluation.every, step == self.recipe.optimizer.max_steps
-        evaluation_due = last or (every > 0 and step % every == 0)
-        if evaluation_due or step % self.recipe.run.save_steps == 0:
+        if self.evaluation_due() or self.step % self.recipe.run.save_steps == 0:
             self.save()
-        if evaluation_due:
-            self.evaluate()
-            set_best(self.folder, step, read_evaluations(self.folder)[-1]["pass@1"])
-        if not last:
+        self.evaluate_if_due()
+        prune(self.folder, self.recipe.run.save_total_limit)
+        if self.step < self.recipe.optimizer.max_steps:
             self.stop_if_asked()
 
     def save(self) -> None:
@@ -123,7 +133,6 @@ class Session:
             return
         with self.ledger.phase("save"):
             save_checkpoint(self.folder, self.step, self._write_state)
-            prune(self.folder, self.recipe.run.save_total_limit)
         self.saved_step = self.step
 
     def stop_if_asked(self) -> None:

@@ -1,8 +1,8 @@
 """GRPO, from problems to new weights: the loop of every run.
 
 A step samples a group of completions of each problem, grades them by rule, turns the rewards of each group into
-advantages, updates the policy once or `num_iterations` times, and gives the new weights to the engine. Step k depends on
-the checkpoint of step k - 1 and on (seed, k) alone, so a run that was killed and resumed is the run that was not.
+advantages, updates the policy once or `num_iterations` times, and gives the new weights to the engine. Step k depends
+on the state after step k - 1 and on (seed, k) alone, so a run that was killed and resumed is the run that was not.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,7 @@ def train(run: Session) -> None:
     """Take the run from where it stands to `optimizer.max_steps`, measuring before and after."""
     recipe, ledger = run.recipe, run.ledger
     run.sync()
-    if run.step == 0:
-        run.evaluate()
+    run.evaluate_if_due()
     for step in range(run.step + 1, recipe.optimizer.max_steps + 1):
         torch.manual_seed(completion_seeds(recipe.run.seed, step, -1 - ranks.rank(), 1)[0])  # dropout
         prompts_P = run.prompts(step)
@@ -45,7 +44,7 @@ def train(run: Session) -> None:
         with ledger.phase("sync"):
             run.sync()
         record(run, step, answers, samples, update)
-        run.finish_step(step)
+        run.finish_step()
     run.finish()
 
 

@@ -175,6 +175,18 @@ def test_problems_must_exist_and_fit(tiny_model: Path, tmp_path: Path) -> None:
     assert "problems.max_prompt_length" in refusal(make(tiny_model, *rows))
 
 
+def test_long_problems_are_left_out_if_the_recipe_says_so(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    questions = [*map(str, range(9)), "long " * 50]
+    path.write_text("".join(f'{{"question": "{question}", "answer": "1"}}\n' for question in questions))
+    # The long one is not among the held-out, which come from a file of their own.
+    (tmp_path / "other.jsonl").write_text("".join(f'{{"question": "x{n}", "answer": "1"}}\n' for n in range(4)))
+    other = f"evaluation.problems={{path: {tmp_path}/other.jsonl}}"
+    rows = ["problems.source=jsonl", f"problems.path={path}", "problems.size=null", "problems.drop_long=true", other]
+    assert checks.check_recipe(make(tiny_model, *rows)) == ["1 training problem(s) are left out (drop_long)."]
+    assert "All 10 prompts are longer" in refusal(make(tiny_model, *rows, "problems.max_prompt_length=3"))
+
+
 def test_warnings_tell_what_may_surprise(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = ["problems.source=hub", "problems.name=a/b", "optimizer.learning_rate=0"]
     warnings = checks.list_warnings(make("someone/some-model", *hub))

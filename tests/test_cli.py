@@ -201,6 +201,28 @@ def test_report_names_the_page_it_wrote(recipe_path: Path) -> None:
     assert penny("report", "runs/none").exit_code == 2
 
 
+def test_eval_hands_over_its_options_and_prints_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def evaluate_model(model: str, benchmark: str, **options: Any) -> dict[str, Any]:
+        asked.update(options, model=model, benchmark=benchmark)
+        return {"pass@1": 0.5, "ci95": [0.25, 0.75], "n": 8}
+
+    monkeypatch.setattr("rl.evaluate.command.evaluate_model", evaluate_model)
+    options = ["--model", "tiny", "--benchmark", "gsm8k", "--limit", 8, "--engine", "transformers", "-o", "answers"]
+    result = penny("eval", *options)
+    assert result.exit_code == 0
+    assert result.stdout == "gsm8k: pass@1 50.0 % [25.0 %, 75.0 %], 8 problems\n"
+    assert (asked["model"], asked["limit"], asked["engine"], asked["output"]) == (
+        "tiny",
+        8,
+        "transformers",
+        Path("answers"),
+    )
+    assert json.loads(penny("eval", *options, "--json").stdout)["n"] == 8
+    assert penny("eval", "--model", "tiny").exit_code == 2
+
+
 def test_grade_math_grades_a_file_and_code_is_not_built(tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"gold": "4", "response": "It is \\\\boxed{4}."}\n{"gold": "4", "response": "5"}\n')

@@ -112,6 +112,9 @@ class TransformersEngine:
         # peft puts its layers into self.model itself, so the forward pass below needs no wrapper.
         self._adapter = PeftModel.from_pretrained(self.model, folder, torch_device=str(self.model.device))
 
+    def sleep(self) -> None:
+        """Nothing to free: the model stays where it is."""
+
     def close(self) -> None:
         """Free the model's memory; the engine cannot be used afterwards."""
         del self.model, self._adapter

@@ -54,8 +54,8 @@ def write_json(path: Path, value: Any) -> None:
 def folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes `path` when the block ends without an exception.
 
-    A folder already at `path` is replaced. Every file is pushed to the disk before the rename, so that after a power cut
-    the folder is not there with empty files.
+    A folder already at `path` is replaced. Every file is pushed to the disk before the rename, so that a power cut
+    does not leave the folder there with empty files.
     """
     temporary = _beside(path)
     temporary.mkdir()

@@ -26,7 +26,7 @@ PHASE_COLORS = {
     "save": "#4aa8b8",
     "idle": "#cfd4de",
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, in the page's font
     "svg.hashsalt": "penny",  # the same run gives the same bytes
     "font.size": 10.5,
@@ -222,7 +222,7 @@ def before_after(results: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
 
     def paint(axes: Axes) -> None:
         colors = [GREY, GREEN]
-        for place, (name, result) in enumerate(results):
+        for place, (_, result) in enumerate(results):
             rate, (low, high) = result["pass@1"], result["ci95"]
             axes.barh(place, rate, height=0.52, color=colors[place], alpha=0.9)
             axes.plot([low, high], [place, place], color=INK, linewidth=1.6, solid_capstyle="butt")

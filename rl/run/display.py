@@ -63,9 +63,8 @@ class Display:
         if summary["band_met"] is not None:
             style = "bold green" if summary["band_met"] else "bold red"
             self._console.print(Text(summary["band_reason"], style=style), soft_wrap=True)
-        self.message(
-            f"{summary['minutes']:.1f} minutes, ${summary['dollars']:.2f}, {summary['tokens']:,} tokens\nreport: {report}"
-        )
+        self.message(f"{summary['minutes']:.1f} minutes, ${summary['dollars']:.2f}, {summary['tokens']:,} tokens")
+        self.message(f"report: {report}")
 
     def _time_left(self, step: int) -> float:
         return (self._total - step) * sum(self._seconds) / len(self._seconds)

@@ -182,9 +182,12 @@ def _foreign_content(path: Path) -> bool:
 
 
 def _runs_near(path: Path) -> str:
-    places = [path, path.parent, Path("runs")]
-    runs = {str(entry) for place in places if place.is_dir() for entry in place.iterdir() if is_run(entry)}
+    runs = _runs_in(path) or _runs_in(path.parent) | _runs_in(Path("runs"))
     if not runs:
         return "give the folder that `penny train` named when it began"
     likely = difflib.get_close_matches(str(path), runs, n=3, cutoff=0.6) or sorted(runs)[-3:]
     return f"near by {'is' if len(likely) == 1 else 'are'} {', '.join(likely)}"
+
+
+def _runs_in(place: Path) -> set[str]:
+    return {str(entry) for entry in place.iterdir() if is_run(entry)} if place.is_dir() else set()

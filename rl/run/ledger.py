@@ -1,7 +1,7 @@
 """What a run costs: seconds and tokens per phase, peak memory, dollars.
 
-The ledger is only ever added to. A resumed run does the steps after its last checkpoint again, and both times were paid.
-What a killed process spent after its last line is the one thing it cannot know.
+The ledger is only ever added to. A resumed run does the steps after its last checkpoint again, and both times were
+paid. What a killed process spent after its last line is the one thing it cannot know.
 """
 
 import resource
@@ -24,8 +24,8 @@ PHASES: tuple[str, ...] = (*get_args(Phase), "idle")  # idle: wall time outside 
 class Ledger:
     """Measures one session of a run and writes a line of `ledger.jsonl` per step.
 
-    A line covers all the time since the line before it (the first: since the ledger was made), so the lines of a session
-    add up to its wall time. Used as a context manager, it writes a last line on the way out.
+    A line covers all the time since the line before it (the first: since the ledger was made), so the lines of a
+    session add up to its wall time. Used as a context manager, it writes a last line on the way out.
     """
 
     def __init__(self, folder: RunFolder, dollars_per_hour: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -76,7 +76,7 @@ class Ledger:
         self._tokens["trained"] += trained
 
     def step_done(self, step: int | None) -> dict[str, float]:
-        """Write the line of everything since the last one, and return the step's costs under their names in the metrics.
+        """Write the line of everything since the last one, and return its costs under their names in the metrics.
 
         `time/step` is the wall time of the line without `start`; `dollars` is that of the whole run. A checkpoint saved
         after the call counts in the next line. `step` is None for work that is no step, such as loading.

@@ -153,10 +153,12 @@ def _fates(
             for solved, (name, note, shown) in UNPAIRED.items()
         ]
     pairs = [(earlier[key], later[key]) for key in earlier if key in later]
-    return [
+    fates = [
         _fate(name, note, [(old, new) for old, new in pairs if (old.solved, new.solved) == fate], shown)
         for fate, (name, note, shown) in FATES.items()
     ]
+    ungradable = [(old, new) for old, new in pairs if None in (old.solved, new.solved)]
+    return [*fates, _fate("ungradable", "no verdict, before or after", ungradable, 2)] if ungradable else fates
 
 
 def _fate(

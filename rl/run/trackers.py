@@ -33,9 +33,10 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def start_trackers(accelerator: Accelerator, folder: RunFolder, recipe: Recipe) -> None:
-    """Start the accelerator's trackers under the run folder's name; a resumed run goes on in the same W&B or trackio run.
+    """Start the accelerator's trackers under the run folder's name.
 
-    Does nothing if the recipe names none. End them with `accelerator.end_training()`.
+    A resumed run goes on in the same W&B or trackio run. Does nothing if the recipe names no tracker. End them with
+    `accelerator.end_training()`.
     """
     if not recipe.run.report_to:
         return

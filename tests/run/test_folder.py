@@ -108,8 +108,13 @@ def test_two_processes_cannot_train_into_one_folder_and_death_frees_it(folder: R
 
 
 def test_a_forked_child_that_outlives_a_kill_does_not_hold_the_lock(folder: RunFolder) -> None:
-    code = HOLD.replace("print(", "pid = os.fork()\n    if pid: print(pid, flush=True); os.kill(os.getpid(), 9)\n    (")
-    code = code.replace("import sys", "import os, sys")
+    code = (
+        "import os, sys, time; from pathlib import Path; from rl.run.folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).lock():\n"
+        "    child = os.fork()\n"
+        "    if child: print(child, flush=True); os.kill(os.getpid(), 9)\n"
+        "    time.sleep(60)\n"
+    )
     parent = subprocess.Popen([sys.executable, "-c", code, str(folder.path)], cwd=ROOT, stdout=subprocess.PIPE)
     assert parent.stdout is not None
     orphan = int(parent.stdout.readline())

@@ -77,7 +77,16 @@ def test_a_finished_run_shows_everything(folder: RunFolder, recipe: Recipe) -> N
     assert "pass@1 before and after, with 95 % intervals" in shown.labels
     assert len(shown.labels) == 9
     words = " ".join(shown.text.split())
-    for fact in ("25.0 % → 75.0 %", "+50.0 points", "1 learned", "1 still wrong", "1 lost", "1 kept", "2,000 tokens"):
+    for fact in (
+        "25.0 % → 75.0 %",
+        "+50.0 points",
+        "1 learned",
+        "1 still wrong",
+        "1 lost",
+        "1 kept",
+        "1 ungradable",
+        "2,000 tokens",
+    ):
         assert fact in words
     learned = words[words.index("Learned 1 of 1") : words.index("Still wrong 1 of 1")]
     assert "✗ before" in learned and "answer 1 early" in learned
@@ -110,7 +119,7 @@ def test_text_of_models_stays_text_and_nothing_is_fetched(folder: RunFolder, rec
     train(folder, recipe, 2)
     write_evaluation(folder, 0, result(0.25), answers([True, False], ATTACK))
     shown = page(folder)
-    assert shown.text.count(ATTACK) == 2 * 2 + 1 + shown.text.count(f"description: '{ATTACK}")
+    assert shown.text.count(ATTACK) == 2 * 2 + 2  # prompts and completions; the description, here and in the recipe
     assert not {"script", "img", "link", "iframe", "object"} & set(shown.tags)
     outside = [
         (name, value) for name, value in shown.attributes if name in ("src", "href", "xlink:href") and value[0] != "#"

@@ -1,0 +1,145 @@
+"""Every benchmark loads, is graded as right by its own gold answers, and a wrong name finds its neighbor."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewards.errors import BadInput
+from rewards.grading import Graded, Grader
+from rl.evaluate.benchmarks import GSM8K, TABLE, Benchmark, find_benchmark
+from rl.problems.problem import Problem
+from rl.problems.prompt import fill
+from rl.problems.sets import content_key, load_sets
+from rl.recipe_file import load_recipe
+
+
+def grade(benchmark: Benchmark, problems: list[Problem], texts: list[str]) -> list[Graded]:
+    rewards = benchmark.rewards
+    names = set.intersection(*(set(problem.columns) for problem in problems))
+    with Grader(
+        rewards.functions, timeout=rewards.timeout, workers=1, accuracy=None, correct_above=rewards.correct_above
+    ) as grader:
+        grader.check_columns(names)
+        return grader.grade(texts, texts, {name: [problem.columns[name] for problem in problems] for name in names})
+
+
+@pytest.mark.parametrize(("name", "count"), [("gsm8k", 1319), ("math500", 500)])
+def test_the_hubs_benchmarks_are_whole_and_accept_their_gold_answers(name: str, count: int) -> None:
+    if not os.environ.get("PENNY_DATA"):
+        pytest.skip("PENNY_DATA is not set: no local benchmark files to check against")
+    benchmark = find_benchmark(name)
+    problems = benchmark.load()
+    assert len(problems) == count
+    some = problems[:20]
+    assert all(fill(benchmark.problems.prompt, problem.columns, "").endswith("\\boxed{}.") for problem in some)
+    right = [f"So it is $\\boxed{{{problem.columns['answer']}}}$." for problem in some]
+    assert [graded.solved for graded in grade(benchmark, some, right)] == [True] * 20
+    shifted = right[1:] + ["I do not know."]
+    equal = [a.columns["answer"] == b.columns["answer"] for a, b in zip(some, some[1:], strict=False)]
+    assert [graded.solved for graded in grade(benchmark, some, shifted)] == [*equal, False]
+
+
+def test_what_comes_from_the_hub_is_pinned() -> None:
+    hub = [benchmark.problems for benchmark in TABLE.values() if benchmark.problems.source == "hub"]
+    assert len(hub) == 2
+    assert all(section.revision is not None and len(section.revision) == 40 for section in hub)
+
+
+def test_countdown_is_always_the_same_and_can_be_solved() -> None:
+    benchmark = find_benchmark("countdown")
+    problems = benchmark.load()
+    assert problems == benchmark.load()
+    assert len(problems) == 256
+    assert {len(problem.columns["nums"]) for problem in problems} == {3, 4}
+    texts = [f"<answer>{problem.columns['solution']}</answer>" for problem in problems]
+    assert all(graded.solved for graded in grade(benchmark, problems, texts))
+    assert "for example <answer>(1 + 2) / 3</answer>." in fill(benchmark.problems.prompt, problems[0].columns, "")
+
+
+def test_arithmetic_is_what_the_quickstart_never_trained_on() -> None:
+    benchmark, (training, held_out) = find_benchmark("arithmetic"), load_sets(load_recipe("quickstart"))
+    assert benchmark.name == "arithmetic"
+    assert benchmark.load() == held_out
+    assert not {content_key(p) for p in benchmark.load()} & {content_key(p) for p in training}
+
+
+def test_any_task_of_reasoning_gym_with_its_own_scorer() -> None:
+    benchmark = find_benchmark("reasoning_gym:chain_sum")
+    problems = benchmark.load()
+    assert len(problems) == 200
+    some = problems[:3]
+    texts = [f"Hm. <answer>{problem.columns['answer']}</answer>" for problem in some[:2]] + ["<answer>no</answer>"]
+    assert [graded.solved for graded in grade(benchmark, some, texts)] == [True, True, False]
+
+
+def test_an_unknown_task_finds_its_neighbor() -> None:
+    with pytest.raises(BadInput, match="no task 'chain_sums'; did you mean chain_sum"):
+        find_benchmark("reasoning_gym:chain_sums").load()
+
+
+def test_a_file_of_questions_and_answers(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "Half of {1}?", "answer": "0.5"},
+        {"question": "b", "answer": "Think.\n#### 72"},
+    ]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    benchmark = find_benchmark(str(path))
+    problems = benchmark.load()
+    assert fill(benchmark.problems.prompt, problems[0].columns, "").startswith("Half of {1}?\nThink step by step")
+    assert [graded.solved for graded in grade(benchmark, problems, ["\\boxed{1/2}", "72"])] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["recipe:quickstart", "quickstart"])
+def test_a_recipes_held_out_problems_rewards_and_limits(name: str) -> None:
+    benchmark, recipe = find_benchmark(name), load_recipe("quickstart")
+    assert benchmark.name == name
+    assert benchmark.load() == load_sets(recipe)[1]
+    assert benchmark.rewards == recipe.rewards
+    assert benchmark.problems.prompt == recipe.problems.prompt
+    assert benchmark.max_completion_length == recipe.rollout.max_completion_length == 24
+
+
+def test_a_recipe_given_by_path_with_its_own_limits_for_evaluation(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\nmodel: {name: tiny}\nproblems: {source: arithmetic, size: 30}\n"
+        "rewards: {functions: {exact_number: 1.0}}\nrollout: {max_completion_length: 9, stop: ['.']}\n"
+        "evaluation: {size: 4, max_completion_length: 5, problems: {prompt: '{question} ='}}\n"
+    )
+    for name in (str(path), f"recipe:{path}"):
+        benchmark = find_benchmark(name)
+        assert (benchmark.max_completion_length, benchmark.stop) == (5, (".",))
+        assert benchmark.problems.prompt == "{question} ="
+        assert len(benchmark.load()) == 4
+
+
+def test_a_benchmark_goes_before_a_recipe_of_its_name() -> None:
+    assert load_recipe("gsm8k").name == "gsm8k"
+    assert find_benchmark("gsm8k") is GSM8K
+    assert find_benchmark("recipe:gsm8k").held_out_of == load_recipe("gsm8k")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("gsm8", "did you mean gsm8k?"),
+        ("math_500", "did you mean math500?"),
+        ("quikstart", "did you mean quickstart?"),
+        ("reasoning-gym:chain_sum", "did you mean reasoning_gym:<task>?"),
+        ("recipe:gsm", "did you mean gsm8k"),
+        ("zzz", "known: gsm8k, math500, countdown, arithmetic, reasoning_gym:<task>, recipe:countdown"),
+    ],
+)
+def test_a_wrong_name_finds_its_neighbor(wrong: str, right: str) -> None:
+    with pytest.raises(BadInput) as failure:
+        find_benchmark(wrong)
+    assert right in str(failure.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="nothing.jsonl cannot be read"):
+        find_benchmark(str(tmp_path / "nothing.jsonl")).load()
