@@ -1,1 +1,1 @@
-"""Penny: R1-style reinforcement learning for small language models."""
+"""Penny: R1-style reinforcement learning for small models."""

@@ -12,6 +12,7 @@ from rl import ranks
 from rl.learner.optimizer import build_optimizer, build_scheduler
 from rl.learner.policy import load_policy
 from rl.models import load_tokenizer, model_fingerprint
+from rl.problems.fit import leave_out_long
 from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
 from rl.problems.stream import ProblemStream
@@ -78,6 +79,7 @@ def open_session(
     """
     training, held_out = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
+    training = leave_out_long(recipe.problems, training, tokenizer)
     asker = Prompter(held_out_section(recipe), tokenizer)
     grader = stack.enter_context(build_grader(recipe))
     device = pick_device(recipe.rollout.device)

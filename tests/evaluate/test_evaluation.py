@@ -63,7 +63,11 @@ def test_one_sample_a_problem_gets_wilsons_interval(counts: tuple[int, int]) -> 
 
 def test_several_samples_are_averaged_by_problem_first() -> None:
     # 1/4, 2/2 (two ungradable) and 0/1: each problem weighs the same.
-    verdicts = {"a": [True, False, False, False], "b": [None, True, True, None], "c": [False]}
+    verdicts: dict[str, list[bool | None]] = {
+        "a": [True, False, False, False],
+        "b": [None, True, True, None],
+        "c": [False],
+    }
     assert score(answers(verdicts)).pass_at_1 == pytest.approx((0.25 + 1 + 0) / 3)
 
 
@@ -84,7 +88,7 @@ def test_the_bootstrap_repeats_itself() -> None:
 
 
 def test_ungradable_answers_count_neither_way() -> None:
-    solved = {"a": [True], "b": [False], "c": [True]}
+    solved: dict[str, list[bool | None]] = {"a": [True], "b": [False], "c": [True]}
     assert score(answers(solved | {"d": [None], "e": [None]})) == score(answers(solved))
 
 
