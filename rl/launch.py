@@ -4,7 +4,6 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 
 from rewards.grading import Grader
@@ -42,7 +41,9 @@ def run_recipe(recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool
     """
     with StopSignal().installed() as stop, ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penny-")))
-        target = folder or RunFolder.create(Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe)
+        target = folder or RunFolder.create(
+            Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe
+        )
         books = target
         if ranks.rank() > 0:
             books = RunFolder.create(scratch / "books", recipe)
@@ -102,7 +103,9 @@ def open_session(
         scratch=scratch,
         ledger=ledger,
         display=display,
-        trackers=Accelerator(cpu=device == "cpu", log_with=list(recipe.run.report_to) or None, project_dir=str(books.path)),
+        trackers=Accelerator(
+            cpu=device == "cpu", log_with=list(recipe.run.report_to) or None, project_dir=str(books.path)
+        ),
         stop=stop,
         tokenizer=tokenizer,
         training=training,

@@ -1,7 +1,7 @@
 """The few things that ranks say to each other; with one rank each of them does nothing.
 
-Start several with `torchrun --nproc_per_node N -m rl.cli train ...`. Every rank holds the whole policy and an engine of its
-own, generates and learns from its share of each batch, and adds its gradient to the others'.
+Start several with `torchrun --nproc_per_node N -m rl.cli train ...`. Every rank holds the whole policy and an engine of
+its own, generates and learns from its share of each batch, and adds its gradient to the others'.
 """
 
 import os

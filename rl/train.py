@@ -118,9 +118,7 @@ def update_policy(run: Session, samples: Sequence[Sample]) -> Update:
     return replace(update, metrics=update.metrics | {"learning_rate": learning_rate})
 
 
-def record(
-    run: Session, step: int, answers: Sequence[Answer], samples: Sequence[Sample], update: Update
-) -> None:
+def record(run: Session, step: int, answers: Sequence[Answer], samples: Sequence[Sample], update: Update) -> None:
     """Store every rollout and the step's line of metrics."""
     rows = ranks.gather(to_rows(answers, samples, update.logps))
     metrics = {"step": step} | rollout_metrics(rows, run.recipe.rollout.num_generations) | update.metrics

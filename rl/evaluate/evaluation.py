@@ -54,7 +54,9 @@ def grade_all(
     """Decode and grade every completion; graders see the prefill as the beginning of the completion."""
     flat = [(prompt, g, c) for prompt, group in zip(prompts, completions_P_G, strict=True) for g, c in enumerate(group)]
     texts = [p.prefill + tokenizer.decode(c.token_ids, skip_special_tokens=True) for p, _, c in flat]
-    columns = as_columns([p.problem.columns for p, _, _ in flat]) | {"completion_ids": [c.token_ids for _, _, c in flat]}
+    columns = as_columns([p.problem.columns for p, _, _ in flat]) | {
+        "completion_ids": [c.token_ids for _, _, c in flat]
+    }
     graded = grader.grade(texts, [p.text for p, _, _ in flat], columns)
     return [Answer(p, g, c, text, grade) for (p, g, c), text, grade in zip(flat, texts, graded, strict=True)]
 

@@ -1,7 +1,7 @@
 """Packs completions into prefix trees: every distinct prefix of a micro-batch is computed once.
 
-Node i of a tree holds one token; its ancestors are the tokens before it. A token attends to its ancestors and itself, at
-the position that its depth gives, so its hidden state is the one that the whole sequence alone would have. Few-shot
+Node i of a tree holds one token; its ancestors are the tokens before it. A token attends to its ancestors and itself,
+at the position that its depth gives, so its hidden state is the one that the whole sequence alone would have. Few-shot
 examples shared by all problems, the prompt shared by a group, and equal beginnings of completions cost one computation
 each, and there is no padding. The last token of a completion predicts nothing and is left out.
 """

@@ -94,8 +94,9 @@ class Policy:
 def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed: int, keep_reference: bool) -> Policy:
     """Load the model and put a fresh adapter on it, or make all of it trainable.
 
-    `dtype` is what is computed in. A frozen base is kept in it; weights that learn are always float32, because a step of
-    1e-6 is lost in bfloat16's eight bits. `keep_reference`: the KL term needs the base model. An adapter is switched off for it; full fine-tuning keeps a copy.
+    `dtype` is what is computed in. A frozen base is kept in it; weights that learn are always float32, because a step
+    of 1e-6 is lost in bfloat16's eight bits. `keep_reference`: the KL term needs the base model. An adapter is switched
+    off for it; full fine-tuning keeps a copy.
     """
     kept = dtype if section.use_peft else torch.float32
     model = load_model(section.name, section.revision, dtype=kept, device=device)
@@ -137,7 +138,14 @@ def token_logps(model: nn.Module, batch: MicroBatch, temperature: float, entropy
     for first in range(0, len(nodes), LOGITS_CHUNK):
         here = ((row >= first) & (row < first + LOGITS_CHUNK)).nonzero()[:, 0]  # tokens that these nodes predict
         chunk = hidden[first : first + LOGITS_CHUNK]
-        arguments = (model.get_output_embeddings(), chunk, row[here] - first, batch.target[here], temperature, entropy_grad)
+        arguments = (
+            model.get_output_embeddings(),
+            chunk,
+            row[here] - first,
+            batch.target[here],
+            temperature,
+            entropy_grad,
+        )
         out = checkpoint(select_logps, *arguments, use_reentrant=False) if recompute else select_logps(*arguments)
         places.append(here)
         logps.append(out[0])

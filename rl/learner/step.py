@@ -57,9 +57,7 @@ def learn(
         sums = dict[str, float]()
         for number, cpu_batch in enumerate(micro_batches):
             batch = cpu_batch.to(policy.device)
-            logps, entropy = policy.logps(
-                batch, settings.temperature, with_entropy_grad=algorithm.entropy_coef > 0
-            )
+            logps, entropy = policy.logps(batch, settings.temperature, with_entropy_grad=algorithm.entropy_coef > 0)
             if iteration == 0:
                 old.append(logps.detach())
             loss, stats = batch_loss(policy, batch, logps, old[number], entropy, totals, algorithm, settings)
@@ -169,9 +167,9 @@ def checked_gap(samples: Sequence[Sample], logps: dict[int, list[float]], max_ga
     gap = gap_stats(learner, engine)
     if not gap["gap/mean"] <= max_gap:
         raise RunStopped(
-            f"the engine and the learner disagree about the same tokens: mean |log p difference| {gap['gap/mean']:.4f} "
-            f"is above rollout.max_gap = {max_gap:g}; either new weights do not reach the engine, or the two compute in "
-            "too different precisions (rollout.dtype, model.dtype)"
+            "the engine and the learner disagree about the same tokens: mean |log p difference| "
+            f"{gap['gap/mean']:.4f} is above rollout.max_gap = {max_gap:g}; either new weights do not reach the "
+            "engine, or the two compute in too different precisions (rollout.dtype, model.dtype)"
         )
     return gap
 

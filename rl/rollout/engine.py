@@ -65,7 +65,7 @@ class RolloutEngine(Protocol):
         ...
 
     def load_weights(self, weights: NamedTensors) -> None:
-        """Replace the named weights (Hugging Face names, full tensors); nothing computed with the old ones is reused."""
+        """Replace the named weights (Hugging Face names, full tensors) and reuse nothing computed with the old ones."""
         ...
 
     def load_adapter(self, folder: str) -> None:

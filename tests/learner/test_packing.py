@@ -11,7 +11,9 @@ from rl.learner.policy import token_logps
 tokens = st.lists(st.integers(3, 6), min_size=1, max_size=5).map(tuple)  # few tokens, so that prefixes are shared
 
 
-def sample(prompt: tuple[int, ...], completion: tuple[int, ...], advantage: float = 1.0, counted: bool = True) -> Sample:
+def sample(
+    prompt: tuple[int, ...], completion: tuple[int, ...], advantage: float = 1.0, counted: bool = True
+) -> Sample:
     return Sample(prompt, completion, tuple(-0.1 * t for t in completion), advantage, counted)
 
 
@@ -57,7 +59,9 @@ def test_logps_and_entropy_are_those_of_each_sequence_alone(tiny_model, pairs: l
         assert torch.allclose(entropies, torch.cat([e[1] for e in expected]), atol=1e-5)
 
 
-def alone(model: torch.nn.Module, prompt: tuple[int, ...], completion: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+def alone(
+    model: torch.nn.Module, prompt: tuple[int, ...], completion: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The oracle: one plain causal forward pass over one sequence."""
     ids = torch.tensor([prompt + completion])
     with torch.no_grad():

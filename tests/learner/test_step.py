@@ -55,7 +55,9 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return float((one - other).abs().max()) <= 1e-5 * max(float(other.abs().max()), 1e-3)
 
 
-@pytest.mark.parametrize("algorithm", [ALGORITHM, AlgorithmSection(loss_type="dapo"), AlgorithmSection(loss_type="cispo")])
+@pytest.mark.parametrize(
+    "algorithm", [ALGORITHM, AlgorithmSection(loss_type="dapo"), AlgorithmSection(loss_type="cispo")]
+)
 @pytest.mark.parametrize("section", [{"micro_batch_size": 1}, {"micro_batch_size": 3}, {"micro_batch_tokens": 9}])
 def test_gradient_is_the_same_in_micro_batches_of_any_size(
     tiny_model: Path, samples: list[Sample], algorithm: AlgorithmSection, section: dict
