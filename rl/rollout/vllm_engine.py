@@ -158,6 +158,7 @@ class VllmEngine:
             seed=None if greedy else seed,
             logprobs=0,  # of the sampled token alone
             detokenize=bool(params.stop),
+            skip_special_tokens=False,  # a stop string may be a special token
         )
 
 

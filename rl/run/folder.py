@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rewards.errors import BadInput
 from rl.recipe import Recipe
+from rl.recipe_file import dump_recipe
 from rl.run import atomic
+from rl.yaml_text import parse_yaml
 
 LOCK = ".lock"
 # What may differ between the recipe of a run and the one that continues it: nothing here changes what is learnt.
@@ -91,7 +91,7 @@ class RunFolder:
         try:
             for place in (path, folder.rollouts, folder.checkpoints, folder.evaluations):
                 place.mkdir(parents=True, exist_ok=True)
-            atomic.write_text(folder.recipe, recipe_text(recipe))
+            atomic.write_text(folder.recipe, dump_recipe(recipe))
         except OSError as error:
             raise BadInput(
                 f"The run folder {path} cannot be written ({error.strerror}): name another in run.dir."
@@ -138,14 +138,9 @@ def default_path(recipe_name: str, now: datetime | None = None) -> Path:
     return Path("runs") / f"{recipe_name}-{now or datetime.now():%Y%m%d-%H%M%S}"
 
 
-def recipe_text(recipe: Recipe) -> str:
-    """Return the whole recipe as YAML, defaults included; loading it gives an equal recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
 def _check_same_recipe(path: Path, recipe: Recipe) -> None:
-    old = _flatten(yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8")))
-    new = _flatten(yaml.safe_load(recipe_text(recipe)))
+    old = _flatten(parse_yaml((path / "recipe.yaml").read_text(encoding="utf-8")))
+    new = _flatten(parse_yaml(dump_recipe(recipe)))
     different = [key for key in sorted(old | new) if old.get(key) != new.get(key) and _binds(key)]
     if different:
         key = different[0]
