@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from accelerate import Accelerator
+from rich.console import Console
 
 from rewards.grading import Grader
 from rl import ranks
@@ -41,14 +42,13 @@ def run_recipe(recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool
     """
     with StopSignal().installed() as stop, ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penny-")))
-        target = folder or RunFolder.create(
-            Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe
-        )
-        books = target
-        if ranks.rank() > 0:
-            books = RunFolder.create(scratch / "books", recipe)
+        ranks.start(pick_device(recipe.rollout.device))
+        stack.callback(ranks.stop)
+        target = agreed_folder(recipe, folder)
+        books = target if ranks.rank() == 0 else RunFolder.create(scratch / "books", recipe)
         stack.enter_context(books.lock())
-        display = stack.enter_context(Display(recipe.name, recipe.optimizer.max_steps, json=as_json))
+        console = Console(quiet=True) if ranks.rank() else None
+        display = stack.enter_context(Display(recipe.name, recipe.optimizer.max_steps, json=as_json, console=console))
         ledger = stack.enter_context(Ledger(books, recipe.run.dollars_per_hour))
         try:
             with ledger.phase("start"):
@@ -62,6 +62,14 @@ def run_recipe(recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool
             return (INTERRUPTED if str(request) == "SIGINT" else 0), target.path
     summary = read_summary(books) or {}
     return (BAND_MISSED if summary.get("band_met") is False else 0), target.path
+
+
+def agreed_folder(recipe: Recipe, folder: RunFolder | None) -> RunFolder:
+    """The run's folder, the same on all ranks: made by rank 0 unless given."""
+    if folder is None and ranks.rank() == 0:
+        path = Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name)
+        folder = RunFolder.create(path, recipe)
+    return next(chosen for chosen in ranks.gather([folder]) if chosen)
 
 
 def open_session(
@@ -84,8 +92,6 @@ def open_session(
     asker = Prompter(held_out_section(recipe), tokenizer)
     grader = stack.enter_context(build_grader(recipe))
     device = pick_device(recipe.rollout.device)
-    ranks.start(device)
-    stack.callback(ranks.stop)
     display.message(f"run folder: {target.path}\nloading {recipe.model.name} on {device}")
     engine = build_engine(recipe)
     stack.callback(engine.close)

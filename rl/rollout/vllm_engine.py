@@ -5,6 +5,7 @@ by the constructor, after the environment variables that it reads at import time
 """
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +73,9 @@ class VllmEngine:
 
     def __init__(self, model: str, revision: str | None, settings: VllmSettings) -> None:
         set_environment(settings)
-        from vllm import LLM
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # vLLM 0.31 uses a name that torch 2.13 deprecates
+            from vllm import LLM
 
         self._settings = settings
         self._adapter: Any = None
@@ -89,6 +92,7 @@ class VllmEngine:
             enable_prefix_caching=True,
             logprobs_mode="processed_logprobs",  # of the distribution sampled from: after temperature and truncation
             disable_log_stats=True,
+            use_tqdm_on_load=False,
             **device_options(settings),
             **lora,
         )

@@ -1,0 +1,222 @@
+"""The documentation is true: its commands run, its files are there, its keys exist.
+
+README.md and the guides are read block by block, in order, in an empty folder of their own:
+
+- a block that names a file (```yaml my.yaml) is written to that file;
+- a ```sh block is run line by line (`RULES` says how), and must exit with 0, or with what `# exits with N` says;
+- a ```text block must be the output of the commands before it, `...` standing for lines left out.
+
+Training is made small by a fixed rule, the same for every command: see `penny_train`.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from rl.cli import app
+from rl.recipe_file import RECIPES, known_keys, load_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "recipes" / "README.md"]
+LONGEST = 150  # lines of a guide
+FENCE = re.compile(r"^```(\w*) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SMALL = ["rollout.engine=transformers", "rollout.device=cpu", "optimizer.max_steps=2", "evaluation.size=2"]
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+Outcome = tuple[int, str]  # exit code, and everything printed
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the models of the aliases are prepared, once for all pages."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands in for the data sets of the hub."""
+    folder = tmp_path_factory.mktemp("data")
+    for source, name in (("gsm8k", "gsm8k_test"), ("math", "math500")):
+        shutil.copy(RECIPES / "smoke" / f"{source}.jsonl", folder / f"{name}.jsonl")
+    return folder
+
+
+@by_page
+def test_every_command_runs(
+    page: Path, cache: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENNY_CACHE", str(cache))
+    monkeypatch.setenv("PENNY_DATA", str(data))
+    printed = ""
+    for language, name, content in FENCE.findall(page.read_text(encoding="utf-8")):
+        if name:
+            Path(name).write_text(content, encoding="utf-8")
+        elif language == "sh":
+            printed = "".join(run_line(line, monkeypatch) for line in content.splitlines())
+        elif language == "text":
+            for line in content.splitlines():
+                assert line == "..." or line in printed.splitlines(), f"{page.name} promises {line!r}, not\n{printed}"
+        else:
+            assert language == "", f"{page.name} has a block of {language} that is never used: name its file"
+
+
+def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run one line of a ```sh block by the rule of its program; returns what it printed."""
+    command, _, comment = line.partition("  # ")
+    expected = re.fullmatch(r"exits with (\d+)", comment)
+    words = shlex.split(command)
+    while re.fullmatch(r"[A-Z_]+=\S*", words[0]):  # a variable for this command alone
+        words = words[1:]
+    program, arguments = " ".join(words[:2]), words[2:]
+    rule = next((rule for start, rule in RULES.items() if f"{program} ".startswith(f"{start} ")), None)
+    assert rule, f"no rule for {line!r}: use a program of RULES, or add one"
+    with monkeypatch.context() as patch:
+        code, printed = rule(words if rule in (shell, torchrun, make) else arguments, patch)
+    assert code == int(expected[1] if expected else 0), f"{line!r} exited with {code}:\n{printed}"
+    return printed
+
+
+def penny(arguments: list[str], _: pytest.MonkeyPatch) -> Outcome:
+    """Run `penny` as it stands, in this process: that saves the imports."""
+    result = CliRunner().invoke(app, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    return result.exit_code, result.output
+
+
+def penny_train(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
+    """Train for two steps at most: `--smoke` and `SMALL` are added, unless a run is resumed."""
+    return penny(["train", *arguments] + ([] if "--resume" in arguments else ["--smoke", *SMALL]), patch)
+
+
+def penny_eval(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
+    """Evaluate two problems with the transformers engine, and `tiny` in place of `smollm2`."""
+    small = ["tiny" if argument == "smollm2" else argument for argument in arguments]
+    return penny(["eval", *small, "--engine", "transformers", "--limit", "2"], patch)
+
+
+def torchrun(words: list[str], patch: pytest.MonkeyPatch) -> Outcome:
+    """Check what each rank would run by a dry run, as one of so many."""
+    patch.setenv("WORLD_SIZE", words[words.index("--nproc_per_node") + 1])
+    asked = shlex.split(words[-1])
+    return penny_train([*asked[asked.index("train") + 1 :], "--dry-run"], patch)
+
+
+def make(words: list[str], _: pytest.MonkeyPatch) -> Outcome:
+    """Let make say what it would do: the target exists, and so does what it needs."""
+    return shell([words[0], "-C", str(ROOT), "-n", *words[1:]], _)
+
+
+def shell(words: list[str], _: pytest.MonkeyPatch) -> Outcome:
+    """Run a program as it stands, with this Python's folder first in the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PATH": path}, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def activate(_: list[str], __: pytest.MonkeyPatch) -> Outcome:
+    """Nothing to do: this process is in the environment already."""
+    return 0, ""
+
+
+RULES: dict[str, Callable[[list[str], pytest.MonkeyPatch], Outcome]] = {
+    "penny train": penny_train,
+    "penny eval": penny_eval,
+    "penny recipes": lambda arguments, patch: penny(["recipes", *arguments], patch),
+    "penny samples": lambda arguments, patch: penny(["samples", *arguments], patch),
+    "penny report": lambda arguments, patch: penny(["report", *arguments], patch),
+    "penny grade": lambda arguments, patch: penny(["grade", *arguments], patch),
+    "torchrun": torchrun,
+    "make": make,
+    "python": shell,
+    "source .venv/bin/activate": activate,
+}
+
+
+@by_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@by_page
+def test_named_keys_exist(page: Path) -> None:
+    """Whatever looks like `section.key` or `section.key=value` in running text is a key of a recipe."""
+    keys = set(known_keys())
+    sections = "|".join(sorted({key.split(".")[0] for key in keys if "." in key}))
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for key in re.findall(rf"`((?:{sections})\.[a-z_.]+)\b[^`/]*`", text):
+        assert key in keys, f"{page.name} names {key}"
+
+
+@by_page
+def test_guides_are_short(page: Path) -> None:
+    if page.parent.name == "docs":
+        assert len(page.read_text(encoding="utf-8").splitlines()) < LONGEST
+
+
+def test_readme_lists_every_recipe_with_its_model_and_hardware() -> None:
+    rows = {line.split("|")[1].strip(" `"): line for line in readme().splitlines() if line.startswith("| `")}
+    assert rows.keys() == {path.stem for path in RECIPES.glob("*.yaml")}
+    for name, row in rows.items():
+        recipe = load_recipe(name)
+        memory = recipe.run.min_gpu_memory_gib
+        assert memory is None or f"{memory:g} GiB" in row
+        assert recipe.model.name == "smollm2" or f"| {recipe.model.name.split('/')[1]} |" in row
+        assert ("not yet run" in row) == ("GPU" in recipe.status and recipe.status.startswith("not yet run"))
+
+
+def test_readme_lists_every_file() -> None:
+    listed = tree(next(content for language, _, content in FENCE.findall(readme()) if "pyproject.toml  " in content))
+    there = {
+        str(path.relative_to(ROOT))
+        for pattern in ("rl/**/*", "rewards/*", "recipes/*", "docs/*", "benchmarks/*", "tests/*/")
+        for path in ROOT.glob(pattern)
+        if "__pycache__" not in path.parts and path.name != "__init__.py"
+    }
+    assert there - listed == set(), "missing in the README's list of files"
+    assert [name for name in sorted(listed) if not (ROOT / name).exists()] == []
+
+
+def tree(text: str) -> set[str]:
+    """The paths of an indented list of files, two spaces a level, each followed by a remark."""
+    paths, parents = set(), list[str]()
+    for line in text.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents = [*parents[:depth], name.rstrip("/")]
+        paths.add("/".join(parents))
+    return paths
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_examples_of_yaml_in_the_docs_are_whole_recipes() -> None:
+    """A recipe in a guide uses no key twice and is named like its file."""
+    for page in PAGES:
+        for language, name, content in FENCE.findall(page.read_text(encoding="utf-8")):
+            if language == "yaml":
+                assert yaml.safe_load(content)["name"] == Path(name).stem
+
+
+def test_the_ci_script_calls_targets_that_exist() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=True)
+    targets = re.findall(r"^stage make (\w+)$", script, re.MULTILINE)
+    assert targets[-1] == "test" and {"install", "check"} <= set(targets)
+    for target in targets:
+        subprocess.run(["make", "-C", ROOT, "-n", target], check=True, capture_output=True)
+    overrides = re.findall(r"penny train (.*)$", script, re.MULTILINE)[0].split()
+    band = load_recipe(overrides[0], overrides[2:]).evaluation.band
+    assert band and band.max_minutes == 30 and band.min_gain == 0.35
