@@ -4,9 +4,9 @@ Each runs in a process of its own, because engines of different precision do not
 """
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.workload import (
     DTYPES,
+    SIZES,
     Batch,
     Options,
     bench_recipe,
@@ -62,7 +63,7 @@ def rollouts(options: Options) -> dict[str, Any]:
     ours, theirs = (engine.generate(prompts, greedy, [[0]] * len(prompts)) for engine in engines.values())
     for engine in engines.values():
         engine.close()
-    return {"tokens_per_second": rates, "greedy": compare_greedy([c for c, in ours], [c for c, in theirs])}
+    return {"tokens_per_second": rates, "greedy": compare_greedy([g[0] for g in ours], [g[0] for g in theirs])}
 
 
 def compare_greedy(ours: Sequence[Completion], theirs: Sequence[Completion]) -> dict[str, float]:
@@ -76,7 +77,7 @@ def compare_greedy(ours: Sequence[Completion], theirs: Sequence[Completion]) -> 
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         differences += [abs(one.logprobs[i] - other.logprobs[i]) for i in range(shared)]
     return {
-        "max_difference": max(differences, default=float("nan")),
+        "max_difference": max(differences, default=0.0),
         "tokens_compared": len(differences),
         "tokens": sum(len(completion.token_ids) for completion in ours),
     }
@@ -117,9 +118,7 @@ def packed(policy: Policy, samples: Sequence[Sample], size: int | None = None) -
         yield policy.logps(tree.to(policy.device), 1.0)[0]
 
 
-def padded(
-    policy: Policy, samples: Sequence[Sample], size: int, *, all_logits: bool = False
-) -> Iterator[Tensor]:
+def padded(policy: Policy, samples: Sequence[Sample], size: int, *, all_logits: bool = False) -> Iterator[Tensor]:
     """The usual way: padded batches of `size` completions."""
     for start in range(0, len(samples), size):
         yield padded_logps(policy.causal_lm, samples[start : start + size], all_logits=all_logits)
@@ -167,9 +166,9 @@ def largest_difference(columns: Sequence[Tensor]) -> float:
 def dtypes(options: Options) -> dict[str, Any]:
     """A vLLM engine of one precision with a learner of each: weights to the engine, speed and gap, repeat by repeat."""
     batches = [batch.first(options.prompts // 4) for batch in make_batches(options)]
-    policies = {dtype: perturbed_policy(options, dtype) for dtype in DTYPES}
     figures: dict[str, dict[str, list[float]]] = {dtype: {} for dtype in DTYPES}
     with contextlib.closing(build_engine(bench_recipe(options, "vllm", options.engine_dtype))) as engine:
+        policies = {dtype: perturbed_policy(options, dtype) for dtype in DTYPES}
         for repeat, dtype in in_turn(DTYPES, options.repeats):
             for name, value in small_step(engine, policies[dtype], batches[repeat], options).items():
                 figures[dtype].setdefault(name, []).append(value)
@@ -204,7 +203,9 @@ def main() -> int:
     options = parse_options(PARTS)
     try:
         figures = PARTS[options.part](options)
-        atomic.write_json(options.output, {"options": {**asdict(options), "output": None}, "figures": figures})
+        sizes = {name: getattr(options, name) for name in SIZES}
+        # Not `write_json`: what is not finite must come back as it was.
+        atomic.write_text(options.output, json.dumps({"sizes": sizes, "figures": figures}) + "\n")
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,301 +1,203 @@
 """What the parts of a training step cost on this machine, side by side in one run: `make bench`.
 
-Each part runs in a process of its own, because engines of different precision do not live well together. README.md says
-what is measured, and what is not.
+Runs the parts (benchmarks/parts.py) one after the other, each in a process of its own, and puts their figures together
+as Markdown, printed and written, and JSON. README.md says what is measured, and what is not.
 """
 
 import argparse
-import contextlib
 import importlib.util
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
+from typing import Any
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped
-from rl.learner.gap import gap_stats
-from rl.learner.packing import Sample, pack
-from rl.learner.policy import Policy, load_policy
-from rl.models import load_tokenizer
-from rl.problems.prompt import Prompter
-from rl.problems.sources import load_problems
-from rl.problems.stream import completion_seeds
-from rl.recipe import Recipe
-from rl.rollout.build import build_engine, pick_device, pick_dtype
-from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 from rl.run import atomic
 from rl.run.manifest import PROJECT, git_state, hardware, versions
 
-T = TypeVar("T")
-DTYPES = ("float32", "bfloat16")
-TOLERANCE = 1e-4  # nats; ways of computing the same log-probabilities may differ by so much in float32
-PERTURBATION = 1e-3  # of lora_B: about what ten steps of AdamW at a learning rate of 3e-4 leave there
+RUNS = {  # name: arguments of benchmarks.parts
+    "rollouts": ["rollouts"],
+    "learner": ["learner"],
+    "engine float32": ["dtypes", "--engine-dtype", "float32"],
+    "engine bfloat16": ["dtypes", "--engine-dtype", "bfloat16"],
+}
+WITHOUT_VLLM = ("learner",)
+Cell = Mapping[str, Sequence[float]]  # figures by name, one for each repeat
+Engines = Mapping[str, Mapping[str, Cell]]  # by the engine's precision, then the learner's
 
 
-@dataclass(frozen=True)
-class Options:
-    """The sizes of everything measured, and where results go. `part` is None in the process that runs the parts."""
+def main() -> int:
+    """Measure everything, print the Markdown, and write both files."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/step.py",
+        description="Measure the parts of a training step.",
+        epilog="Sizes (--model, --repeats, --prompts, --samples, --max-tokens): see python -m benchmarks.parts --help.",
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("bench-results"), help="folder (bench-results)")
+    options, sizes = parser.parse_known_args()
+    try:
+        output = writable(options.output)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    results: dict[str, Any] = {"machine": machine(), "seconds": {}, "figures": {}}
+    names = list(RUNS) if importlib.util.find_spec("vllm") else list(WITHOUT_VLLM)
+    for name in names:
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        started = time.perf_counter()
+        part = run_part([*RUNS[name], *sizes])
+        if isinstance(part, int):
+            return part
+        results["seconds"][name] = time.perf_counter() - started
+        results["figures"][name] = part["figures"]
+        results["sizes"] = part["sizes"]
+    text = markdown(results)
+    atomic.write_json(output / "step.json", results)
+    atomic.write_text(output / "step.md", text)
+    print(text)
+    return 0
 
-    model: str
-    repeats: int
-    prompts: int
-    samples: int
-    max_tokens: int
-    output: Path
-    part: str | None
-    engine_dtype: str
+
+def writable(folder: Path) -> Path:
+    """The folder, made if it is not there. Raises BadInput if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"The folder {folder} cannot be made ({error.strerror}); give another one with -o.") from error
+    return folder
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Token ids of P prompts, and for each of them the seeds of its G completions."""
-
-    prompts: list[tuple[int, ...]]
-    seeds: list[list[int]]
-
-    def first(self, prompts: int) -> "Batch":
-        """The same batch with its first `prompts` prompts only, at least one."""
-        return Batch(self.prompts[: max(prompts, 1)], self.seeds[: max(prompts, 1)])
+def run_part(arguments: Sequence[str]) -> dict[str, Any] | int:
+    """What one part measured; or its exit code, where it has said on stderr why it failed."""
+    with tempfile.TemporaryDirectory(prefix="penny-bench-") as folder:
+        file = Path(folder) / "part.json"
+        command = [sys.executable, "-m", "benchmarks.parts", *arguments, "-o", str(file)]
+        code = subprocess.run(command, cwd=PROJECT, stdout=sys.stderr, check=False).returncode
+        return code or json.loads(file.read_text(encoding="utf-8"))
 
 
-def bench_recipe(options: Options, engine: str, engine_dtype: str = "float32", dtype: str = "float32") -> Recipe:
-    """What is measured, as a recipe: sums of two numbers, asked in a chat."""
-    return Recipe.model_validate(
-        {
-            "name": "bench",
-            "model": {"name": options.model, "dtype": dtype, "lora_r": 16},
-            "problems": {
-                "source": "arithmetic",
-                "size": options.prompts * (options.repeats + 1),
-                "prompt": "What is {question}? Think step by step.",
-                "max_prompt_length": 128,
-            },
-            "rewards": {"functions": {"exact_number": 1.0}},
-            "rollout": {"engine": engine, "dtype": engine_dtype, "max_completion_length": options.max_tokens},
-        }
+def machine() -> dict[str, Any]:
+    """Hardware, versions, code, time, and what else keeps the processors busy."""
+    return {
+        "hardware": hardware(),
+        "versions": versions(),
+        "git": git_state(PROJECT),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load": os.getloadavg()[0],
+    }
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """All figures as tables, with what they were taken on."""
+    figures, sizes = results["figures"], results["sizes"]
+    parts = ["# What a step costs", machine_text(results["machine"]), sizes_text(sizes)]
+    if "rollouts" in figures:
+        parts += ["## Rollouts", rollouts_text(figures["rollouts"])]
+    parts += ["## Learner", learner_text(figures["learner"])]
+    engines = {name.split()[1]: cells for name, cells in figures.items() if name.startswith("engine")}
+    if engines:
+        parts += ["## Weights to the engine", sync_table(engines), "## Precision and gap", precision_table(engines)]
+    else:
+        parts.append("vLLM is not installed, so only the learner was measured.")
+    taken = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in results["seconds"].items())
+    return "\n\n".join([*parts, f"Time taken, starts included: {taken}."])
+
+
+def machine_text(facts: Mapping[str, Any]) -> str:
+    """The machine in a sentence or three."""
+    hard, code = facts["hardware"], facts["git"]
+    gpus = ", ".join(gpu["name"] for gpu in hard["gpus"]) or "no GPU"
+    revision = "no git checkout" if code is None else code["revision"][:12] + (" with changes" if code["dirty"] else "")
+    return (
+        f"{hard['cpu']}, {hard['cores']} cores, {hard['memory_gib']} GiB, {gpus}, {hard['system']}; load average "
+        f"{facts['load']:.1f} at the start, {facts['started']}. Code: {revision}. "
+        f"Versions: {', '.join(f'{name} {version}' for name, version in facts['versions'].items())}."
     )
 
 
-def make_batches(options: Options) -> list[Batch]:
-    """One batch to warm up and one for each repeat; no question comes twice, so no engine has it in its cache."""
-    section = bench_recipe(options, "transformers").problems
-    prompter = Prompter(section, load_tokenizer(options.model))
-    prompts = [prompter.render(problem).token_ids for problem in load_problems(section)]
-    starts = range(0, len(prompts), options.prompts)
-    return [
-        Batch(
-            prompts[start : start + options.prompts],
-            [completion_seeds(0, number, place, options.samples) for place in range(options.prompts)],
-        )
-        for number, start in enumerate(starts)
+def sizes_text(sizes: Mapping[str, Any]) -> str:
+    """What was asked for."""
+    return (
+        f"{sizes['model']}, LoRA r=16, {sizes['prompts']} prompts x {sizes['samples']} samples of up to "
+        f"{sizes['max_tokens']} tokens; median of {sizes['repeats']} (lowest to highest), in alternating order."
+    )
+
+
+def rollouts_text(figures: Mapping[str, Any]) -> str:
+    """The engines side by side, and whether they compute the same."""
+    greedy = figures["greedy"]
+    return (
+        rates_table(figures["tokens_per_second"], "transformers") + "\n\nGreedy completions of the same prompts: "
+        f"log-probabilities differ by at most {greedy['max_difference']:.1e} nats over the {greedy['tokens_compared']} "
+        f"tokens (of {greedy['tokens']}) up to where a pair parts."
+    )
+
+
+def learner_text(figures: Mapping[str, Any]) -> str:
+    """The ways of computing one gradient side by side."""
+    return (
+        f"Forward and backward over the same {figures['completions']} completions, float32.\n\n"
+        + rates_table(figures["tokens_per_second"], "padded, a group a pass")
+        + f"\n\nLog-probabilities of the four ways differ by at most {figures['max_difference']:.1e} nats."
+    )
+
+
+def rates_table(rates: Mapping[str, Sequence[float]], base: str) -> str:
+    """Completion tokens a second, and their ratio to those of `base` in the same repeat."""
+    rows = [
+        (name, spread(values), spread([x / y for x, y in zip(values, rates[base], strict=True)]))
+        for name, values in rates.items()
     ]
+    return table(("", "completion tokens/s", f"times {base}"), rows)
 
 
-def perturbed_policy(options: Options, dtype: str) -> Policy:
-    """The policy with an adapter that says something: at lora_B = 0 merging would change no weight."""
-    recipe = bench_recipe(options, "transformers", dtype=dtype)
-    device = pick_device("auto")
-    policy = load_policy(recipe.model, device, pick_dtype(dtype, device), seed=0, keep_reference=False)
-    noise = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in policy.trainable.items():
-            if "lora_B" in name:
-                parameter.copy_(PERTURBATION * torch.randn(parameter.shape, generator=noise))
-    return policy
+def sync_table(engines: Engines) -> str:
+    """Seconds and bytes of a weight sync, for each pair of precisions."""
+    rows = [
+        (*pair, spread(cell["sync_seconds"]), spread(cell["export_seconds"]), f"{cell['sync_bytes'][0] / 1e6:,.0f}")
+        for pair, cell in pairs(engines)
+    ]
+    return table(("learner", "engine", "sync, s", "of which merging and export alone, s", "MB"), rows)
 
 
-def timed(call: Callable[[], T]) -> tuple[T, float]:
-    """What a call returned, and its seconds."""
-    started = time.perf_counter()
-    result = call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return result, time.perf_counter() - started
+def precision_table(engines: Engines) -> str:
+    """Speed and gap, for each pair of precisions."""
+    columns = ("rollout_tokens_per_second", "learner_tokens_per_second", "gap/mean", "gap/max")
+    rows = [(*pair, *(spread(cell[column]) for column in columns)) for pair, cell in pairs(engines)]
+    return table(("learner", "engine", "rollout tokens/s", "learner tokens/s", "gap/mean", "gap/max"), rows)
 
 
-def in_turn(names: Iterable[str], repeats: int) -> Iterator[tuple[int, str]]:
-    """(repeat, name) from repeat 1 on, every other time in reverse, so that a drift of the machine hits all alike."""
-    forward = list(names)
-    for repeat in range(1, repeats + 1):
-        for name in forward if repeat % 2 else reversed(forward):
-            yield repeat, name
+def pairs(
+    engines: Engines,
+) -> Iterable[tuple[tuple[str, str], Cell]]:
+    """((learner's precision, engine's), figures), all engines of a learner together."""
+    learners = list(next(iter(engines.values())))
+    return [((learner, engine), cells[learner]) for learner in learners for engine, cells in engines.items()]
 
 
-def token_rates(ways: Mapping[str, Callable[[int], int]], repeats: int) -> dict[str, list[float]]:
-    """Tokens a second of each way, one for each repeat; a way takes the repeat's number and returns its tokens."""
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat, name in in_turn(ways, repeats):
-        tokens, seconds = timed(partial(ways[name], repeat))
-        rates[name].append(tokens / seconds)
-    return rates
+def spread(values: Sequence[float]) -> str:
+    """Median, and the lowest and highest where there are several."""
+    middle = number(statistics.median(values))
+    return f"{middle} ({number(min(values))} to {number(max(values))})" if len(values) > 1 else middle
 
 
-def measure_rollouts(options: Options) -> dict[str, Any]:
-    """The same prompts, seeds and lengths through vLLM and through transformers, float32."""
-    batches = make_batches(options)
-    engines = {name: build_engine(bench_recipe(options, name)) for name in ("vllm", "transformers")}
-    params = SamplingParams(options.max_tokens)
-
-    def generate(engine: RolloutEngine, number: int) -> int:
-        return count_tokens(engine.generate(batches[number].prompts, params, batches[number].seeds))
-
-    ways = {name: partial(generate, engine) for name, engine in engines.items()}
-    for way in ways.values():
-        way(0)
-    rates = token_rates(ways, options.repeats)
-    greedy = SamplingParams(options.max_tokens, temperature=0)
-    prompts = batches[0].prompts
-    ours, theirs = (engine.generate(prompts, greedy, [[0]] * len(prompts)) for engine in engines.values())
-    for engine in engines.values():
-        engine.close()
-    return {"tokens_per_second": rates, "greedy": compare_greedy(flat(ours), flat(theirs))}
+def number(value: float) -> str:
+    """Three figures, or all of those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def compare_greedy(ours: Sequence[Completion], theirs: Sequence[Completion]) -> dict[str, float]:
-    """Largest difference of log-probabilities (nats) as far as each pair of completions agrees, and how far that is.
-
-    Where they part, two tokens were about equally likely, and nothing after that is comparable.
-    """
-    differences = []
-    for one, other in zip(ours, theirs, strict=True):
-        for token, twin, logp, twin_logp in zip(
-            one.token_ids, other.token_ids, one.logprobs, other.logprobs, strict=False
-        ):
-            if token != twin:
-                break
-            differences.append(abs(logp - twin_logp))
-    return {
-        "max_difference": max(differences, default=float("nan")),
-        "tokens_compared": len(differences),
-        "tokens": sum(len(completion.token_ids) for completion in ours),
-    }
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def measure_learner(options: Options) -> dict[str, Any]:
-    """Forward and backward pass over the same rollouts: prefix trees against padded batches, float32."""
-    samples = transformers_rollouts(options)
-    policy = perturbed_policy(options, "float32")
-    limit = bench_recipe(options, "transformers").optimizer.micro_batch_tokens
-    trees = {"packed": pack(samples, limit), "packed, a group a pass": pack(samples, limit, options.samples)}
-    groups = [samples[start : start + options.samples] for start in range(0, len(samples), options.samples)]
-    passes: dict[str, Callable[[], Iterator[Tensor]]] = {
-        name: partial(packed_passes, policy, [batch.to(policy.device) for batch in batches])
-        for name, batches in trees.items()
-    }
-    for name, all_logits in (("padded, a group a pass", False), ("padded, a group a pass, all logits", True)):
-        passes[name] = partial(padded_passes, policy.causal_lm, groups, all_logits)
-    first = {name: learn(policy, way) for name, way in passes.items()}  # warms up, too
-    difference = largest_difference(list(first.values()))
-    if not difference <= TOLERANCE:
-        raise RunStopped(
-            f"packed and padded log-probabilities differ by {difference:.1e}, above {TOLERANCE:g}, so there is no use "
-            "in timing them; find out which are wrong (tests/learner/test_packing.py)"
-        )
-    ways = {name: lambda _, way=way: len(learn(policy, way)) for name, way in passes.items()}
-    rates = token_rates(ways, options.repeats)
-    return {"tokens_per_second": rates, "max_difference": difference, "completions": len(samples)}
-
-
-def transformers_rollouts(options: Options) -> list[Sample]:
-    """Half a batch of rollouts, by the engine that is installed everywhere."""
-    batch = make_batches(options)[0].first(options.prompts // 2)
-    with contextlib.closing(build_engine(bench_recipe(options, "transformers"))) as engine:
-        completions = engine.generate(batch.prompts, SamplingParams(options.max_tokens), batch.seeds)
-    return to_samples(batch, completions)
-
-
-def packed_passes(policy: Policy, batches: Sequence[Any]) -> Iterator[Tensor]:
-    """Penny's way: log-probabilities [N] of one prefix tree after the other."""
-    return (policy.logps(batch, 1.0)[0] for batch in batches)
-
-
-def padded_passes(model: nn.Module, groups: Sequence[Sequence[Sample]], all_logits: bool) -> Iterator[Tensor]:
-    """The usual way: log-probabilities [N] of one padded batch after the other."""
-    return (padded_logps(model, group, all_logits) for group in groups)
-
-
-def padded_logps(model: nn.Module, samples: Sequence[Sample], all_logits: bool) -> Tensor:
-    """Log-probabilities [N] of the completions from one batch, prompts padded on the left, completions on the right.
-
-    `all_logits` projects every position onto the vocabulary; else only those that predict completions, as TRL does.
-    """
-    device = next(model.parameters()).device
-    prompts = [torch.tensor(sample.prompt_ids) for sample in samples]
-    completions = [torch.tensor(sample.completion_ids) for sample in samples]
-    targets = pad_sequence(completions, batch_first=True).to(device)  # [B, C]
-    both = [pad_sequence(prompts, batch_first=True, padding_side="left").to(device), targets]
-    ones = [[torch.ones_like(ids) for ids in side] for side in (prompts, completions)]
-    counted = pad_sequence(ones[1], batch_first=True).to(device)  # [B, C]
-    mask = torch.cat([pad_sequence(ones[0], batch_first=True, padding_side="left").to(device), counted], 1)  # [B, P+C]
-    width = targets.shape[1]
-    logits = model(
-        input_ids=torch.cat(both, 1),
-        attention_mask=mask,
-        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-        logits_to_keep=0 if all_logits else width + 1,
-        use_cache=False,
-    ).logits[:, -width - 1 : -1]  # [B, C, V]
-    logps = torch.log_softmax(logits.float(), -1).gather(-1, targets[..., None])[..., 0]  # [B, C]
-    return logps[counted.bool()]
-
-
-def learn(policy: Policy, passes: Callable[[], Iterator[Tensor]]) -> Tensor:
-    """Forward and backward over all passes; returns the log-probabilities [N], without gradient."""
-    policy.model.zero_grad()
-    done = []
-    for logps in passes():
-        (-logps.mean()).backward()
-        done.append(logps.detach())
-    return torch.cat(done)
-
-
-def largest_difference(columns: Sequence[Tensor]) -> float:
-    """Largest |difference| between the first of some equally long columns [N] and any other."""
-    return max(float((column - columns[0]).abs().max()) for column in columns[1:])
-
-
-def measure_dtypes(options: Options) -> dict[str, Any]:
-    """One vLLM engine of `engine_dtype` and a learner of each precision: sync, gap and speed, for each repeat."""
-    batches = [batch.first(options.prompts // 4) for batch in make_batches(options)]
-    policies = {dtype: perturbed_policy(options, dtype) for dtype in DTYPES}
-    cells: dict[str, dict[str, list[float]]] = {dtype: {} for dtype in DTYPES}
-    with contextlib.closing(build_engine(bench_recipe(options, "vllm", options.engine_dtype))) as engine:
-        for repeat, dtype in in_turn(DTYPES, options.repeats):
-            for name, value in small_step(engine, policies[dtype], batches[repeat], options).items():
-                cells[dtype].setdefault(name, []).append(value)
-    return cells
-
-
-def small_step(engine: RolloutEngine, policy: Policy, batch: Batch, options: Options) -> dict[str, float]:
-    """Weights to the engine, rollouts, forward and backward; what each took, and the gap."""
-    size, export_seconds = timed(lambda: sum(tensor.nbytes for _, tensor in policy.export()))
-    _, sync_seconds = timed(lambda: engine.load_weights(policy.export()))
-    params = SamplingParams(options.max_tokens)
-    completions, generate_seconds = timed(lambda: engine.generate(batch.prompts, params, batch.seeds))
-    samples = to_samples(batch, completions)
-    limit = bench_recipe(options, "vllm").optimizer.micro_batch_tokens
-    trees = [tree.to(policy.device) for tree in pack(samples, limit)]
-    logps, learn_seconds = timed(lambda: learn(policy, partial(packed_passes, policy, trees)))
-    gap = gap_stats(logps, torch.cat([tree.engine_logps for tree in trees]))
-    return {
-        "sync_bytes": size,
-        "export_seconds": export_seconds,
-        "sync_seconds": sync_seconds,
-        "rollout_tokens_per_second": len(logps) / generate_seconds,
-        "learner_tokens_per_second": len(logps) / learn_seconds,
-        "gap/mean": gap["gap/mean"],
-        "gap/max": gap["gap/max"],
-    }
+if __name__ == "__main__":
+    sys.exit(main())

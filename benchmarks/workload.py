@@ -22,6 +22,7 @@ from rl.rollout.engine import Completion
 
 T = TypeVar("T")
 DTYPES = ("float32", "bfloat16")
+SIZES = ("model", "repeats", "prompts", "samples", "max_tokens")  # options that the report states
 PERTURBATION = 1e-3  # of lora_B: about what ten steps of AdamW at a learning rate of 3e-4 leave there
 
 
@@ -63,7 +64,7 @@ def parse_options(parts: Iterable[str]) -> Options:
     parser.add_argument("--max-tokens", type=int, default=32, help="longest completion")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file")
     options = parser.parse_args()
-    for name in ("repeats", "prompts", "samples", "max_tokens"):
+    for name in SIZES[1:]:
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
     return Options(**vars(options))

@@ -16,7 +16,7 @@ import torch
 from packaging.version import Version
 
 from rewards.errors import BadInput
-from rewards.grading import Grader
+from rl.evaluate.evaluation import build_grader
 from rl.models import ALIASES, load_config, load_tokenizer
 from rl.problems.fit import leave_out_long
 from rl.problems.problem import Problem
@@ -202,15 +202,7 @@ def check_problems(recipe: Recipe) -> int:
     loaded, held_out = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     training = leave_out_long(recipe.problems, loaded, tokenizer)
-    rewards = recipe.rewards
-    with Grader(
-        rewards.functions,
-        options=rewards.options,
-        timeout=rewards.timeout,
-        workers=rewards.workers,
-        accuracy=rewards.accuracy,
-        correct_above=rewards.correct_above,
-    ) as grader:
+    with build_grader(recipe.rewards) as grader:
         for problems in (training, held_out):
             grader.check_columns(set.intersection(*(set(problem.columns) for problem in problems)))
     for section, problems in ((recipe.problems, training), (held_out_section(recipe), held_out)):

@@ -7,8 +7,8 @@ from pathlib import Path
 from accelerate import Accelerator
 from rich.console import Console
 
-from rewards.grading import Grader
 from rl import ranks
+from rl.evaluate.evaluation import build_grader
 from rl.learner.optimizer import build_optimizer, build_scheduler
 from rl.learner.policy import load_policy
 from rl.models import load_tokenizer, model_fingerprint
@@ -90,7 +90,7 @@ def open_session(
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     training = leave_out_long(recipe.problems, training, tokenizer)
     asker = Prompter(held_out_section(recipe), tokenizer)
-    grader = stack.enter_context(build_grader(recipe))
+    grader = stack.enter_context(build_grader(recipe.rewards))
     device = pick_device(recipe.rollout.device)
     display.message(f"run folder: {target.path}\nloading {recipe.model.name} on {device}")
     engine = build_engine(recipe)
@@ -141,16 +141,3 @@ def finish_trackers(trackers: Accelerator) -> None:
     """End the trackers; not by `end_training`, which would tear down the engine's process group with them."""
     for tracker in trackers.trackers:
         tracker.finish()
-
-
-def build_grader(recipe: Recipe) -> Grader:
-    """The recipe's graders."""
-    section = recipe.rewards
-    return Grader(
-        section.functions,
-        options=section.options,
-        timeout=section.timeout,
-        workers=section.workers,
-        accuracy=section.accuracy,
-        correct_above=section.correct_above,
-    )

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from rewards.grading import Grader
 from rl import ranks
-from rl.evaluate.evaluation import Answer, answer_all, answer_row, grade_all, score
+from rl.evaluate.evaluation import answer_all, answer_row, grade_all, lengths, score
 from rl.learner.policy import Policy
 from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter
@@ -186,10 +186,3 @@ class Session:
             "torch_rng": torch.get_rng_state(),
         }
         torch.save(state, folder / "state.pt")
-
-
-def lengths(answers: Sequence[Answer]) -> dict[str, float]:
-    """Mean length in tokens and share of truncated completions."""
-    counts = [len(answer.completion.token_ids) for answer in answers]
-    truncated = [answer.completion.finish_reason == "length" for answer in answers]
-    return {"mean_length": sum(counts) / len(counts), "truncated": sum(truncated) / len(truncated)}

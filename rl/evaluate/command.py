@@ -12,15 +12,14 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
-from rewards.grading import Grader
 from rl.errors import RunStopped
 from rl.evaluate.benchmarks import Benchmark, find_benchmark
-from rl.evaluate.evaluation import Answer, answer_all, answer_row, grade_all, score
+from rl.evaluate.evaluation import Answer, answer_all, answer_row, build_grader, grade_all, lengths, score
 from rl.evaluate.subject import Subject, find_subject, merged_weights
 from rl.models import load_config, load_tokenizer
 from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter
-from rl.recipe import Recipe, RewardsSection, RolloutSection
+from rl.recipe import Recipe, RolloutSection
 from rl.rollout.build import build_engine, pick_device
 from rl.rollout.engine import RolloutEngine, SamplingParams
 from rl.run import atomic, tables
@@ -171,18 +170,6 @@ def engine_recipe(
     )
 
 
-def build_grader(section: RewardsSection) -> Grader:
-    """The benchmark's graders."""
-    return Grader(
-        section.functions,
-        options=section.options,
-        timeout=section.timeout,
-        workers=section.workers,
-        accuracy=section.accuracy,
-        correct_above=section.correct_above,
-    )
-
-
 @contextmanager
 def started_engine(recipe: Recipe, subject: Subject) -> Iterator[RolloutEngine]:
     """An engine with the subject's weights, closed at the end."""
@@ -199,15 +186,14 @@ def started_engine(recipe: Recipe, subject: Subject) -> Iterator[RolloutEngine]:
 
 def measures(answers: Sequence[Answer], seconds: float, generating: float) -> dict[str, Any]:
     """Score, lengths and speed; `seconds` in all, `generating` of them in the engine."""
-    lengths = [len(answer.completion.token_ids) for answer in answers]
+    tokens = sum(len(answer.completion.token_ids) for answer in answers)
     return {
         **score(answers).as_dict(),
-        "mean_length": sum(lengths) / len(answers),
-        "truncated": sum(answer.completion.finish_reason == "length" for answer in answers) / len(answers),
+        **lengths(answers),
         "ungradable": sum(answer.graded.solved is None for answer in answers) / len(answers),
         "seconds": seconds,
-        "tokens": sum(lengths),
-        "tokens_per_second": sum(lengths) / generating,
+        "tokens": tokens,
+        "tokens_per_second": tokens / generating,
     }
 
 

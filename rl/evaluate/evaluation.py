@@ -10,6 +10,7 @@ from scipy import stats
 from rewards.grading import Graded, Grader
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
+from rl.recipe import RewardsSection
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 
 
@@ -38,6 +39,18 @@ class Score:
     def as_dict(self) -> dict[str, Any]:
         """The JSON form: `pass@1`, `ci95`, `n`."""
         return {"pass@1": self.pass_at_1, "ci95": list(self.ci95), "n": self.n}
+
+
+def build_grader(section: RewardsSection) -> Grader:
+    """The graders that a recipe or a benchmark names. Raises BadInput as `Grader` does."""
+    return Grader(
+        section.functions,
+        options=section.options,
+        timeout=section.timeout,
+        workers=section.workers,
+        accuracy=section.accuracy,
+        correct_above=section.correct_above,
+    )
 
 
 def answer_all(
@@ -84,6 +97,13 @@ def score(answers: Sequence[Answer]) -> Score:
         return Score(mean, (mean, mean), len(rates))
     boot = stats.bootstrap((rates,), np.mean, rng=np.random.default_rng(0), method="percentile").confidence_interval
     return Score(mean, (float(boot.low), float(boot.high)), len(rates))
+
+
+def lengths(answers: Sequence[Answer]) -> dict[str, float]:
+    """Mean length in tokens and share of truncated completions."""
+    counts = [len(answer.completion.token_ids) for answer in answers]
+    truncated = [answer.completion.finish_reason == "length" for answer in answers]
+    return {"mean_length": sum(counts) / len(counts), "truncated": sum(truncated) / len(truncated)}
 
 
 def answer_row(answer: Answer) -> dict[str, Any]:

@@ -117,7 +117,9 @@ class VllmEngine:
         Linear layers that vLLM fuses (q, k, v; gate, up) must come together, or the missing part would be garbage.
         """
         self._wake()
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
+        if self._settings.tensor_parallel_size > 1:  # the other workers are processes, and a generator cannot travel
+            weights = [(name, tensor.cpu()) for name, tensor in weights]
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         self._llm.reset_prefix_cache()
 
     def load_adapter(self, folder: str) -> None:
