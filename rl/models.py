@@ -97,9 +97,8 @@ def load_model(
     revision: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
-    attn_implementation: str = "sdpa",
 ) -> PreTrainedModel:
-    """Load a causal language model with its weights.
+    """Load a causal language model with its weights; its attention is SDPA, which takes the mask of a prefix tree.
 
     Raises:
         BadInput: there is no such model, or it cannot be fetched.
@@ -107,7 +106,7 @@ def load_model(
     path = resolve_model(name, revision)
     with _readable(name), _no_progress_bars():
         return AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, dtype=dtype, device_map=device, attn_implementation=attn_implementation
+            path, revision=revision, dtype=dtype, device_map=device, attn_implementation="sdpa"
         )
 
 
@@ -270,7 +269,4 @@ def _why_unreadable(name: str, error: BaseException) -> str:
     if on_hub and isinstance(error, OSError):
         return f"The hub model {name!r} cannot be fetched: check the network and the name, or give a local folder."
     reason = str(error).split("\n")[0].split(". ")[0].strip(" .")
-    return (
-        f"The model {name!r} cannot be loaded ({reason}): check its files, model.attn_implementation and the "
-        "installed version of transformers."
-    )
+    return f"The model {name!r} cannot be loaded ({reason}): check its files and the installed version of transformers."

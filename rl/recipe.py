@@ -30,7 +30,6 @@ class ModelSection(Section):
     use_rslora: bool = False
     use_dora: bool = False
     gradient_checkpointing: bool = False
-    attn_implementation: str = "sdpa"
 
 
 class ProblemsSection(Section):
@@ -107,7 +106,7 @@ class AlgorithmSection(Section):
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo"] = "dapo"
     importance_sampling_level: Literal["token", "sequence"] = Field("token", description="sequence: GSPO")
     epsilon: float = Field(0.2, ge=0)
-    epsilon_high: float | None = Field(None, ge=0, description="clip-higher; default: epsilon")
+    epsilon_high: float | None = Field(None, ge=0, description="clip-higher; default: epsilon (cispo: its cap, 5)")
     beta: float = Field(0.0, ge=0, description="weight of the KL to the base model")
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
     entropy_coef: float = Field(0.0, ge=0, description="weight of the entropy bonus")

@@ -206,8 +206,3 @@ def test_a_damaged_folder_is_bad_input(tiny_model: Path, tmp_path: Path, file: s
     (tmp_path / "m" / file).write_bytes(content)
     with pytest.raises(BadInput, match=r"cannot be loaded \(.+\): check"):
         (models.load_tokenizer if file == "tokenizer.json" else models.load_model)(str(tmp_path / "m"))
-
-
-def test_an_unknown_attention_is_bad_input(tiny_model: Path) -> None:
-    with pytest.raises(BadInput, match="attn_implementation"):
-        models.load_model(str(tiny_model), attn_implementation="bogus")
