@@ -44,7 +44,7 @@ def rollout_metrics(rows: Sequence[RolloutRow], group: int) -> dict[str, float]:
         "reward/mean": float(rewards.mean()),
         "reward/std": float(rewards.std()),
         **{f"reward/{name}": mean_part(graded, name) for name in sorted(parts)},
-        "pass_rate": float(np.mean([bool(row.solved) for row in graded] or [0.0])),
+        "pass_rate": float(np.mean([bool(row.solved) for row in graded] or [False])),
         "completions/mean_length": float(lengths.mean()),
         "completions/max_length": float(lengths.max()),
         "completions/truncated": float(np.mean([row.finish_reason == "length" for row in rows])),

@@ -111,7 +111,7 @@ def update_policy(run: Session, samples: Sequence[Sample]) -> Update:
     """Learn from the samples and advance the learning rate's schedule."""
     rollout = run.recipe.rollout
     settings = LearnerSettings(rollout.temperature, rollout.max_completion_length, rollout.max_gap)
-    learning_rate = run.scheduler.get_last_lr()[0]
+    learning_rate = float(run.scheduler.get_last_lr()[0])
     update = learn(run.policy, run.optimizer, samples, run.recipe.algorithm, run.recipe.optimizer, settings)
     run.scheduler.step()
     run.ledger.add_tokens(trained=sum(len(logps) for logps in update.logps.values()))

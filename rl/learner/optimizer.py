@@ -1,6 +1,7 @@
 """AdamW, whole or with 8-bit state, and its learning-rate schedule."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from transformers import get_scheduler
@@ -10,7 +11,7 @@ from rl.recipe import OptimizerSection
 
 def build_optimizer(parameters: Iterable[torch.nn.Parameter], section: OptimizerSection) -> torch.optim.Optimizer:
     """The optimizer that the recipe names; `adamw_8bit` is bitsandbytes', whose state takes a quarter of the memory."""
-    options = {
+    options: dict[str, Any] = {
         "lr": section.learning_rate,
         "betas": (section.adam_beta1, section.adam_beta2),
         "eps": section.adam_epsilon,

@@ -8,6 +8,7 @@ each, and there is no padding. The last token of a completion predicts nothing a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ class MicroBatch:
 
     def to(self, device: torch.device | str) -> "MicroBatch":
         """The same micro-batch with its tensors on `device`."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
     def with_indices(self, places: Sequence[int]) -> "MicroBatch":
@@ -119,7 +120,8 @@ def pack(samples: Sequence[Sample], max_tokens: int, max_sequences: int | None =
 
 def build(tree: PrefixTree, members: Sequence[int], samples: Sequence[Sample]) -> MicroBatch:
     """The tensors of one micro-batch; `members` are the places of its sequences in `samples`."""
-    source, target, sequence, mask, engine_logps = [], [], [], list[bool](), []
+    source, target, sequence = list[int](), list[int](), list[int]()
+    mask, engine_logps = list[bool](), list[float]()
     for s, index in enumerate(members):
         sample = samples[index]
         nodes = tree.insert(sample.prompt_ids + sample.completion_ids[:-1])

@@ -4,6 +4,7 @@ import contextlib
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import peft
 import torch
@@ -22,7 +23,7 @@ class Policy:
     """The learner's model. `trainable` are its learning parameters, by name and in a fixed order."""
 
     def __init__(
-        self, model: nn.Module, *, has_adapter: bool, autocast: bool = False, reference: nn.Module | None = None
+        self, model: Any, *, has_adapter: bool, autocast: bool = False, reference: nn.Module | None = None
     ) -> None:
         self.model = model
         self.has_adapter = has_adapter
@@ -32,7 +33,7 @@ class Policy:
         self.device = next(model.parameters()).device
 
     @property
-    def causal_lm(self) -> nn.Module:
+    def causal_lm(self) -> Any:
         """The transformers model, with adapter layers in place if there are any."""
         return self.model.get_base_model() if self.has_adapter else self.model
 
@@ -57,7 +58,7 @@ class Policy:
         Merged in float32 on a copy of each layer: the base weights are never touched, so nothing drifts. Embeddings and
         head are left out unless they are trained.
         """
-        adapted = {name: layer for name, layer in self.causal_lm.named_modules() if isinstance(layer, BaseTunerLayer)}
+        adapted: dict[str, Any] = {n: m for n, m in self.causal_lm.named_modules() if isinstance(m, BaseTunerLayer)}
         for name, layer in adapted.items():
             merged = copy.deepcopy(layer).float()
             merged.merge()
@@ -84,10 +85,10 @@ class Policy:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast)
 
-    def _embeddings(self) -> nn.Module:
+    def _embeddings(self) -> Any:
         return self.causal_lm.get_input_embeddings()
 
-    def _head(self) -> nn.Module:
+    def _head(self) -> Any:
         return self.causal_lm.get_output_embeddings()
 
 
@@ -120,7 +121,7 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
     return Policy(peft.get_peft_model(model, config).train(), has_adapter=True)
 
 
-def token_logps(model: nn.Module, batch: MicroBatch, temperature: float, entropy_grad: bool) -> tuple[Tensor, Tensor]:
+def token_logps(model: Any, batch: MicroBatch, temperature: float, entropy_grad: bool) -> tuple[Tensor, Tensor]:
     """Log-probabilities [N] and entropies [N] of a micro-batch's completion tokens under `model`.
 
     The vocabulary projection runs once for each node that predicts something (completions often begin alike), in chunks
