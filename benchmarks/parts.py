@@ -40,6 +40,7 @@ from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 from rl.run import atomic
 
 PASS_TOKENS = OptimizerSection().micro_batch_tokens  # tree nodes of one pass: what a recipe gets by default
+PATIENCE = 20.0  # seconds of a small step above which its precision is measured once only
 TOLERANCE = 1e-4  # nats by which float32 log-probabilities of the same tokens may differ
 Passes = Callable[[], Iterator[Tensor]]  # log-probabilities [N] of one forward pass after the other
 
@@ -85,7 +86,7 @@ def compare_greedy(ours: Sequence[Completion], theirs: Sequence[Completion]) -> 
 
 def learner(options: Options) -> dict[str, Any]:
     """Forward and backward over the same rollouts: prefix trees against padded batches, float32."""
-    batch = make_batches(options)[0].first(options.prompts // 2)
+    batch = make_batches(options)[0].first(options.prompts // 4)
     with contextlib.closing(build_engine(bench_recipe(options, "transformers"))) as engine:
         completions = engine.generate(batch.prompts, SamplingParams(options.max_tokens), batch.seeds)
     samples = to_samples(batch, completions)
@@ -164,13 +165,22 @@ def largest_difference(columns: Sequence[Tensor]) -> float:
 
 
 def dtypes(options: Options) -> dict[str, Any]:
-    """A vLLM engine of one precision with a learner of each: weights to the engine, speed and gap, repeat by repeat."""
-    batches = [batch.first(options.prompts // 4) for batch in make_batches(options)]
+    """A vLLM engine of one precision with a learner of each: weights to the engine, speed and gap, repeat by repeat.
+
+    A precision that the processor can only emulate may be fifty times slower; it is not measured again.
+    """
+    slow = set[str]()
+    batches = [batch.first(options.prompts // 8) for batch in make_batches(options)]
     figures: dict[str, dict[str, list[float]]] = {dtype: {} for dtype in DTYPES}
     with contextlib.closing(build_engine(bench_recipe(options, "vllm", options.engine_dtype))) as engine:
         policies = {dtype: perturbed_policy(options, dtype) for dtype in DTYPES}
         for repeat, dtype in in_turn(DTYPES, options.repeats):
-            for name, value in small_step(engine, policies[dtype], batches[repeat], options).items():
+            if dtype in slow:
+                continue
+            step, seconds = timed(partial(small_step, engine, policies[dtype], batches[repeat], options))
+            if seconds > PATIENCE:
+                slow.add(dtype)
+            for name, value in step.items():
                 figures[dtype].setdefault(name, []).append(value)
     return figures
 
@@ -190,9 +200,19 @@ def small_step(engine: RolloutEngine, policy: Policy, batch: Batch, options: Opt
         "sync_seconds": sync_seconds,
         "rollout_tokens_per_second": len(logps) / rollout_seconds,
         "learner_tokens_per_second": len(logps) / learner_seconds,
+        "matrix_gflops": matrix_gflops(policy.causal_lm.dtype, policy.device),
         "gap/mean": gap["gap/mean"],
         "gap/max": gap["gap/max"],
     }
+
+
+def matrix_gflops(dtype: torch.dtype, device: torch.device) -> float:
+    """10^9 floating-point operations a second in matrix products as large as SmolLM2's: what bounds the learner."""
+    rows, inner, columns = 512, 576, 1536
+    left = torch.ones(rows, inner, dtype=dtype, device=device)
+    right = torch.ones(inner, columns, dtype=dtype, device=device)
+    rates = [2 * rows * inner * columns / timed(lambda: left @ right)[1] for _ in range(3)]
+    return max(rates) / 1e9
 
 
 PARTS = {"rollouts": rollouts, "learner": learner, "dtypes": dtypes}

@@ -169,9 +169,26 @@ def sync_table(engines: Engines) -> str:
 
 def precision_table(engines: Engines) -> str:
     """Speed and gap, for each pair of precisions."""
-    columns = ("rollout_tokens_per_second", "learner_tokens_per_second", "gap/mean", "gap/max")
+    columns = (
+        "rollout_tokens_per_second",
+        "learner_tokens_per_second",
+        "matrix_gflops",
+        "gap/mean",
+        "gap/max",
+    )
     rows = [(*pair, *(spread(cell[column]) for column in columns)) for pair, cell in pairs(engines)]
-    return table(("learner", "engine", "rollout tokens/s", "learner tokens/s", "gap/mean", "gap/max"), rows)
+    return table(
+        (
+            "learner",
+            "engine",
+            "rollout tokens/s",
+            "learner tokens/s",
+            "learner's matrix products, GFLOP/s",
+            "gap/mean",
+            "gap/max",
+        ),
+        rows,
+    )
 
 
 def pairs(

@@ -23,7 +23,7 @@ import yaml
 from typer.testing import CliRunner
 
 from rl.cli import app
-from rl.recipe_file import RECIPES, known_keys, load_recipe
+from rl.recipe_file import RECIPES, known_keys, list_recipes, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "recipes" / "README.md"]
@@ -101,8 +101,15 @@ def penny(arguments: list[str], _: pytest.MonkeyPatch) -> Outcome:
 
 
 def penny_train(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
-    """Train for two steps at most: `--smoke` and `SMALL` are added, unless a run is resumed."""
-    return penny(["train", *arguments] + ([] if "--resume" in arguments else ["--smoke", *SMALL]), patch)
+    """Train for two steps at most: `--smoke` and `SMALL` are added, unless a run is resumed.
+
+    A recipe for a GPU is only checked, by `--dry-run` with the same, unless the documentation itself says `--smoke`.
+    """
+    if "--resume" in arguments:
+        return penny(["train", *arguments], patch)
+    needs_gpu = arguments[0] in {recipe.name for recipe in list_recipes() if recipe.run.min_gpu_memory_gib}
+    small = ["--smoke", *SMALL] + (["--dry-run"] if needs_gpu and "--smoke" not in arguments else [])
+    return penny(["train", *arguments, *small], patch)
 
 
 def penny_eval(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:

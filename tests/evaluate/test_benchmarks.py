@@ -100,7 +100,7 @@ def test_a_recipes_held_out_problems_rewards_and_limits(name: str) -> None:
     assert benchmark.load() == load_sets(recipe)[1]
     assert benchmark.rewards == recipe.rewards
     assert benchmark.problems.prompt == recipe.problems.prompt
-    assert benchmark.max_completion_length == recipe.rollout.max_completion_length == 24
+    assert benchmark.max_completion_length == recipe.rollout.max_completion_length == 6
 
 
 def test_a_recipe_given_by_path_with_its_own_limits_for_evaluation(tmp_path: Path) -> None:
