@@ -167,7 +167,7 @@ def largest_difference(columns: Sequence[Tensor]) -> float:
 def dtypes(options: Options) -> dict[str, Any]:
     """A vLLM engine of one precision with a learner of each: weights to the engine, speed and gap, repeat by repeat.
 
-    A precision that the processor can only emulate may be fifty times slower; it is not measured again.
+    A precision that the processor can only emulate may be twenty times slower; it is not measured again.
     """
     slow = set[str]()
     batches = [batch.first(options.prompts // 8) for batch in make_batches(options)]
