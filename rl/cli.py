@@ -5,7 +5,6 @@ Everything heavy is imported inside the commands, so that `penny --help` answers
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -258,9 +257,6 @@ def resumable(recipe: "Recipe") -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point of `penny`."""
-    # Read when torch loads its OpenMP. Waiting threads that spin cost a busy machine half its speed or more; letting
-    # them sleep costs an idle one about a tenth.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return app(arguments)
 
 

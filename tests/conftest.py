@@ -4,7 +4,6 @@ import os
 
 # Tests never talk to the hub. Set before transformers is imported, which reads it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as rl/cli.py does
 
 from pathlib import Path
 
