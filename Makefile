@@ -11,7 +11,7 @@ GPU_RECIPES = $(filter-out quickstart,$(RECIPES))
 
 help:
 	@echo "make install      set up .venv (ENGINE=auto|cpu|cuda|none)"
-	@echo "make quickstart   train SmolLM2 on a CPU, about ten minutes; once more goes on where it stopped"
+	@echo "make quickstart   train SmolLM2 on a CPU, about five minutes; once more goes on where it stopped"
 	@echo "make RECIPE       train a recipe: $(RECIPES)"
 	@echo "make smoke        two steps of every recipe on a CPU"
 	@echo "make report RUN=runs/...   write the report of a run again"
