@@ -75,6 +75,6 @@ def _write_rows(target: Path, rows: list[dict[str, Any]]) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException:  # an interrupt too must not leave the temporary behind
         os.unlink(temporary)
         raise
