@@ -1,5 +1,6 @@
 """Everything a run holds while it trains, and what it does between the steps of learning."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,9 @@ class Session:
         folder = Path(tempfile.mkdtemp(prefix="adapter-", dir=self.scratch))
         self.policy.save(folder)
         self.engine.load_adapter(str(folder))
+        for old in self.scratch.glob("adapter-*"):
+            if old != folder:
+                shutil.rmtree(old)
 
     def evaluation_due(self) -> bool:
         """Whether the present step is one to measure at: before, after, and where the recipe says so."""

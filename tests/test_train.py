@@ -170,6 +170,29 @@ def test_broken_sync_stops_the_run(tiny_model: Path, tmp_path: Path, monkeypatch
     assert 1 <= len(read_metrics(RunFolder.open(tmp_path / "run"))) < 10
 
 
+def test_adapter_sync_closes_the_gap_and_leaves_no_old_adapters(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+
+    def counting(recipe: Recipe) -> Any:
+        engine = build_engine(recipe)
+        load = engine.load_adapter
+
+        def load_adapter(folder: str) -> None:
+            load(folder)
+            kept.append(len(list(Path(folder).parent.glob("adapter-*"))))
+
+        engine.load_adapter = load_adapter
+        return engine
+
+    monkeypatch.setattr(launch, "build_engine", counting)
+    run_recipe(recipe(tiny_model, tmp_path / "run", rollout={"weight_sync": "adapter"}, optimizer={"max_steps": 3}))
+    gaps = [line["gap/mean"] for line in read_metrics(RunFolder.open(tmp_path / "run"))]
+    assert len(gaps) == 3 and max(gaps) < 1e-4
+    assert kept == [1, 2, 2, 2]  # the new one and, until it is loaded, the one before
+
+
 def test_ungradable_batch_stops_the_run(tiny_model: Path, tmp_path: Path) -> None:
     reward = Path(__file__).parent / "letter_reward.py"
     lost = recipe(tiny_model, tmp_path / "run", rewards={"functions": {f"{reward}:never_gradable": 1.0}})
