@@ -1,0 +1,30 @@
+"""Completions as text, whichever shape a trainer gives them in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rewards.errors import BadInput
+
+
+def texts(completions: Sequence[Any]) -> list[str]:
+    """The text of each completion: itself, or what the messages of a conversational one say, in order.
+
+    Raises:
+        BadInput: a completion is neither a string nor a list of messages.
+    """
+    return [completion if isinstance(completion, str) else _spoken(completion) for completion in completions]
+
+
+def _spoken(messages: Any) -> str:
+    if isinstance(messages, Sequence) and all(isinstance(m, Mapping) and "content" in m for m in messages):
+        return "\n".join(_content(message["content"]) for message in messages)
+    raise BadInput(
+        f"a completion is a {type(messages).__name__}; give a string, or a list of messages with the key 'content'"
+    )
+
+
+def _content(content: Any) -> str:
+    """A message's text: a string, nothing (a mere tool call), or a list of parts, of which the textual ones count."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return content or ""

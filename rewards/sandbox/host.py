@@ -1,0 +1,192 @@
+"""The caller's side of the sandbox: starts a zygote, has it fork programs, and learns how they end."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Literal, Self, get_args
+
+from rewards.errors import BadInput
+from rewards.sandbox.limits import Limits
+
+Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+START_SECONDS = 60.0  # to import what programs need, on a machine under load
+REPLY_SECONDS = 30.0  # for a request to a running zygote
+STOP_SECONDS = 5.0
+LARGEST_PACKET = 1 << 16
+
+
+class SandboxError(RuntimeError):
+    """The sandbox itself failed: nothing can be said of the program in it."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended.
+
+    Attributes:
+        exit_code: its exit status; None if a signal ended it.
+        signal: the number of that signal, 0 if none. 9 where it was killed here.
+        cpu_seconds: that it and what it waited for used.
+        over_memory: it was killed because its processes together held too much memory.
+    """
+
+    exit_code: int | None
+    signal: int
+    cpu_seconds: float
+    over_memory: bool
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a running program's main thread has used: seconds on a processor, and waiting for one. None: unknown."""
+
+    cpu_seconds: float | None
+    waited_seconds: float | None
+
+
+class Sandbox:
+    """A zygote and the programs forked from it. For one thread at a time.
+
+    Args:
+        mode: how programs are shut in (see `rewards.sandbox.jail`); `auto`: `namespaces`, else `landlock`, never
+            `unsafe`.
+        preload: modules of the roles that will be started.
+
+    Raises:
+        BadInput: this machine offers no isolation of that kind.
+        SandboxError: the zygote did not start for another reason.
+    """
+
+    def __init__(self, mode: Mode = "auto", preload: Sequence[str] = ()) -> None:
+        self.folder = tempfile.mkdtemp(prefix="penny-sandbox-")
+        refusals: dict[str, str] = {}
+        for tier in ("namespaces", "landlock") if mode == "auto" else (mode,):
+            greeting = self._launch(tier, preload)
+            if "error" not in greeting:
+                self.tier: str = greeting["tier"]
+                self.layers: dict[str, str] = greeting["layers"]
+                return
+            refusals[tier] = greeting["error"]
+            self._stop()
+        self.close()
+        why = "; ".join(f"{tier}: {error}" for tier, error in refusals.items())
+        raise BadInput(
+            f"this machine offers no isolation for programs ({why}); allow user namespaces, or set sandbox: unsafe to "
+            "run them with your own rights"
+        )
+
+    def start(self, role: str, descriptors: Sequence[int], limits: Limits) -> int:
+        """Fork a program and return its number.
+
+        Args:
+            role: `module:function`, called in the new process with the descriptors; the module is in `preload`.
+            descriptors: the child's ends of pipes and sockets, at most 8. Close them here afterwards, so that their
+                other ends see when the program has ended.
+            limits: what it may use.
+
+        Raises:
+            SandboxError: the program could not be started.
+        """
+        return int(self._ask({"start": role, "limits": asdict(limits)}, descriptors)["pid"])
+
+    def prepare(self, function: str, arguments: Sequence[Any]) -> None:
+        """Call a function of ours in the zygote, so that programs forked later find its work done.
+
+        Never give it anything of a program's making: what it executes, it executes for all that follow.
+        """
+        self._ask({"prepare": function, "arguments": arguments})
+
+    def usage(self, pid: int) -> Usage:
+        """What a program that runs has used so far."""
+        return Usage(**self._ask({"usage": pid}))
+
+    def end(self, pid: int, grace: float = 0.0) -> Ended:
+        """Kill a program and all that it started, unless it ends by itself within `grace` seconds."""
+        reply = self._ask({"end": pid, "grace": grace})
+        status = reply["status"]
+        return Ended(
+            exit_code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            cpu_seconds=reply["cpu_seconds"],
+            over_memory=reply["over_memory"],
+        )
+
+    def close(self) -> None:
+        """End the zygote, every program, and their files."""
+        self._stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _launch(self, tier: str, preload: Sequence[str]) -> dict[str, Any]:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-B", "-m", "rewards.sandbox.zygote"]
+                + [str(theirs.fileno()), tier, str(os.getpid()), *preload],
+                env=self._environment(),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        return self._receive(START_SECONDS)
+
+    def _environment(self) -> dict[str, str]:
+        """What Python needs to find its modules, the folder for files, and no more."""
+        return {
+            "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
+            "PYTHONHASHSEED": "0",
+            "OMP_NUM_THREADS": "1",  # threads do not survive a fork
+            "OPENBLAS_NUM_THREADS": "1",
+            "LC_ALL": "C.UTF-8",
+            "TMPDIR": self.folder,
+        } | {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
+
+    def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+        try:
+            socket.send_fds(self.control, [json.dumps(request).encode()], list(descriptors))
+        except OSError as error:
+            raise SandboxError(f"the sandbox has ended: {error}") from error
+        reply = self._receive(REPLY_SECONDS + request.get("grace", 0.0))
+        if "error" in reply:
+            raise SandboxError(reply["error"])
+        return reply
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        self.control.settimeout(seconds)
+        try:
+            packet = self.control.recv(LARGEST_PACKET)
+        except OSError as error:
+            raise SandboxError(f"the sandbox does not answer: {error}") from error
+        if not packet:
+            raise SandboxError("the sandbox has ended")
+        return json.loads(packet)
+
+    def _stop(self) -> None:
+        """Let the zygote end by itself, which takes all programs with it; kill it if it does not."""
+        self.control.close()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # ended just now
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()

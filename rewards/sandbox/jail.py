@@ -1,0 +1,226 @@
+"""How a program is shut in: once for the process that all programs are forked from, once more for each of them.
+
+`namespaces`: the forking process ("zygote") lives in new user, process, mount, network, IPC, UTS and cgroup namespaces,
+with a root directory that holds the interpreter and the system's libraries, read-only, and nothing else. Each program
+gets a process namespace of its own, whose end ends all that it started, an IPC namespace, and empty /tmp and /dev/shm.
+Where the caller is the machine's root, no user namespace is needed, and programs run as a user that nobody else is.
+
+`landlock`: where namespaces are refused (most containers), Landlock limits which files can be reached; seccomp limits
+signals to the program itself; what a program leaves behind is found by the zygote, which inherits all orphans.
+
+Both add seccomp, resource limits, an empty environment, no capabilities and no way to gain any.
+`unsafe`: resource limits, an empty environment, and killing; a program can read and write what the user can.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import stat
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from rewards.sandbox import kernel, landlock, limits, seccomp
+
+TIERS = ("namespaces", "landlock", "unsafe")
+NAMESPACES = (
+    kernel.CLONE_NEWNS
+    | kernel.CLONE_NEWPID
+    | kernel.CLONE_NEWNET
+    | kernel.CLONE_NEWIPC
+    | kernel.CLONE_NEWUTS
+    | kernel.CLONE_NEWCGROUP
+)
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+FIRST_USER = (
+    0x70000000  # far above what anybody gives out; one number for each zygote, as processes are counted by user
+)
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
+
+
+def enter_namespaces() -> None:
+    """Leave the host's namespaces; the next child is the first process of a new process namespace.
+
+    Raises:
+        OSError: the kernel, or the container around this process, refuses.
+    """
+    try:
+        kernel.unshare(NAMESPACES)
+    except PermissionError:  # not the machine's root
+        user, group = os.geteuid(), os.getegid()
+        kernel.unshare(NAMESPACES | kernel.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+
+
+def die_with(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent ends; leave at once if that has happened."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit()
+
+
+def has_users(tier: str) -> bool:
+    """Whether programs can run under a user number that nobody else has: only the machine's root can give one."""
+    if tier == "unsafe" or os.geteuid() != 0 or not kernel.can_change_user():
+        return False
+    return tier == "namespaces" or all(map(_open_to_all, interpreter_folders()))
+
+
+def _open_to_all(folder: str) -> bool:
+    """Whether every user may read a folder, which one below root's home is not."""
+    needed = stat.S_IXOTH
+    return all(os.stat(path).st_mode & needed for path in (folder, *map(str, Path(folder).parents)))
+
+
+def layers(tier: str, user: int | None) -> dict[str, str]:
+    """What holds in a tier on this machine, by layer; an empty text where it does not.
+
+    Raises:
+        OSError: a layer that the tier stands on is missing.
+    """
+    version = landlock.abi() if sys.platform == "linux" else 0
+    filtered = seccomp.supported() and tier != "unsafe"
+    if tier == "landlock" and not (version and filtered):
+        raise OSError("Landlock and seccomp are needed where namespaces are refused, and one of them is missing here")
+    inside, guarded = tier == "namespaces", tier != "unsafe"
+    landlocked = f"Landlock {version}" if guarded and version else ""
+
+    def all_of(*names: str | bool) -> str:
+        return ", ".join(name for name in names if isinstance(name, str) and name)
+
+    return {
+        "files": all_of(inside and "own root directory", landlocked),
+        "network": all_of(inside and "network namespace", filtered and "seccomp", version >= 4 and landlocked),
+        "processes": all_of(
+            inside and "process namespace",
+            user is not None and "own user",
+            filtered and not inside and "seccomp",
+            version >= 6 and landlocked,
+        ),
+        "rights": all_of(guarded and "no capabilities, no_new_privs", filtered and "seccomp"),
+        "memory segments": all_of(inside and "IPC namespace", filtered and not inside and "seccomp"),
+        "environment": "emptied",
+        "memory": "RLIMIT_AS, and a watch on the sum",
+        "disk": "a tmpfs of that size" if inside else "RLIMIT_FSIZE, and a watch on the sum",
+        "forks": all_of((user is not None or os.geteuid() != 0) and "RLIMIT_NPROC", "a watch on the number"),
+        "time": "RLIMIT_CPU, and SIGKILL from outside",
+        "orphans": "process namespace" if inside else "process group" + ", subreaper" * (sys.platform == "linux"),
+        "core files": "RLIMIT_CORE",
+    }
+
+
+def build_root() -> None:
+    """Replace the root directory by one with the interpreter, system libraries and a few devices, all read-only."""
+    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
+    for name in ("old", "new"):
+        os.mkdir(f"/tmp/{name}")
+    kernel.pivot_root("/tmp", "/tmp/old")  # the host's own /tmp is in sight again, below /old
+    os.chdir("/")
+    kernel.mount("tmpfs", "/new", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
+    for path in (*SYSTEM, *interpreter_folders()):
+        _show(path)
+    _make_etc()
+    for name in ("proc", "tmp", "dev/shm"):
+        os.makedirs(f"/new/{name}", exist_ok=True)
+    for device in DEVICES:
+        Path("/new" + device).touch()
+        kernel.mount("/old" + device, "/new" + device, None, kernel.MS_BIND)
+    with contextlib.suppress(
+        OSError
+    ):  # refused where the host's own /proc is partly hidden: memory is then not watched
+        kernel.mount("proc", "/new/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV)
+    kernel.unmount("/old")
+    os.chdir("/new")
+    kernel.pivot_root(".", ".")
+    kernel.unmount(".")
+    os.chdir("/")
+    kernel.mount("none", "/", None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY)
+
+
+def interpreter_folders() -> list[str]:
+    """Where Python and its packages are, without what lies below another of them or below /usr."""
+    paths = sysconfig.get_paths()
+    folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, paths["purelib"], paths["platlib"]}
+    wanted: list[str] = []
+    for folder in sorted(folders, key=len):
+        if not any(Path(folder).is_relative_to(shown) for shown in ("/usr", *wanted)):
+            wanted.append(folder)
+    return wanted
+
+
+def _show(path: str) -> None:
+    """Make a path of the old root appear at the same place of the new one, read-only. Absent ones are passed over."""
+    old, new = "/old" + path, "/new" + path
+    if os.path.islink(old):
+        os.makedirs(os.path.dirname(new), exist_ok=True)
+        os.symlink(os.readlink(old), new)
+    elif os.path.isdir(old):
+        os.makedirs(new, exist_ok=True)
+        kernel.mount(old, new, None, kernel.MS_BIND | kernel.MS_REC)
+        kernel.make_read_only(new)
+    elif os.path.isfile(old):
+        os.makedirs(os.path.dirname(new), exist_ok=True)
+        shutil.copyfile(old, new)
+
+
+def _make_etc() -> None:
+    """The little that libraries look for; the host's users and settings stay unknown."""
+    os.makedirs("/new/etc", exist_ok=True)
+    Path("/new/etc/passwd").write_text("sandbox:x:65534:65534::/tmp:/bin/sh\n")
+    Path("/new/etc/hosts").write_text("127.0.0.1 localhost\n")
+
+
+def shut_in(tier: str, bounds: limits.Limits, folder: str, user: int | None) -> None:
+    """Take from this process, and all that come from it, everything that a program does not need, for good.
+
+    Args:
+        tier: one of `TIERS`; the process is a fresh child of a zygote of that tier.
+        bounds: what it may use.
+        folder: its working directory: /tmp itself in namespaces, else a private folder made for it.
+        user: the number to run under; None: the present one.
+
+    Raises:
+        OSError: a layer that the tier promises could not be had.
+    """
+    os.setsid()
+    with contextlib.suppress(OSError):  # no /proc, or not Linux
+        limits.prefer_as_victim()
+    limits.apply(bounds)
+    if tier == "namespaces":
+        _private_mounts(bounds)
+    os.chdir(folder)
+    os.umask(0o077)
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT | {"HOME": folder, "TMPDIR": folder})
+    tempfile.tempdir = None
+    if tier == "unsafe":
+        return
+    kernel.drop_bounding_capabilities()
+    if user is not None:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # again: a change of user clears it
+    if tier == "landlock" or landlock.abi():
+        readable = ["/"] if tier == "namespaces" else [*SYSTEM, *interpreter_folders(), *DEVICES]
+        landlock.restrict(readable, [folder, "/dev/null", *(["/dev/shm"] if tier == "namespaces" else [])])
+    if tier == "landlock" or seccomp.supported():
+        inside = tier == "namespaces"
+        seccomp.install(own_ipc=inside, own_pids=inside)
+
+
+def _private_mounts(bounds: limits.Limits) -> None:
+    """Empty /tmp and /dev/shm that vanish with the program, and no /proc."""
+    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
+    options = f"mode=1777,size={bounds.disk_mib}m,nr_inodes=8192"
+    for target in ("/tmp", "/dev/shm"):
+        kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+    kernel.mount("tmpfs", "/proc", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY, "size=4k")

@@ -1,0 +1,85 @@
+"""What a program may use, and how the kernel is told."""
+
+import contextlib
+import math
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one program, with all processes that it starts, may use.
+
+    Attributes:
+        seconds: CPU time of one process, rounded up; whoever starts the program watches the clock on the wall.
+        memory_mib: address space of one process beyond the interpreter's own, and resident memory of all together.
+        disk_mib: files in its private /tmp, all together (without namespaces: each file by itself).
+        processes: processes and threads.
+        open_files: file descriptors.
+    """
+
+    seconds: float = 10.0
+    memory_mib: int = 1024
+    disk_mib: int = 64
+    processes: int = 64
+    open_files: int = 256
+
+
+def apply(limits: Limits) -> None:
+    """Limit this process and all that come from it, for good."""
+    _set(resource.RLIMIT_CORE, 0)
+    _set(resource.RLIMIT_CPU, math.ceil(limits.seconds) + 1)
+    _set(resource.RLIMIT_FSIZE, limits.disk_mib * MIB)
+    _set(resource.RLIMIT_NOFILE, limits.open_files)
+    _set(resource.RLIMIT_STACK, 64 * MIB)  # deep recursion in C, as sorting programs have it
+    if hasattr(resource, "RLIMIT_NPROC"):
+        _set(resource.RLIMIT_NPROC, limits.processes)
+    if pages := _address_space_pages():
+        _set(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory_mib * MIB)
+
+
+def resident_bytes(process: int) -> int:
+    """Memory that a process holds, from /proc, with its share of what it has in common with others; 0 if unknown."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:  # ended meanwhile, or hidden
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+
+
+def folder_bytes(folder: str) -> int:
+    """Size of all files below a folder, as far as they can be seen."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # removed meanwhile
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
+
+
+def _address_space_pages() -> int:
+    """The interpreter's own, which a program must not be charged for; 0 where there is no /proc (macOS)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return 0
+
+
+def _set(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+def prefer_as_victim() -> None:
+    """Should the machine run out of memory, let the kernel end this process before any other."""
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    try:
+        os.write(descriptor, b"1000")
+    finally:
+        os.close(descriptor)

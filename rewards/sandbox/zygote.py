@@ -1,0 +1,278 @@
+"""The process that programs are forked from: warm, shut in, and told neither programs nor tests.
+
+Run by `rewards.sandbox.host`, never by hand: `python -m rewards.sandbox.zygote SOCKET TIER MODULE...`. It imports what
+programs commonly need, enters the sandbox, and then forks a child a request. What the child is to do reaches the child
+alone, over descriptors that come with the request, so the memory that it inherits holds nothing worth finding.
+
+Requests and replies are JSON, one a packet. `{"start": "module:function", "limits": {...}}` with descriptors is
+answered by `{"pid": n}`; `{"usage": n}` and `{"end": n, "grace": seconds}` by what is or became of that child.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rewards.sandbox import jail, kernel, limits
+
+TICK_MS = 50  # between looks at the memory of running programs, and for those that ended unasked
+LARGEST_PACKET = 1 << 16
+# What programs import most: paid once here instead of in each of them.
+COMMON = (
+    *("array", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools"),
+    *("hashlib", "heapq", "inspect", "io", "itertools", "json", "math", "operator", "random", "re", "statistics"),
+    *("string", "struct", "time", "traceback", "typing", "numpy"),
+)
+
+
+@dataclass
+class Child:
+    """A program that runs, or has ended and was not asked for yet."""
+
+    pid: int
+    bounds: limits.Limits
+    folder: str
+    over_memory: bool = False
+    status: int | None = None
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+class Zygote:
+    """Forks programs as asked over `control`, until that is closed.
+
+    Args:
+        control: packets from and to `rewards.sandbox.host`.
+        tier: one of `jail.TIERS`, already entered.
+        user: number that programs run under; None: the present one.
+        own_pids: descriptor of this process's own process namespace, in the tier `namespaces`.
+    """
+
+    def __init__(self, control: socket.socket, tier: str, user: int | None, own_pids: int | None) -> None:
+        self.control, self.tier, self.user, self.own_pids = control, tier, user, own_pids
+        self.children: dict[int, Child] = {}
+
+    def serve(self) -> None:
+        """Answer requests; look after the children between them."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        while True:
+            running = [child for child in self.children.values() if child.status is None]
+            if poll.poll(TICK_MS if running else None):
+                packet, descriptors, _, _ = socket.recv_fds(self.control, LARGEST_PACKET, 8)
+                if not packet:  # the host has ended, or has no further use for this
+                    for pid in list(self.children):
+                        self.end(pid, 0)
+                    return
+                self.control.send(json.dumps(self.answer(json.loads(packet), descriptors)).encode())
+            else:
+                for child in running:
+                    if not self.reaped(child):
+                        watch(child)
+
+    def answer(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        """Do what a request asks."""
+        try:
+            if "start" in request:
+                return {"pid": self.start(request["start"], limits.Limits(**request["limits"]), descriptors)}
+            if "prepare" in request:
+                resolve(request["prepare"])(*request["arguments"])
+                return {}
+            if "usage" in request:
+                return usage(request["usage"])
+            return self.end(request["end"], request["grace"])
+        except (OSError, MemoryError) as error:
+            return {"error": str(error)}
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def start(self, role: str, bounds: limits.Limits, descriptors: Sequence[int]) -> int:
+        """Fork a child that is shut in and then calls `role` with the descriptors."""
+        function = resolve(role)
+        folder = "/tmp" if self.tier == "namespaces" else tempfile.mkdtemp()
+        if self.user is not None and self.tier != "namespaces":
+            os.chown(folder, self.user, self.user)
+        told, tell = os.pipe()
+        if self.own_pids is not None:
+            kernel.unshare(kernel.CLONE_NEWPID)  # for children alone: the next one is the first of its namespace
+        pid = os.fork()
+        if pid == 0:
+            os.close(told)
+            self.control.close()
+            become(function, descriptors, tell, lambda: jail.shut_in(self.tier, bounds, folder, self.user))
+        os.close(tell)
+        if self.own_pids is not None:
+            kernel.join_namespace(self.own_pids, kernel.CLONE_NEWPID)
+        self.children[pid] = Child(pid, bounds, folder)
+        with open(told, encoding="utf-8") as words:
+            failure = words.read()
+        if failure:
+            self.end(pid, 0)
+            raise OSError(failure)
+        return pid
+
+    def end(self, pid: int, grace: float) -> dict[str, Any]:
+        """Kill a child unless it ends within `grace` seconds, and tell how it ended."""
+        child = self.children[pid]
+        deadline = time.monotonic() + grace
+        while not self.reaped(child):
+            if time.monotonic() >= deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.0005)
+        del self.children[pid]
+        return {
+            "status": child.status,
+            "cpu_seconds": child.cpu_seconds,
+            "peak_bytes": child.peak_bytes,
+            "over_memory": child.over_memory,
+        }
+
+    def reaped(self, child: Child) -> bool:
+        """Whether a child has ended; what it left behind is ended too, then."""
+        if child.status is not None:
+            return True
+        pid, status, used = os.wait4(child.pid, os.WNOHANG)
+        if pid == 0:
+            return False
+        child.status, child.cpu_seconds, child.peak_bytes = status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+        if self.tier != "namespaces":  # there the kernel has done it
+            self.sweep(child)
+            shutil.rmtree(child.folder, ignore_errors=True)
+        return True
+
+    def sweep(self, child: Child) -> None:
+        """Kill and reap a child's process group and all orphans: this process is their subreaper."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left in it
+            os.killpg(child.pid, signal.SIGKILL)
+        mine = {other.pid for other in self.children.values() if other.status is None}
+        kept = mine | {pid for other in mine for pid in descendants(other)}
+        while orphans := [pid for pid in descendants(os.getpid()) if pid not in kept]:
+            for pid in orphans:
+                with contextlib.suppress(
+                    ProcessLookupError, ChildProcessError
+                ):  # another orphan's child: ours next time
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.001)
+
+
+def become(role: Callable[..., Any], descriptors: Sequence[int], tell: int, shut_in: Callable[[], None]) -> NoReturn:
+    """In the child: shut it in, say so by closing `tell` without a word, play the role, end."""
+    code = 1
+    try:
+        shut_in()
+        os.close(tell)
+        tell = -1
+        role(*descriptors)
+        code = 0
+    except OSError as error:
+        if tell >= 0:
+            os.write(tell, f"a layer of the sandbox failed: {error}".encode())
+    finally:
+        os._exit(code)
+
+
+def usage(pid: int) -> dict[str, Any]:
+    """CPU seconds of the child's main thread so far, and seconds that it was ready but waited for a processor."""
+    try:
+        ran, waited = Path(f"/proc/{pid}/schedstat").read_text().split()[:2]
+    except OSError:  # no /proc, a kernel without these figures, or it has ended
+        return {"cpu_seconds": None, "waited_seconds": None}
+    return {"cpu_seconds": int(ran) / 1e9, "waited_seconds": int(waited) / 1e9}
+
+
+def watch(child: Child) -> None:
+    """Kill a program whose processes together hold more memory, or files, than it may, or are too many.
+
+    The kernel's own limits hold for each process or file alone, and for root's processes not at all.
+    """
+    family = [child.pid, *descendants(child.pid)]
+    if (
+        len(family) > 2 * child.bounds.processes
+        or sum(map(limits.resident_bytes, family)) > child.bounds.memory_mib * limits.MIB
+        or (child.folder != "/tmp" and limits.folder_bytes(child.folder) > child.bounds.disk_mib * limits.MIB)
+    ):
+        child.over_memory = True
+        os.kill(child.pid, signal.SIGKILL)
+
+
+def descendants(process: int) -> list[int]:
+    """Numbers of all processes below one, from /proc; empty where it does not tell."""
+    found: list[int] = []
+    waiting = [process]
+    while waiting:
+        pid = waiting.pop()
+        try:
+            lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        except OSError:  # ended meanwhile
+            continue
+        below = [int(number) for text in lists for number in text.split()]
+        found += below
+        waiting += below
+    return found
+
+
+def resolve(name: str) -> Callable[..., Any]:
+    """The function that `module:function` names."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def warm_up(modules: Sequence[str]) -> None:
+    """Import what programs and roles need (numpy may be absent), then leave only the interpreter's own folders."""
+    for module in (*COMMON, *modules):
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError:
+            if module != "numpy":
+                raise
+    folders = [Path(folder) for folder in ("/usr", *jail.interpreter_folders())]
+    sys.path[:] = [entry for entry in sys.path if any(Path(entry).is_relative_to(folder) for folder in folders)]
+    gc.collect()
+    gc.freeze()  # the children share this memory as long as nobody writes to it
+
+
+def main() -> None:
+    """Enter the sandbox and serve; the first packet tells how that went."""
+    control, tier, parent = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+    warm_up(sys.argv[4:])
+    user = jail.FIRST_USER + os.getpid() if jail.has_users(tier) else None
+    own_pids = None
+    try:
+        if tier == "namespaces":
+            jail.enter_namespaces()
+            if (inside := os.fork()) > 0:  # this process only waits: its end is the end of the namespace
+                control.close()
+                jail.die_with(parent)
+                os.waitpid(inside, 0)
+                return
+            own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            jail.build_root()
+        elif sys.platform == "linux":  # no death signal: it is to sweep up when its host is gone
+            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        told = jail.layers(tier, user)
+    except OSError as error:
+        control.send(json.dumps({"error": str(error)}).encode())
+        return
+    control.send(json.dumps({"tier": tier, "layers": told}).encode())
+    Zygote(control, tier, user, own_pids).serve()
+    if tier != "namespaces":
+        shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)  # made for it by the host
+
+
+if __name__ == "__main__":
+    main()

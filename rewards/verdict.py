@@ -1,0 +1,61 @@
+"""What a grader says of one completion, and why."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Outcome = Literal["correct", "wrong", "unparseable", "ungradable"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+LogExtra = Callable[[str, list[Any]], None]
+LogMetric = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on one completion.
+
+    Attributes:
+        outcome: `correct`; `wrong`, also where the completion made its grader time out or crash; `unparseable`: no
+            answer was found in it; `ungradable`: a failure of ours (gold answer, grader, sandbox, machine), which must
+            not be learned from.
+        reason: a few words for people.
+        seconds: wall-clock time that the grading took.
+        share: share of the tests passed, where a grader runs several; else 1 for correct and 0 for all others.
+    """
+
+    outcome: Outcome
+    reason: str
+    seconds: float = 0.0
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.outcome == "correct":
+            object.__setattr__(self, "share", 1.0)
+
+    @property
+    def reward(self) -> float | None:
+        """1 for correct, None for ungradable, 0 for all others."""
+        return None if self.outcome == "ungradable" else float(self.outcome == "correct")
+
+    @property
+    def partial_reward(self) -> float | None:
+        """The share of tests passed; None for ungradable."""
+        return None if self.outcome == "ungradable" else self.share
+
+
+def log_verdicts(
+    name: str, verdicts: Sequence[Verdict], log_extra: LogExtra | None, log_metric: LogMetric | None
+) -> None:
+    """Tell a trainer the verdicts by the callbacks that TRL gives to reward functions, where there are any.
+
+    Per completion the columns `NAME/verdict` and `NAME/reason`, per batch the share of each outcome as `NAME/OUTCOME`.
+    """
+    if log_extra is not None:
+        log_extra(f"{name}/verdict", [verdict.outcome for verdict in verdicts])
+        log_extra(f"{name}/reason", [verdict.reason for verdict in verdicts])
+    if log_metric is not None and verdicts:
+        counts = Counter(verdict.outcome for verdict in verdicts)
+        for outcome in OUTCOMES:
+            log_metric(f"{name}/{outcome}", counts[outcome] / len(verdicts))
