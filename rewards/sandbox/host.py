@@ -68,7 +68,7 @@ class Sandbox:
     """
 
     def __init__(self, mode: Mode = "auto", preload: Sequence[str] = ()) -> None:
-        self.folder = tempfile.mkdtemp(prefix="penny-sandbox-")
+        self.folder: str | None = None  # for the programs' files, where there are no namespaces
         refusals: dict[str, str] = {}
         for tier in ("namespaces", "landlock") if mode == "auto" else (mode,):
             greeting = self._launch(tier, preload)
@@ -124,7 +124,8 @@ class Sandbox:
     def close(self) -> None:
         """End the zygote, every program, and their files."""
         self._stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +136,8 @@ class Sandbox:
         self.close()
 
     def _launch(self, tier: str, preload: Sequence[str]) -> dict[str, Any]:
+        if tier != "namespaces":
+            self.folder = tempfile.mkdtemp(prefix="penny-sandbox-")
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
@@ -158,7 +161,7 @@ class Sandbox:
             "OMP_NUM_THREADS": "1",  # threads do not survive a fork
             "OPENBLAS_NUM_THREADS": "1",
             "LC_ALL": "C.UTF-8",
-            "TMPDIR": self.folder,
+            "TMPDIR": self.folder or "/tmp",
         } | {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
 
     def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:

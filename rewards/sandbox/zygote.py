@@ -93,8 +93,8 @@ class Zygote:
             if "usage" in request:
                 return usage(request["usage"])
             return self.end(request["end"], request["grace"])
-        except (OSError, MemoryError) as error:
-            return {"error": str(error)}
+        except Exception as error:  # whatever it is, the host decides what it means, and the zygote goes on
+            return {"error": f"{type(error).__name__}: {error}"}
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -102,7 +102,7 @@ class Zygote:
     def start(self, role: str, bounds: limits.Limits, descriptors: Sequence[int]) -> int:
         """Fork a child that is shut in and then calls `role` with the descriptors."""
         function = resolve(role)
-        folder = "/tmp" if self.tier == "namespaces" else tempfile.mkdtemp()
+        folder = "/tmp" if self.tier == "namespaces" else tempfile.mkdtemp()  # below the folder that the host made
         if self.user is not None and self.tier != "namespaces":
             os.chown(folder, self.user, self.user)
         told, tell = os.pipe()
