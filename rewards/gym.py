@@ -1,44 +1,57 @@
-"""reasoning-gym's own scorers, in grader processes.
+"""reasoning-gym's own scorers, in the sandbox.
 
-Most of them run `eval` or sympy's `parse_expr` on the model's answer, so they must never run in the trainer's process.
-A grader process can be killed and has no environment, but is no sandbox: an answer made to do harm can still write
-files or signal the trainer (see `rewards.worker`). Train on tasks whose answers are evaluated with that in mind.
+Most of them run `eval` or sympy's `parse_expr` on the model's answer: in all of 8 data sets tried, an answer could run
+a command. Here each scoring is a process of its own in the sandbox (`rewards.sandbox`), behind a second fence
+(`rewards.gym_scorer`), and a grader process stands between that and the trainer.
 """
 
-import functools
-import importlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rewards.completions import texts
 from rewards.format import answer_part, last_tagged
-from rewards.pool import GraderPool, shared
+from rewards.pool import GraderPool, Result, shared
+from rewards.sandbox import Limits, Mode, Sandbox
+from rewards.sandbox.errand import ErrandFailed, run_errand
+from rewards.sandbox.warm import check_isolation, with_sandbox
+from rewards.verdict import LogExtra, LogMetric, Verdict, log_verdicts
 
-GRID_TASKS = ("arc_agi", "rearc")  # their scorers compare tuples with the entry's grid, whose rows JSON made lists
+SCORER = "rewards.gym_scorer"
+NET = 3.0  # times the time limit, and START_SECONDS: then the grader process itself is taken to hang
+START_SECONDS = 60.0
 
 
 def reasoning_gym(
-    completions: Sequence[str],
+    completions: Sequence[Any],
     task: Sequence[str],
     task_config: Sequence[Mapping[str, Any] | None],
     entry: Sequence[Mapping[str, Any]],
     grader_pool: GraderPool | None = None,
+    sandbox: Mode = "auto",
+    log_extra: LogExtra | None = None,
+    log_metric: LogMetric | None = None,
     **columns: Any,
 ) -> list[float | None]:
     """What the task's own `score_answer` gives, in [0, 1].
 
-    None if the scorer fails on the gold answer too, or a grader process failed; 0 if only this completion makes it
-    crash or hang. Columns: name of the task, its options, and the entry (`question`, `answer`, `metadata`; JSON-like).
-    The answer is the inside of the last `<answer>`, else all that follows the last `</think>`.
+    None if the scorer fails on the gold answer too, or no sandbox or grader process could do it; 0 if only this
+    completion makes it crash or hang. Columns: name of the task, its options, and the entry (`question`, `answer`,
+    `metadata`; JSON-like). The answer is the inside of the last `<answer>`, else all that follows the last `</think>`.
+
+    Raises:
+        BadInput: the machine offers no isolation of the kind that the option `sandbox` names.
     """
+    check_isolation(sandbox)
+    pool = grader_pool or shared()
     jobs = [
-        (name, json.dumps(config or {}, sort_keys=True), row, answer_text(completion))
-        for name, config, row, completion in zip(task, task_config, entry, completions, strict=True)
+        (name, json.dumps(config or {}, sort_keys=True), row, answer_text(completion), sandbox, pool.timeout)
+        for name, config, row, completion in zip(task, task_config, entry, texts(completions), strict=True)
     ]
-    results = (grader_pool or shared()).map("rewards.gym:score", jobs, control="rewards.gym:check_gold")
-    on_failure: dict[str, float | None] = {"timed_out": 0.0, "crashed": 0.0, "ungradable": None}
-    return [result.value if result.kind == "value" else on_failure[result.kind] for result in results]
+    results = pool.map(f"{__name__}:judge", jobs, seconds=NET * pool.timeout + START_SECONDS)
+    verdicts = [_verdict(result) for result in results]
+    log_verdicts("reasoning_gym", verdicts, log_extra, log_metric)
+    return [verdict.partial_reward for verdict in verdicts]
 
 
 def answer_text(completion: str) -> str:
@@ -47,34 +60,39 @@ def answer_text(completion: str) -> str:
     return (answer_part(completion) or "").strip() if tagged is None else tagged
 
 
-def score(task: str, config: str, entry: dict[str, Any], answer: str | None) -> float:
-    """The task's score of an answer. Only in a grader process: it may execute what the answer says."""
-    if task in GRID_TASKS:
-        entry = entry | {"metadata": entry["metadata"] | {"output": _tuples(entry["metadata"]["output"])}}
-    value = float(_dataset(task, config).score_answer(answer, entry))
-    if not math.isfinite(value):
-        raise ValueError(f"{task} scored {value}")
-    return value
+def judge(
+    task: str, config: str, entry: dict[str, Any], answer: str, mode: Mode, seconds: float
+) -> tuple[float | None, str]:
+    """In a grader process: the score of an answer, and a word on it; None: it cannot be scored, answer or no answer."""
+    return with_sandbox(mode, (SCORER,), lambda sandbox: _judge(sandbox, task, config, entry, answer, seconds))
 
 
-def check_gold(task: str, config: str, entry: dict[str, Any], answer: str | None) -> None:
-    """The control job of `score`: the entry's own answer must score 1. Where it has none, the scorer must only run."""
-    value = score(task, config, entry, entry["answer"])
-    if value < 1 and entry["answer"] is not None:
-        raise ValueError(f"the gold answer of {task} scores {value}")
+def _judge(
+    sandbox: Sandbox, task: str, config: str, entry: dict[str, Any], answer: str, seconds: float
+) -> tuple[float | None, str]:
+    sandbox.prepare(f"{SCORER}:dataset", [task, config])
+
+    def score(text: str | None) -> float:
+        request = [task, config, entry, text]
+        return float(run_errand(sandbox, f"{SCORER}:serve", request, Limits(seconds=seconds)))
+
+    try:
+        value = score(answer)
+    except ErrandFailed as failed:
+        try:
+            own = score(entry["answer"])
+        except ErrandFailed as again:
+            return None, f"the scorer fails on the gold answer too: {again}"
+        if own < 1 and entry["answer"] is not None:
+            return None, f"the gold answer scores {own:g}"
+        return 0.0, f"the scorer failed: {failed}"
+    return value, f"scored {value:g}"
 
 
-def _tuples(grid: list[list[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(row) for row in grid)
-
-
-@functools.lru_cache(maxsize=64)
-def _dataset(task: str, config: str) -> Any:
-    import reasoning_gym
-
-    return reasoning_gym.create_dataset(task, **json.loads(config))
-
-
-def warm_up() -> None:
-    """Import reasoning-gym, which takes seconds."""
-    importlib.import_module("reasoning_gym")
+def _verdict(result: Result) -> Verdict:
+    if result.kind != "value":  # not the answer's doing: that is dealt with in the grader process
+        return Verdict("ungradable", f"{result.kind}: {result.reason}", result.seconds)
+    value, reason = result.value
+    if value is None:
+        return Verdict("ungradable", reason, result.seconds)
+    return Verdict("correct" if value >= 1 else "wrong", reason, result.seconds, share=value)

@@ -1,5 +1,4 @@
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ import pytest
 import reasoning_gym as library
 
 from rewards.gym import reasoning_gym
+from rewards.gym_scorer import check_harmless
 from rewards.pool import GraderPool
 
 
@@ -48,12 +48,47 @@ def test_partial_scores_pass_through(pool: GraderPool) -> None:
     assert graded == [0.0, direct, 0.0]
 
 
-def test_a_planted_command_runs_in_the_grader_process_if_anywhere(pool: GraderPool, tmp_path: Path) -> None:
+def test_a_planted_command_runs_nowhere(pool: GraderPool, tmp_path: Path) -> None:
     note = tmp_path / "note"
-    planted = f"__import__('os').system('echo $PPID > {note}')"  # the process that the shell was started by
-    [graded] = grade(pool, "countdown", an_entry("countdown"), f"<answer>{planted}</answer>")
-    assert graded is not None and graded < 0.1
-    assert int(note.read_text()) != os.getpid()  # reasoning-gym 0.1.25 does execute it
+    tmp_path.chmod(0o777)
+    planted = f"__import__('os').system('touch {note}')"
+    for task in ("countdown", "puzzle24", "simple_integration", "polynomial_multiplication", "spiral_matrix"):
+        [graded] = grade(pool, task, an_entry(task), f"<answer>{planted}</answer>")
+        assert graded is not None and graded < 0.1
+    assert not note.exists()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "().__class__.__base__.__subclasses__()",
+        "__import__('os')",
+        "getattr(1, 'real')",
+        "(lambda: 1)()",
+        "[x for x in (1,)]",
+        "open('/etc/passwd')",
+        "f'{1}'",
+        "Symbol('__x')",
+        "x.y",
+    ],
+)
+def test_the_second_fence_refuses(source: str) -> None:
+    with pytest.raises(ValueError, match="may not"):
+        check_harmless(source)
+
+
+@pytest.mark.parametrize("source", ["1 + 2*(3 - 4)/5", "Integer(2)*Symbol('x')**Integer(3)", "[[1, 2], [3]]", " 7 % 3"])
+def test_the_second_fence_lets_arithmetic_through(source: str) -> None:
+    check_harmless(source)
+
+
+def test_the_fence_changes_no_score_of_an_honest_answer(pool: GraderPool) -> None:
+    for task in ("countdown", "puzzle24", "simple_integration", "polynomial_multiplication", "polynomial_equations"):
+        entry = an_entry(task)
+        direct = library.create_dataset(task, seed=3, size=1)
+        answers = [str(entry["answer"]), "x + 1", "3*x**2", "1 + 1", "no idea", "2x", ""]
+        wanted = [direct.score_answer(answer, entry) for answer in answers]
+        assert grade(pool, task, entry, *(f"<answer>{answer}</answer>" for answer in answers)) == wanted, task
 
 
 def test_answers_that_hang_or_end_the_scorer_are_wrong_and_the_next_is_graded(pool: GraderPool) -> None:
