@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from rewards.completions import texts
 from rewards.format import last_tagged
 
 LONGEST_EXPRESSION = 500  # characters
@@ -19,7 +20,7 @@ TOKEN = re.compile(r"\s*(?:(\d+)|([-+*/()]))\s*")
 
 
 def countdown(
-    completions: Sequence[str],
+    completions: Sequence[Any],
     nums: Sequence[Sequence[int]],
     target: Sequence[int],
     format_score: float = 0.0,
@@ -27,7 +28,7 @@ def countdown(
 ) -> list[float]:
     """1 if the answer uses each of `nums` exactly once and equals `target`; `format_score` for any other expression."""
     graded = []
-    for completion, numbers, goal in zip(completions, nums, target, strict=True):
+    for completion, numbers, goal in zip(texts(completions), nums, target, strict=True):
         expression = last_tagged(completion)
         if expression is None or not is_expression(expression):
             graded.append(0.0)

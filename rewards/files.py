@@ -1,80 +1,178 @@
-"""Grading a file of answers: JSON lines in, the same lines with a verdict out."""
+"""Grading a file of answers: JSON lines in, the same lines with a verdict out.
 
+The file is read, graded and written in chunks, so it may be larger than memory. A row that cannot be graded because it
+is no such row comes back as `ungradable` with its line's number, and the others are graded.
+"""
+
+import contextlib
 import json
 import os
-import tempfile
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
 
+from rewards.agreement import Agreement
 from rewards.errors import BadInput
-from rewards.math import grade_math
 from rewards.pool import GraderPool
+from rewards.rows import FileRow, Kind, read_rows
+from rewards.verdict import OUTCOMES, Verdict
+
+SandboxMode = Literal["auto", "namespaces", "landlock", "unsafe"]
+
+DEFAULT_SECONDS = 10.0
+CHUNK = 256  # rows that are graded together; a hanging one delays at most the rest of its chunk
 
 
-def grade_math_file(
-    source: Path, target: Path, *, timeout: float = 10.0, workers: int = os.cpu_count() or 1
-) -> dict[str, int]:
-    """Grade rows `{"gold", "response"}` by math-verify and write them, other keys kept, with `correct` and `reason`.
+@dataclass
+class Summary:
+    """What became of a file.
+
+    Attributes:
+        rows: all that came back.
+        bad_rows: those that could not be read as a row; their verdict is `ungradable` too.
+        verdicts: how many rows have each verdict.
+        seconds: wall-clock time of the whole.
+        agreement: of the rows that have a label, see `rewards.agreement`.
+    """
+
+    rows: int = 0
+    bad_rows: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    agreement: Agreement = field(default_factory=Agreement)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON: counts, `seconds`, `rows_per_second`, and `agreement` if a row has a label."""
+        counts: dict[str, int] = {outcome: self.verdicts[outcome] for outcome in OUTCOMES}
+        speed = self.rows / self.seconds if self.seconds else 0.0
+        times = {"seconds": round(self.seconds, 3), "rows_per_second": round(speed, 1)}
+        labels = {"agreement": self.agreement.as_dict()} if self.agreement.total.rows else {}
+        return {"rows": self.rows, **counts, "bad_rows": self.bad_rows, **times, **labels}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work got: rows that are done, and the share of the file's bytes (None if its size is not known)."""
+
+    rows: int
+    share: float | None
+
+
+def grade_file(
+    kind: Kind,
+    source: Path,
+    target: Path | None,
+    *,
+    timeout: float | None = None,
+    workers: int = os.cpu_count() or 1,
+    sandbox: SandboxMode = "auto",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_bad_row: Callable[[str], None] = lambda reason: None,
+) -> Summary:
+    """Grade each row and write it, other keys kept, with `verdict`, `reward`, `reason` and `seconds`.
 
     Args:
-        source: JSONL, one row a line; empty lines are skipped.
-        target: JSONL, rows in the order of the source; appears only when complete.
-        timeout: seconds that one row may take.
+        kind: `math`: rows `{"gold", "response"}`; `code`: rows `{"completion", "kind", "entry_point", "tests" or
+            "check"}`, and `time_limit_s` if a row has its own.
+        source: JSONL; empty lines are skipped.
+        target: JSONL, rows in the order of the source; it appears only when complete. None: standard output.
+        timeout: seconds that one row may take; default: 10, or a row's own `time_limit_s`, which it otherwise caps.
         workers: number of grader processes.
-
-    Returns:
-        Number of `rows`, and how many are `correct`, `wrong` and `ungradable`.
+        sandbox: how programs are isolated.
+        on_progress: called after each chunk.
+        on_bad_row: called with the reason for each row that is none, which begins with `line N: `.
 
     Raises:
-        BadInput: a file cannot be read or written, or a line is no such row.
+        BadInput: a file cannot be read or written.
     """
-    rows = _read_rows(source)
-    _check_writable(target)
-    with GraderPool(workers, timeout) as pool:
-        verdicts = grade_math([row["gold"] for row in rows], [row["response"] for row in rows], pool)
-    graded = [
-        row | {"correct": verdict.correct, "reason": verdict.reason}
-        for row, verdict in zip(rows, verdicts, strict=True)
-    ]
-    _write_rows(target, graded)
-    outcomes = [verdict.correct for verdict in verdicts]
-    counts = {"correct": True, "wrong": False, "ungradable": None}
-    return {"rows": len(rows)} | {name: outcomes.count(outcome) for name, outcome in counts.items()}
+    summary, began = Summary(), time.monotonic()
+    with contextlib.ExitStack() as stack:
+        rows = read_rows(kind, stack.enter_context(_opened(source)))
+        size = source.stat().st_size if source.is_file() else 0
+        out = stack.enter_context(_whole(target)) if target is not None else sys.stdout
+        pool = stack.enter_context(GraderPool(workers, timeout or DEFAULT_SECONDS))
+        for chunk in _chunks(rows):
+            verdicts = _grade(kind, chunk, pool, sandbox, timeout)
+            for row, verdict in zip(chunk, verdicts, strict=True):
+                if row.error is not None:
+                    summary.bad_rows += 1
+                    on_bad_row(verdict.reason)
+                else:
+                    summary.agreement.add(row.data, verdict)
+                summary.rows += 1
+                summary.verdicts[verdict.outcome] += 1
+            out.writelines(
+                json.dumps(row.data | _told(verdict)) + "\n" for row, verdict in zip(chunk, verdicts, strict=True)
+            )
+            on_progress(Progress(summary.rows, chunk[-1].end / size if size else None))
+        out.flush()
+    summary.seconds = time.monotonic() - began
+    return summary
 
 
-def _read_rows(source: Path) -> list[dict[str, Any]]:
+def _grade(
+    kind: Kind, rows: Sequence[FileRow], pool: GraderPool, sandbox: SandboxMode, timeout: float | None
+) -> list[Verdict]:
+    """One verdict a row, in order."""
+    good = [row.data for row in rows if row.error is None]
+    if kind == "math":
+        from rewards.math import grade_math
+
+        found = iter(grade_math([row["gold"] for row in good], [row["response"] for row in good], pool))
+    else:
+        from rewards.code import grade_code
+
+        found = iter(grade_code(good, pool, sandbox=sandbox, timeout=timeout))
+    return [next(found) if row.error is None else Verdict("ungradable", row.error) for row in rows]
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "verdict": verdict.outcome,
+        "reward": verdict.reward,
+        "reason": verdict.reason,
+        "seconds": round(verdict.seconds, 6),
+    }
+
+
+def _chunks(rows: Iterable[FileRow]) -> Iterator[list[FileRow]]:
+    chunk: list[FileRow] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _opened(source: Path) -> IO[bytes]:
     try:
-        lines = source.read_text(encoding="utf-8").split("\n")  # not splitlines(), which also splits at U+2028
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{source} cannot be read as UTF-8 text: {error}; give a JSONL file") from error
-    return [_row(line, f"{source}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
+        return source.open("rb")
+    except OSError as error:
+        raise BadInput(f"{source} cannot be read: {error.strerror}; give a JSONL file") from error
 
 
-def _row(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where} is not JSON ({error}); write one object a line") from error
-    if not isinstance(row, dict):
-        raise BadInput(f'{where} is no object; write {{"gold": "...", "response": "..."}}')
-    for key in ("gold", "response"):
-        if not isinstance(row.get(key), str):
-            raise BadInput(f"{where} has no text under {key!r}; add it")
-    return row
-
-
-def _check_writable(target: Path) -> None:
-    """Before the work, not after it."""
-    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK) or target.is_dir():
+@contextlib.contextmanager
+def _whole(target: Path) -> Iterator[IO[str]]:
+    """A file that becomes `target` at the end, and never to be if an exception ends the block."""
+    target = target.resolve()  # a link stays a link
+    if target.exists() and not target.is_file():
+        raise BadInput(f"{target} is no regular file; name a new file, or leave out -o for standard output")
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise BadInput(f"{target} cannot be written; give a file name in an existing, writable folder")
-
-
-def _write_rows(target: Path, rows: list[dict[str, Any]]) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = target.with_name(f".tmp-{target.name}-{uuid.uuid4().hex[:8]}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        with temporary.open("x", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:  # an interrupt too must not leave the temporary behind
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

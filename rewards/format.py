@@ -1,31 +1,72 @@
 """The think/answer format: where the answer of a completion is, and pay for keeping to the format.
 
+Deviations: open-r1 accepts what follows `</answer>` on a new line, and its `tag_count_reward` wants line breaks around
+tags and takes them in any order; TRL's `think_format_reward` accepts empty thoughts and answers. Here nothing may be
+appended, no tag is paid that occurs twice, and tags in the wrong order earn nothing: to spam tags does not pay.
+
+Format is cheap to learn and says nothing about the answer. Give it a small weight, or pay it with right answers only.
 Everything here takes time linear in the length of the completion.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from rewards.completions import texts
+
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
-def answer_format(completions: Sequence[str], **columns: Any) -> list[float]:
-    """1 for exactly `<think>...</think><answer>...</answer>`, else 0.
+def answer_format(completions: Sequence[Any], think_only: bool = False, **columns: Any) -> list[float]:
+    """1 for exactly `<think>...</think><answer>...</answer>`, else 0 (DeepSeek-R1, arXiv 2501.12948, section 2.2.2).
 
     Each tag once, in this order, both parts non-empty, white space between and around them allowed and nothing else.
-    (DeepSeek-R1, arXiv 2501.12948, section 2.2.2; anchored at both ends, so nothing can be appended.)
+
+    Args:
+        completions: plain or conversational.
+        think_only: the answer has no tags of its own: `<think>...</think>`, then anything that is not empty.
     """
-    return [float(_follows_format(completion.strip())) for completion in completions]
+    follows = _is_thought_then_text if think_only else _is_thought_then_answer
+    return [float(follows(text.strip())) for text in texts(completions)]
 
 
-def _follows_format(text: str) -> bool:
-    if any(text.count(tag) != 1 for tag in TAGS):
+def soft_format(completions: Sequence[Any], **columns: Any) -> list[float]:
+    """1 for a think block and then an answer block, each tag once, both non-empty, any text around them; else 0."""
+    return [float(_has_both_blocks(text)) for text in texts(completions)]
+
+
+def tag_count(completions: Sequence[Any], **columns: Any) -> list[float]:
+    """0.25 for each tag of the format that occurs exactly once, if those that do are in the right order; else 0.
+
+    After `tag_count_reward` of open-r1. It pays for tags around nothing too: it is to lead a model to the format, and
+    should give way to `answer_format`.
+    """
+    return [_share_of_tags(text) for text in texts(completions)]
+
+
+def _is_thought_then_answer(text: str) -> bool:
+    if not (_has_both_blocks(text) and text.startswith("<think>") and text.endswith("</answer>")):
         return False
-    if not (text.startswith("<think>") and text.endswith("</answer>")):
+    return not text.partition("</think>")[2].partition("<answer>")[0].strip()
+
+
+def _is_thought_then_text(text: str) -> bool:
+    if text.count("<think>") != 1 or text.count("</think>") != 1 or not text.startswith("<think>"):
         return False
-    thought, _, rest = text.removeprefix("<think>").partition("</think>")
-    between, _, answer = rest.partition("<answer>")
-    return not between.strip() and bool(thought.strip()) and bool(answer.removesuffix("</answer>").strip())
+    thought, _, answer = text.removeprefix("<think>").partition("</think>")
+    return bool(thought.strip()) and bool(answer.strip())
+
+
+def _has_both_blocks(text: str) -> bool:
+    if _share_of_tags(text) < 1:
+        return False
+    thought = text.partition("<think>")[2].partition("</think>")[0]
+    answer = text.partition("<answer>")[2].partition("</answer>")[0]
+    return bool(thought.strip()) and bool(answer.strip())
+
+
+def _share_of_tags(text: str) -> float:
+    places = [text.index(tag) for tag in TAGS if text.count(tag) == 1]
+    return len(places) / len(TAGS) if places == sorted(places) else 0.0
 
 
 def answer_part(completion: str) -> str | None:

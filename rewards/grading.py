@@ -1,17 +1,21 @@
 """The one grading path: completions and columns in, one reward a completion out, part by part."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Real
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from rewards import registry
 from rewards.errors import BadInput
+from rewards.gold import gold_check
+from rewards.logs import BatchLogs
 from rewards.pool import GraderPool
-from rewards.registry import accepted, load_reward, parameters_with_default, required_columns
+from rewards.registry import RewardFunction, accepted, load_reward, parameters_with_default, required_columns
+from rewards.verdict import Verdict, log_verdicts
 
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+OURS = {"grader_pool", "sandbox"}  # given to functions by the grader, so no options of theirs
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,13 @@ class Graded:
         reward: weighted sum of the parts; None if a part that counts is None.
         parts: what each function returned; None: ungradable.
         solved: whether the accuracy part calls it solved; None if that part is None.
+        extra: what the functions logged of it by `log_extra`, such as `math/verdict` and `math/reason`.
     """
 
     reward: float | None
     parts: dict[str, float | None]
     solved: bool | None
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class Grader:
@@ -37,8 +43,14 @@ class Grader:
         options: keyword arguments of a function, by the same name.
         timeout: seconds that one completion may take in a grader process.
         workers: number of grader processes; they start when a function first needs one.
-        accuracy: the function that tells solved from not solved; by default the first.
+        accuracy: the function that tells solved from not solved; by default the first. It is called first, and what it
+            says goes to the others as `solved`.
         correct_above: a completion is solved if that function returns more than this.
+        gated: functions that count only where the completion is solved.
+        sandbox: how programs are isolated; goes as `sandbox` to the functions that take it.
+
+    Attributes:
+        metrics: what the functions logged by `log_metric` in the last call of `grade`; of a name's values, the mean.
 
     Raises:
         BadInput: a function cannot be found, does not take one of its options, or has no finite weight.
@@ -53,18 +65,22 @@ class Grader:
         workers: int,
         accuracy: str | None,
         correct_above: float,
+        gated: Collection[str] = (),
+        sandbox: str = "auto",
     ) -> None:
         if not functions:
             raise BadInput("no reward function is given; name at least one in rewards.functions, with its weight")
-        for name, among in [(name, "rewards.options") for name in options] + [(accuracy, "rewards.accuracy")]:
-            if name is not None and name not in functions:
-                raise BadInput(f"{among} names {name!r}, which is not in rewards.functions ({', '.join(functions)})")
+        self._accuracy = accuracy or next(iter(functions))
+        _check_names(functions, {"rewards.options": options, "rewards.accuracy": [self._accuracy]})
+        _check_names(functions, {"rewards.gated": gated})
+        if self._accuracy in gated:
+            raise BadInput(f"rewards.gated names {self._accuracy!r}, which itself says what is solved; take it out")
         self._functions = {name: load_reward(name) for name in functions}
         self._weights = {name: _weight(name, weight) for name, weight in functions.items()}
-        self._options = {name: self._checked_options(name, options.get(name, {})) for name in functions}
-        self._accuracy = accuracy or next(iter(functions))
-        self._correct_above = correct_above
+        self._options = {name: _checked_options(name, f, options.get(name, {})) for name, f in self._functions.items()}
+        self._correct_above, self._gated, self._sandbox = correct_above, frozenset(gated), sandbox
         self._pool = GraderPool(workers, timeout)
+        self.metrics: dict[str, float] = {}
 
     def check_columns(self, columns: Collection[str]) -> None:
         """Raise BadInput if a function needs a column that the problems do not have."""
@@ -76,25 +92,60 @@ class Grader:
                     f"they have {', '.join(sorted(columns)) or 'none'}"
                 )
 
+    def check_gold(self, columns: Mapping[str, Sequence[Any]]) -> list[str | None]:
+        """Why the gold answer of each problem cannot be right, by the functions that can tell; None where it may be.
+
+        `columns` have one item a problem. The check of the accuracy function comes first.
+        """
+        count = len(next(iter(columns.values()), ()))
+        reasons: list[str | None] = [None] * count
+        for name in self._in_order():
+            check = gold_check(self._functions[name])
+            found = check(columns, self._pool) if check is not None and count else []
+            for place, reason in enumerate(found):
+                if reason is not None and reasons[place] is None:
+                    reasons[place] = f"{name}: {reason}"
+        return reasons
+
     def grade(
         self, completions: Sequence[str], prompts: Sequence[str], columns: Mapping[str, Sequence[Any]]
     ) -> list[Graded]:
         """Grade completions; `prompts` and each column have one item a completion.
 
         Raises:
-            BadInput: a function did not return one number or None for each completion.
+            BadInput: a function did not return one number, verdict or None for each completion.
             Exception: whatever a function raises; it is a bug there, and no completion's fault.
         """
-        given = {**columns, "completions": list(completions), "prompts": list(prompts), "grader_pool": self._pool}
+        logs = BatchLogs(len(completions))
+        given: dict[str, Any] = {
+            **columns,
+            "completions": list(completions),
+            "prompts": list(prompts),
+            "grader_pool": self._pool,
+            "sandbox": self._sandbox,
+            "log_extra": logs.extra,
+            "log_metric": logs.metric,
+        }
         parts: dict[str, list[float | None]] = {}
-        for name, function in self._functions.items():
+        for name in self._in_order():
+            function = self._functions[name]
             returned = function(**accepted(function, given | self._options[name]))
+            if _is_verdicts(returned):
+                log_verdicts(name, returned, logs.extra, logs.metric)
             parts[name] = _checked_grades(name, returned, len(completions))
-        return [self._graded({name: column[row] for name, column in parts.items()}) for row in range(len(completions))]
+            if name == self._accuracy:
+                given["solved"] = [None if part is None else part > self._correct_above for part in parts[name]]
+        self.metrics = logs.metrics()
+        return [
+            self._graded({name: parts[name][row] for name in self._weights}, given["solved"][row], logs.row(row))
+            for row in range(len(completions))
+        ]
 
-    def close(self) -> None:
-        """End the grader processes."""
-        self._pool.close()
+    def close(self, now: bool = False) -> None:
+        """End the grader processes, and what the functions hold open; `now`: kill the jobs that run."""
+        self._pool.close(now)
+        for function in self._functions.values():
+            registry.close(function)
 
     def __enter__(self) -> Self:
         return self
@@ -102,25 +153,42 @@ class Grader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(now=kind is not None)
 
-    def _graded(self, parts: dict[str, float | None]) -> Graded:
+    def _in_order(self) -> list[str]:
+        """The functions' names, the accuracy function first."""
+        return [self._accuracy, *(name for name in self._functions if name != self._accuracy)]
+
+    def _graded(self, parts: dict[str, float | None], solved: bool | None, extra: dict[str, Any]) -> Graded:
         reward: float | None = 0.0
         for name, weight in self._weights.items():
             part = parts[name]
+            if name in self._gated:
+                part = None if solved is None else part if solved else 0.0
             if weight == 0:
                 continue
             reward = None if reward is None or part is None else reward + weight * part
-        accuracy = parts[self._accuracy]
-        return Graded(reward, parts, None if accuracy is None else accuracy > self._correct_above)
+        return Graded(reward, parts, solved, extra)
 
-    def _checked_options(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        possible = parameters_with_default(self._functions[name]) - {"grader_pool"}
-        for option in options:
-            if option not in possible:
-                known = f"it has {', '.join(sorted(possible))}" if possible else "it has none"
-                raise BadInput(f"the reward {name!r} has no option {option!r}; {known}")
-        return dict(options)
+
+def _check_names(functions: Mapping[str, float], named: Mapping[str, Iterable[str]]) -> None:
+    for among, names in named.items():
+        for name in names:
+            if name not in functions:
+                raise BadInput(f"{among} names {name!r}, which is not in rewards.functions ({', '.join(functions)})")
+
+
+def _checked_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> dict[str, Any]:
+    possible = parameters_with_default(function) - OURS
+    for option in options:
+        if option not in possible:
+            known = f"it has {', '.join(sorted(possible))}" if possible else "it has none"
+            hint = "; set rewards.sandbox" if option == "sandbox" else ""
+            raise BadInput(f"the reward {name!r} has no option {option!r}; {known}{hint}")
+    missing = sorted(registry.required_options(function) - set(options))
+    if missing:
+        raise BadInput(f"the reward {name!r} needs the option {missing[0]!r}; give it in rewards.options")
+    return dict(options)
 
 
 def _weight(name: str, weight: float) -> float:
@@ -129,12 +197,28 @@ def _weight(name: str, weight: float) -> float:
     return float(weight)
 
 
+def _is_verdicts(returned: Any) -> bool:
+    return isinstance(returned, list) and bool(returned) and all(isinstance(grade, Verdict) for grade in returned)
+
+
 def _checked_grades(name: str, returned: Any, count: int) -> list[float | None]:
     """The list that a function returned as floats and Nones, or BadInput."""
     if not hasattr(returned, "__len__") or not hasattr(returned, "__iter__") or len(returned) != count:
         length = f"{len(returned)} items" if hasattr(returned, "__len__") else f"a {type(returned).__name__}"
         raise BadInput(f"the reward {name!r} returned {length} for {count} completions; return one number for each")
-    for grade in returned:
-        if grade is not None and not (isinstance(grade, Real) and math.isfinite(grade)):
-            raise BadInput(f"the reward {name!r} returned {str(grade)[:50]!r}; return a finite number or None for each")
-    return [None if grade is None else float(grade) for grade in returned]
+    return [_number(name, grade) for grade in returned]
+
+
+def _number(name: str, grade: Any) -> float | None:
+    """A verdict, a number or truth value of Python's, numpy's or torch's, or None, as a float or None."""
+    if isinstance(grade, Verdict):
+        return grade.reward
+    if grade is None:
+        return None
+    try:
+        number = math.nan if isinstance(grade, str | bytes) else float(grade)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadInput(f"the reward {name!r} returned {str(grade)[:50]!r}; return a finite number or None for each")
+    return number

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
+from rewards.completions import texts
 from rewards.format import answer_part, last_boxed, last_tagged
 
 LONGEST_NUMBER = 300  # characters; also bounds the work that one number can cause
@@ -23,14 +24,15 @@ NUMBER = re.compile(
 FRACTION = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
 
 
-def exact_number(completions: Sequence[str], answer: Sequence[Any], **columns: Any) -> list[float | None]:
+def exact_number(completions: Sequence[Any], answer: Sequence[Any], **columns: Any) -> list[float | None]:
     """1 if the last number of the answer equals the column `answer` exactly, else 0; None if `answer` is no number.
 
     The answer is what follows the last `</think>` (nothing, if the thinking never ends); in it the last
     `<answer>...</answer>`, in that the last `\\boxed{...}`, in that what follows the last `####`, wherever present.
-    Thousands commas, dollar and percent signs and a final period do not matter; 1/2, 0.5 and 5e-1 are equal.
+    Thousands commas, dollar and percent signs and a final period do not matter; 1/2, 0.5 and 5e-1 are equal. Digits of
+    any script are read.
     """
-    return [_grade(completion, gold) for completion, gold in zip(completions, answer, strict=True)]
+    return [_grade(completion, gold) for completion, gold in zip(texts(completions), answer, strict=True)]
 
 
 def _grade(completion: str, gold: Any) -> float | None:
@@ -62,7 +64,7 @@ def last_number(completion: str) -> Fraction | None:
 
 
 def _plain(text: str) -> str:
-    for latex, plain in (("{,}", ","), ("\\,", ","), ("\\!", ""), ("−", "-")):
+    for latex, plain in (("{,}", ","), ("\\,", ","), ("\\!", ""), ("−", "-"), ("٬", ","), ("٫", ".")):
         text = text.replace(latex, plain)
     return FRACTION.sub(r"\1/\2", text)
 

@@ -1,7 +1,9 @@
 """Grader processes that can be killed: an answer that hangs costs its time limit and nothing else.
 
 Python cannot interrupt `99**98**97`: signals and threads wait for the big-integer loop, which never returns. So such
-work runs in other processes, which the parent watches by the wall clock, kills with SIGKILL and replaces.
+work runs in other processes, which the parent watches by the wall clock and their memory, kills with SIGKILL and
+replaces. A time-out is the job's fault only if it had a processor (`rewards.fairness`), and a worker that somebody else
+killed is asked once more in a new one.
 
 Each worker is owned by one thread of the parent, which starts it, talks to it and kills it. The threads live as long
 as the pool, because the kernel's "die with your parent" means the starting *thread*.
@@ -10,47 +12,28 @@ Not a sandbox: see `rewards.worker` for what a worker can still do.
 """
 
 import atexit
-import contextlib
 import functools
-import json
 import logging
 import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
-import time
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
+
+from rewards.fairness import read_processor_time
+from rewards.process import GraderProcess, Result
+
+__all__ = ["GraderPool", "Result", "shared"]
 
 START_SECONDS = 60.0  # to start a worker and import what it needs, on a machine under load
-LARGEST_REPLY = 1 << 20  # bytes
 JOBS_OF_ONE_WORKER = 2000  # then it is replaced, so that what leaks does not pile up
+LARGEST_KEPT = 512 << 20  # bytes of memory in use after a job, above which a worker is replaced
 READY = "rewards.worker:ready"
 LOAD = "rewards.worker:load"
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one job.
-
-    Attributes:
-        kind: `value`: the function returned; `timed_out` and `crashed`: the job is at fault, since a control job
-            passed afterwards; `ungradable`: the control job failed too, so the machine or the control's subject is.
-        value: what the function returned (JSON-like).
-        reason: why there is no value, for people.
-    """
-
-    kind: Literal["value", "timed_out", "crashed", "ungradable"]
-    value: Any = None
-    reason: str = ""
 
 
 class GraderPool:
@@ -63,15 +46,17 @@ class GraderPool:
     Usable from any thread, by several at once. Close it, or use it as a context manager.
     """
 
+    _threads: ThreadPoolExecutor | None
+
     def __init__(self, workers: int, timeout: float) -> None:
         self.workers, self.timeout = workers, timeout
-        self._lock = threading.Lock()
-        self._threads: ThreadPoolExecutor | None = None
-        self._process_id = 0
-        self._mine = threading.local()  # .worker: the worker of this thread
-        self._alive: set[_Worker] = set()
+        self._read_time = read_processor_time
+        self._forget()
+        _pools.add(self)
 
-    def map(self, function: str, jobs: Sequence[tuple[Any, ...]], control: str = READY) -> list[Result]:
+    def map(
+        self, function: str, jobs: Sequence[tuple[Any, ...]], control: str = READY, seconds: float | None = None
+    ) -> list[Result]:
         """Call a function on each job in the workers; results come in the order of the jobs.
 
         Args:
@@ -79,13 +64,16 @@ class GraderPool:
                 job, outside the time limit.
             jobs: arguments of each call, JSON-like.
             control: function that takes the same arguments, is known to be quick, and raises if the job could not
-                have been done at all. It is called after a job failed, to tell whose fault that was.
+                have been done at all. It is called after a job failed, to tell whose fault that was. The default one
+                is not asked after a time-out where the system counts who waited for a processor.
+            seconds: wall-clock time that each of these jobs may take; default: the pool's `timeout`.
 
         Raises:
             RuntimeError: the function cannot be imported in a worker.
         """
         threads = self._started()
-        futures = [threads.submit(self._do, function, job, control) for job in jobs]
+        limit = self.timeout if seconds is None else seconds
+        futures = [threads.submit(self._do, function, job, control, limit) for job in jobs]
         try:
             results = [future.result() for future in futures]
         finally:  # after an error or Ctrl-C, do not grade the rest
@@ -97,12 +85,16 @@ class GraderPool:
             )
         return results
 
-    def close(self) -> None:
-        """End every worker, after at most the time that the running jobs may still take."""
+    def close(self, now: bool = False) -> None:
+        """End every worker, after at most the time that the running jobs may still take; `now`: kill these."""
         with self._lock:
             threads, self._threads = self._threads, None
         if threads is not None:
+            self._stopping = now
+            for worker in list(self._alive) if now else ():
+                worker.kill()
             threads.shutdown(wait=True, cancel_futures=True)
+            self._stopping = False
         while self._alive:
             self._alive.pop().stop()
 
@@ -112,58 +104,94 @@ class GraderPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(now=kind is not None)  # after an error or Ctrl-C nobody wants the rest
+
+    def _forget(self) -> None:
+        """Begin anew: with nothing started yet, or in a forked child, which has none of its parent's threads."""
+        self._lock = threading.Lock()
+        self._threads = None
+        self._stopping = False
+        self._mine = threading.local()  # .worker: the worker of this thread
+        self._alive: set[GraderProcess] = set()
 
     def _started(self) -> ThreadPoolExecutor:
         with self._lock:
-            if (
-                self._threads is None or self._process_id != os.getpid()
-            ):  # a forked child has none of its parent's threads
-                self._process_id, self._mine, self._alive = os.getpid(), threading.local(), set()
+            if self._threads is None:
                 self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="grader")
             return self._threads
 
-    def _do(self, function: str, job: tuple[Any, ...], control: str) -> Result:
-        result = self._ask(function, job)
+    def _do(self, function: str, job: tuple[Any, ...], control: str, seconds: float) -> Result:
+        result = self._ask(function, job, seconds)
         if result.kind in ("value", "ungradable"):
             return result
-        check = self._ask(control, job)
+        if result.kind == "timed_out" and control == READY and self._read_time(os.getpid()) is not None:
+            return result  # it is known that it had its processor, and this control would tell no more
+        check = self._ask(control, job, seconds)
         if check.kind == "value":
             return result
-        return Result("ungradable", reason=f"{result.reason}, and so did the control: {check.reason}")
+        reason = f"{result.reason}, and so did the control: {check.reason}"
+        return Result("ungradable", reason=reason, seconds=result.seconds)
 
-    def _ask(self, function: str, job: tuple[Any, ...]) -> Result:
+    def _ask(self, function: str, job: tuple[Any, ...], seconds: float, again: bool = True) -> Result:
         """Run one job in this thread's worker, which is started if need be and ended if it came to harm."""
         worker = self._worker()
         if worker is None:
             return Result("ungradable", reason="no grader process could be started")
-        if function not in worker.loaded:
-            loaded = worker.ask(LOAD, (function,), START_SECONDS)
-            if loaded.kind != "value":
-                self._end(worker)
-                if not worker.broken:
-                    raise RuntimeError(f"a grader process cannot load {function}: {loaded.reason}")
-                return Result("ungradable", reason=f"a grader process did not start: {loaded.reason}")
-            worker.loaded.add(function)
-        result = worker.ask(function, job, self.timeout)
-        if worker.broken or worker.jobs >= JOBS_OF_ONE_WORKER or result.reason.startswith("MemoryError"):
+        if self._stopping:
+            return Result("ungradable", reason="the graders are being closed")
+        result = self._load(worker, function) or worker.ask(function, job, seconds)
+        if worker.broken or _is_worn(worker, result):
             self._end(worker)
-        return result
+        return self._ask(function, job, seconds, again=False) if worker.killed and again else result
 
-    def _worker(self) -> "_Worker | None":
+    def _load(self, worker: GraderProcess, function: str) -> Result | None:
+        """Have a worker import a function that it does not have yet; what went wrong, if anything did."""
+        if function in worker.loaded:
+            return None
+        loaded = worker.ask(LOAD, (function,), START_SECONDS)
+        if loaded.kind == "value":
+            worker.loaded.add(function)
+            return None
+        if not worker.broken:
+            self._end(worker)
+            raise RuntimeError(f"a grader process cannot load {function}: {loaded.reason}")
+        return Result("ungradable", reason=f"a grader process did not start: {loaded.reason}")
+
+    def _worker(self) -> GraderProcess | None:
         if not hasattr(self._mine, "worker"):
             try:
-                self._mine.worker = _Worker()
+                self._mine.worker = GraderProcess(self._read_time)
             except OSError as error:  # no processes, descriptors or memory left: the machine's fault, and it may pass
                 logger.warning("a grader process could not be started: %s", error)
                 return None
             self._alive.add(self._mine.worker)
         return self._mine.worker
 
-    def _end(self, worker: "_Worker") -> None:
+    def _end(self, worker: GraderProcess) -> None:
         del self._mine.worker
         self._alive.discard(worker)
         worker.stop()
+
+
+def _is_worn(worker: GraderProcess, result: Result) -> bool:
+    """Whether a worker that still answers holds too much memory, or may soon."""
+    if worker.jobs >= JOBS_OF_ONE_WORKER or result.reason.startswith("MemoryError"):
+        return True
+    slow = result.seconds > 0.02  # to fill memory takes time: do not look after each quick job
+    return slow and worker.resident() > LARGEST_KEPT
+
+
+_pools: weakref.WeakSet[GraderPool] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for pool in _pools:
+        for worker in pool._alive:
+            worker.connection.close()  # the parent's: the child must not keep its descriptor
+        pool._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 @functools.cache
@@ -172,85 +200,3 @@ def shared() -> GraderPool:
     pool = GraderPool(workers=2, timeout=10.0)
     atexit.register(pool.close)
     return pool
-
-
-class _Worker:
-    """One grader process and the socket to it. `broken` once it must not be asked again."""
-
-    def __init__(self) -> None:
-        self.loaded: set[str] = set()
-        self.jobs = 0
-        self.broken = False
-        self.connection, theirs = socket.socketpair()
-        with theirs:
-            arguments = [str(theirs.fileno()), str(os.getpid())]
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-B", "-m", "rewards.worker", *arguments],
-                env=_environment(),
-                cwd=tempfile.gettempdir(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is not for it, and its children can be killed with it
-            )
-
-    def ask(self, function: str, arguments: Sequence[Any], seconds: float) -> Result:
-        """Run one job and wait for its result for so many seconds."""
-        request = json.dumps({"function": function, "arguments": arguments, "seconds": seconds}).encode() + b"\n"
-        self.jobs += 1
-        try:
-            line = self._exchange(request, time.monotonic() + seconds)
-            reply = json.loads(line)
-            if "value" in reply:
-                return Result("value", reply["value"])
-            return Result("crashed", reason=str(reply["error"]))
-        except TimeoutError:
-            self.broken = True
-            return Result("timed_out", reason=f"no result within {seconds:g} s")
-        except OSError as error:
-            self.broken = True
-            return Result("crashed", reason=f"the process ended ({self.stop() or error})")
-        except (ValueError, RecursionError, KeyError, TypeError):  # not what a worker of ours writes
-            self.broken = True
-            return Result("crashed", reason="the process sent no valid reply")
-
-    def stop(self) -> str:
-        """Kill the process and what it started, reap it, and say which signal had ended it, if one other than ours."""
-        self.connection.close()
-        if self.process.returncode is None:  # not reaped yet, so the number is still its own
-            with contextlib.suppress(PermissionError):  # macOS says so for a zombie
-                os.killpg(self.process.pid, signal.SIGKILL)
-        code = self.process.wait()
-        return signal.Signals(-code).name if code < 0 else ""
-
-    def _exchange(self, request: bytes, deadline: float) -> bytes:
-        self._wait_until(deadline)
-        self.connection.sendall(request)
-        line = bytearray()
-        while not line.endswith(b"\n"):
-            self._wait_until(deadline)
-            part = self.connection.recv(1 << 16)
-            if not part:
-                raise ConnectionError("end of file")
-            line += part
-            if len(line) > LARGEST_REPLY:
-                raise ConnectionError("a reply too large")
-        return bytes(line)
-
-    def _wait_until(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self.connection.settimeout(left)
-
-
-def _environment() -> dict[str, str]:
-    """What Python needs and no more: no token, key or home of the user reaches a worker."""
-    return {
-        "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
-        "PYTHONHASHSEED": "0",  # sympy orders by hash here and there: grade the same way each time
-        "OMP_NUM_THREADS": "1",  # numerical libraries reserve memory for each thread
-        "OPENBLAS_NUM_THREADS": "1",
-        "LC_ALL": "C.UTF-8",
-    } | {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}

@@ -1,29 +1,39 @@
-"""Finding reward functions: built-in names, entry points of group `penny.rewards`, and `path/to/file.py:function`."""
+"""Finding reward functions: built-in names, entry points of group `penny.rewards`, `path/to/file.py:function`, and
+`package.module:function`. What has another shape than TRL's is adapted by `rewards.shapes`.
+"""
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from rewards.errors import BadInput
-
-RewardFunction = Callable[..., Any]
+from rewards.shapes import BATCH, NAMED, OFFERED, REQUIRED, RewardFunction, as_batch
 
 GROUP = "penny.rewards"
 BUILTIN = {
     "answer_format": "rewards.format",
+    "code": "rewards.code",
+    "cosine_length": "rewards.length",
     "countdown": "rewards.countdown",
     "exact_number": "rewards.number",
-    "math_verify": "rewards.math",
+    "language_consistency": "rewards.language",
+    "length_penalty": "rewards.length",
+    "math": "rewards.math",
     "reasoning_gym": "rewards.gym",
+    "repetition_penalty": "rewards.repetition",
+    "soft_format": "rewards.format",
+    "soft_overlong_punishment": "rewards.length",
+    "tag_count": "rewards.format",
 }
-GIVEN = {"completions", "prompts", "completion_ids"}  # what every reward function may ask for, beside the columns
+LONGEST_TOLD = 500  # characters
+GIVEN = BATCH | OFFERED  # what a function may ask for, beside the columns: neither columns nor options
 
 
 def names() -> list[str]:
@@ -32,33 +42,34 @@ def names() -> list[str]:
 
 
 def load_reward(spec: str) -> RewardFunction:
-    """The reward function of a name or of `path/to/file.py:function`.
+    """The reward of a name, of `path/to/file.py:function` or of `package.module:function`.
 
-    It is called as TRL calls one: `f(completions=[...], prompts=[...], **columns)`, and returns one number a
-    completion, or None for what cannot be graded.
+    Whatever the user wrote (see `rewards.shapes`), it is called as TRL calls a function:
+    `f(completions=[...], prompts=[...], **columns)`, and returns one number or `Verdict` a completion, or None for
+    what cannot be graded. It may have an attribute `close`, for when it is not needed any more: see `close`.
 
     Raises:
-        BadInput: there is no such name, file or function, or the file does not import.
+        BadInput: there is no such name, module, file or function, it does not import, or has no shape that is known.
     """
+    if spec in BUILTIN:
+        function: RewardFunction = getattr(importlib.import_module(BUILTIN[spec]), spec)
+        return function
     path, colon, name = spec.rpartition(":")
-    if spec.endswith(".py") or path.endswith(".py"):
-        function = _from_file(path, name) if colon else None
-    elif spec in BUILTIN:
-        function = getattr(importlib.import_module(BUILTIN[spec]), spec)
+    if spec.endswith(".py") or (colon and not name):
+        raise BadInput(f"the reward {spec!r} names no function; write {spec.rstrip(':')}:function_name")
+    if path.endswith(".py"):
+        found = _member(_import_file(Path(path)), name, f"file {path}")
+    elif colon:
+        found = _member(_import_module(path), name, f"module {path}")
     else:
-        function = _from_entry_point(spec)
-    if function is None:
-        raise BadInput(f"the reward {spec!r} names a file but no function in it; write {spec}:function_name")
-    if not callable(function) or not _accepts(function, "completions"):
-        raise BadInput(f"the reward {spec!r} is no function of `completions`; define it as f(completions, **columns)")
-    return function
+        found = _from_entry_point(spec)
+    return as_batch(found, spec)
 
 
 def required_columns(function: RewardFunction) -> set[str]:
     """The columns that a reward function cannot do without: parameters that have no default."""
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(function).parameters.values()
-    return {p.name for p in parameters if p.kind in named and p.default is p.empty} - GIVEN
+    return {p.name for p in parameters if p.kind in NAMED and p.default is p.empty} - GIVEN
 
 
 def accepted(function: RewardFunction, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -67,9 +78,20 @@ def accepted(function: RewardFunction, arguments: dict[str, Any]) -> dict[str, A
 
 
 def parameters_with_default(function: RewardFunction) -> set[str]:
-    """The parameters that a recipe may set by `rewards.options`."""
+    """The parameters that a recipe may set by `rewards.options`, those that it must set among them."""
     parameters = inspect.signature(function).parameters.values()
-    return {p.name for p in parameters if p.default is not p.empty}
+    return {p.name for p in parameters if p.default is not p.empty} - GIVEN
+
+
+def required_options(function: RewardFunction) -> set[str]:
+    """The options that a recipe must set: what the constructor of a class takes without a default."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name for p in parameters if p.default is REQUIRED}
+
+
+def close(function: RewardFunction) -> None:
+    """End what a reward holds open, if it is of a class with `close()`. Used again, it is set up anew."""
+    getattr(function, "close", lambda: None)()
 
 
 def _accepts(function: RewardFunction, name: str) -> bool:
@@ -81,34 +103,62 @@ def _accepts(function: RewardFunction, name: str) -> bool:
 
 def _from_entry_point(name: str) -> Any:
     for entry in entry_points(group=GROUP, name=name):
-        return entry.load()
+        try:
+            return entry.load()
+        except Exception as error:  # the plug-in's own code ran: whatever it raised is told
+            raise BadInput(
+                f"the reward {name!r} of the plug-in {entry.value} does not import: {_told(error)}; correct it"
+            ) from error
     near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)[0]
-    raise BadInput(f"there is no reward named {name!r}; did you mean {near!r}? Or write path/to/file.py:function")
+    raise BadInput(
+        f"there is no reward named {name!r}; did you mean {near!r}? "
+        "Or write path/to/file.py:function or package.module:function"
+    )
 
 
-def _from_file(path: str, name: str) -> Any:
-    module = _import_file(Path(path))
-    function = getattr(module, name, None)
-    if function is None:
+def _member(module: ModuleType, name: str, where: str) -> Any:
+    found = getattr(module, name, None)
+    if found is None:
         near = difflib.get_close_matches(name, [key for key in vars(module) if not key.startswith("_")], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; define it there or correct the name"
-        raise BadInput(f"the reward file {path} has no function {name!r}{hint}")
-    return function
+        raise BadInput(f"the reward {where} has no function {name!r}{hint}")
+    return found
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # the module's own code ran: whatever it raised is told
+        missing = isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]
+        what = "; install its package, or write path/to/file.py:function" if missing else "; correct it"
+        raise BadInput(f"the reward module {name} does not import: {_told(error)}{what}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadInput(f"the reward file {path} does not exist (looked in {Path.cwd()}); correct the path")
-    name = f"penny_reward_{path.stem}_{abs(hash(path.resolve()))}"
+    try:
+        return _module(path.resolve(), path.stat().st_mtime_ns)
+    except Exception as error:  # the user's own code ran: whatever it raised is told
+        raise BadInput(f"the reward file {path} does not import: {_told(error)}; correct it") from error
+
+
+@functools.cache
+def _module(path: Path, changed: int) -> ModuleType:
+    """The file as a module, one for all its functions until it changes."""
+    name = f"penny_reward_{path.stem}_{abs(hash((path, changed)))}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # it is a file that ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # as for any import: dataclasses and pickle look there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's own code ran: whatever it raised is told
+    except BaseException:
         del sys.modules[name]
-        raise BadInput(
-            f"the reward file {path} does not import: {type(error).__name__}: {error}; correct it"
-        ) from error
+        raise
     return module
+
+
+def _told(error: Exception) -> str:
+    """An exception on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_TOLD]

@@ -7,6 +7,7 @@ parent. What does not hold yet: a job that executes hostile code (reasoning-gym'
 open sockets, signal its parent and forge its own reply. Grade only text, never programs, here.
 """
 
+import contextlib
 import ctypes
 import importlib
 import json
@@ -17,6 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 MEMORY_BYTES = 2 << 30
@@ -67,6 +69,8 @@ def _resolve(function: str) -> Callable[..., Any]:
 
 def _limit_resources() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # not Linux, or not allowed
+        Path("/proc/self/oom_score_adj").write_text("1000")  # short of memory, take this process and not the trainer
     if sys.platform == "linux":  # macOS maps more than any sensible limit before a program starts
         _lower(resource.RLIMIT_AS, MEMORY_BYTES)
 

@@ -8,7 +8,7 @@ import heapq
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import torch
 from packaging.version import Version
 
 from rewards.errors import BadInput
-from rl.evaluate.evaluation import build_grader
+from rewards.grading import Grader
+from rl.evaluate.evaluation import as_columns, build_grader
 from rl.models import ALIASES, load_config, load_tokenizer
 from rl.problems.fit import leave_out_long
 from rl.problems.problem import Problem
@@ -29,6 +30,7 @@ from rl.run.trackers import check_trackers
 
 SUPPORTED_VLLM = ("0.22", "0.31")  # first and last minor version that the engine's calls are known to fit
 TABLES = ("lm_head", "embed_tokens")
+TOLD = 3  # bad gold answers that a message names
 RENDERED = 500  # prompts of a set that are rendered to see whether they fit
 
 
@@ -51,8 +53,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
     check_packages(recipe)
     RunFolder.check(Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe)
     check_model(recipe, load_config(recipe.model.name, recipe.model.revision))
-    left_out = check_problems(recipe)
-    return list_warnings(recipe) + ([f"{left_out} training problem(s) are left out (drop_long)."] if left_out else [])
+    return list_warnings(recipe) + check_problems(recipe)
 
 
 def check_sampling(recipe: Recipe) -> None:
@@ -193,11 +194,11 @@ def check_model(recipe: Recipe, config: Any) -> None:
         )
 
 
-def check_problems(recipe: Recipe) -> int:
-    """Refuse problems that cannot be loaded, that lack a column of a reward, or whose prompts are too long.
+def check_problems(recipe: Recipe) -> list[str]:
+    """Refuse problems that cannot be loaded, lack a column of a reward, have bad gold answers, or are too long.
 
     Rendered are the problems with the longest texts, `RENDERED` of each set: rendering half a million takes minutes.
-    Returns how many training problems `problems.drop_long` leaves out.
+    Returns warnings: how many training problems `problems.drop_long` leaves out, and which gold answers are bad.
     """
     loaded, held_out = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
@@ -205,6 +206,7 @@ def check_problems(recipe: Recipe) -> int:
     with build_grader(recipe.rewards) as grader:
         for problems in (training, held_out):
             grader.check_columns(set.intersection(*(set(problem.columns) for problem in problems)))
+        warnings = check_golds(grader, {"training": training, "held-out": held_out}, recipe.rewards.max_ungradable)
     for section, problems in ((recipe.problems, training), (held_out_section(recipe), held_out)):
         prompter = Prompter(section, tokenizer)
 
@@ -213,7 +215,30 @@ def check_problems(recipe: Recipe) -> int:
 
         for problem in heapq.nlargest(RENDERED, problems, key=length):
             prompter.render(problem)
-    return len(loaded) - len(training)
+    left_out = len(loaded) - len(training)
+    return ([f"{left_out} training problem(s) are left out (drop_long)."] if left_out else []) + warnings
+
+
+def check_golds(grader: Grader, sets: Mapping[str, Sequence[Problem]], limit: float) -> list[str]:
+    """Warn of gold answers that do not verify against themselves; refuse a set in which more than `limit` are so."""
+    bad: list[str] = []
+    for name, problems in sets.items():
+        reasons = grader.check_gold(as_columns([problem.columns for problem in problems]))
+        found = [
+            f"{problem.id} ({reason})" for problem, reason in zip(problems, reasons, strict=True) if reason is not None
+        ]
+        if len(found) > limit * len(problems):
+            raise BadInput(
+                f"The gold answers of {len(found)} of {len(problems)} {name} problems do not verify against "
+                f"themselves, more than rewards.max_ungradable = {limit:g}, first {', '.join(found[:TOLD])}: "
+                "correct them, or choose a reward that reads them."
+            )
+        bad += found
+    if not bad:
+        return []
+    count = sum(len(problems) for problems in sets.values())
+    first = ", ".join(bad[:TOLD])
+    return [f"The gold answers of {len(bad)} of {count} problems do not verify against themselves, first {first}."]
 
 
 def list_warnings(recipe: Recipe) -> list[str]:

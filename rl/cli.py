@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
+from rl.grade_commands import Json, RunArgument, doctor, grade, regrade
+from rl.reward_commands import reward_app
+from rl.told import told
 
 if TYPE_CHECKING:
     from rl.recipe import Recipe
@@ -22,19 +25,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
-
 
 class Engine(StrEnum):
     auto = "auto"
     vllm = "vllm"
     transformers = "transformers"
-
-
-class Kind(StrEnum):
-    math = "math"
-    code = "code"
 
 
 @app.command()
@@ -154,31 +149,23 @@ def samples(
     with told(as_json):
         shown_step, rows = read_samples(run, step)
         if as_json:
-            keys = ("problem_id", "sample", "prompt", "completion", "reward", "solved", "finish_reason")
+            keys = ("problem_id", "sample", "prompt", "completion", "reward", "solved", "finish_reason", "extra")
             picked = [{"step": shown_step} | {key: getattr(row, key) for key in keys} for row in rows[:count]]
             print(json.dumps(picked))
             return
         for row in rows[:count]:
             verdict = "ungradable" if row.solved is None else "solved" if row.solved else "not solved"
             print(f"--- step {shown_step}, {row.problem_id}, sample {row.sample}: {verdict}, reward {row.reward}")
-            print(f"{row.prompt}[completion]{row.completion}\n")
+            print(f"{row.prompt}[completion]{row.completion}")
+            for name, value in row.extra.items():
+                print(f"[{name}] {value}")
+            print()
 
 
-@app.command()
-def grade(
-    kind: Annotated[Kind, typer.Argument(help="What the answers are.")],
-    source: Annotated[Path, typer.Argument(metavar="IN", help='JSON lines {"gold": ..., "response": ...}.')],
-    target: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The same lines with verdicts.")],
-    as_json: Json = False,
-) -> None:
-    """Grade a file of answers."""
-    with told(as_json):
-        if kind is Kind.code:
-            raise BadInput("There is no grader for code yet: use `penny grade math`.")
-        from rewards.files import grade_math_file
-
-        counts = grade_math_file(source, target)
-        print(json.dumps(counts) if as_json else ", ".join(f"{count} {name}" for name, count in counts.items()))
+app.command()(grade)
+app.command()(regrade)
+app.command()(doctor)
+app.add_typer(reward_app, name="reward")
 
 
 def asked_run(arguments: list[str], smoke: bool, resume: Path | None, unfinished: bool) -> tuple["Recipe", Path | None]:
@@ -223,22 +210,6 @@ def read_samples(run: Path, step: int | None) -> tuple[int, list["RolloutRow"]]:
         raise BadInput(f"{run} has no completions of step {step}: it has steps {steps[0]} to {steps[-1]}.")
     shown = steps[-1] if step is None else step
     return shown, read_rollouts(folder, shown)
-
-
-@contextmanager
-def told(as_json: bool) -> Iterator[None]:
-    """Tell mistakes and stops in one sentence, also as JSON if asked, and leave with the exit code they have."""
-    from rl.errors import RunStopped
-
-    try:
-        yield
-    except (BadInput, RunStopped) as error:
-        print(f"error: {error}", file=sys.stderr)
-        if as_json:
-            print(json.dumps({"error": str(error)}))
-        raise typer.Exit(2 if isinstance(error, BadInput) else 1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rl import ranks
 from rl.evaluate.evaluation import Answer
 from rl.learner.packing import Sample
 from rl.run.rollouts import RolloutRow
@@ -28,6 +29,7 @@ def to_rows(
             advantage=sample.advantage if sample.counted else None,
             learner_logprobs=learner_logps.get(place),
             parts=answer.graded.parts,
+            extra=answer.graded.extra,
         )
         for place, (answer, sample) in enumerate(zip(answers, samples, strict=True))
     ]
@@ -52,6 +54,18 @@ def rollout_metrics(rows: Sequence[RolloutRow], group: int) -> dict[str, float]:
         "ungradable": 1 - len(graded) / len(rows),
         "tokens": int(lengths.sum()),
     }
+
+
+def logged_metrics(mine: Mapping[str, float]) -> dict[str, float]:
+    """What the reward functions of all ranks logged of a step, `rewards/` before each name; the mean over the ranks.
+
+    `mine` is this rank's `Grader.metrics`; of the built-in rewards it has the rate of each verdict, as `math/wrong`.
+    """
+    values: dict[str, list[float]] = {}
+    for metrics in ranks.gather([mine]):
+        for name, value in metrics.items():
+            values.setdefault(f"rewards/{name}", []).append(value)
+    return {name: float(np.mean(values[name])) for name in sorted(values)}
 
 
 def mean_part(rows: Sequence[RolloutRow], name: str) -> float:

@@ -71,6 +71,10 @@ class RewardsSection(Section):
         0.999, description="a completion counts as solved when `accuracy` reward is above this"
     )
     accuracy: str | None = Field(None, description="which function says solved or not; default: the first")
+    gated: list[str] = Field(default_factory=list, description="functions that count only where it says solved")
+    sandbox: Literal["auto", "namespaces", "landlock", "unsafe"] = Field(
+        "auto", description="how programs are isolated; unsafe: not at all"
+    )
 
 
 class RolloutSection(Section):

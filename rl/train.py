@@ -16,7 +16,7 @@ from rl.evaluate.evaluation import Answer, grade_all
 from rl.learner.advantages import compute_advantages
 from rl.learner.packing import Sample
 from rl.learner.step import LearnerSettings, Update, learn
-from rl.metrics import rollout_metrics, to_rows
+from rl.metrics import logged_metrics, rollout_metrics, to_rows
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
 from rl.rollout.engine import Completion, SamplingParams
@@ -121,5 +121,5 @@ def update_policy(run: Session, samples: Sequence[Sample]) -> Update:
 def record(run: Session, step: int, answers: Sequence[Answer], samples: Sequence[Sample], update: Update) -> None:
     """Store every rollout and the step's line of metrics."""
     rows = ranks.gather(to_rows(answers, samples, update.logps))
-    metrics = {"step": step} | rollout_metrics(rows, run.recipe.rollout.num_generations) | update.metrics
-    run.record(step, rows, metrics)
+    metrics = rollout_metrics(rows, run.recipe.rollout.num_generations) | logged_metrics(run.grader.metrics)
+    run.record(step, rows, {"step": step} | metrics | update.metrics)

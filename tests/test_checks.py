@@ -1,5 +1,6 @@
 """Each thing that would stop a run or make it meaningless is refused, in one sentence, before a model loads."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,51 @@ def test_problems_must_exist_and_fit(tiny_model: Path, tmp_path: Path) -> None:
     assert "column 'query'" in refusal(make(tiny_model, *rows, "problems.prompt={query}"))
     path.write_text(path.read_text() + '{"question": "' + "long " * 50 + '", "answer": "1"}\n')
     assert "problems.max_prompt_length" in refusal(make(tiny_model, *rows))
+
+
+GOLDS = """
+from rewards.gold import checks_gold
+def bad_golds(columns, pool):
+    return ["no number" if answer == "x" else None for answer in columns["answer"]]
+@checks_gold(bad_golds)
+def paid(completions, answer, **columns): return [1.0] * len(completions)
+def lax(completions, answer, **columns): return [1.0] * len(completions)
+"""
+
+
+@pytest.fixture
+def golds(tiny_model: Path, tmp_path: Path) -> Callable[..., Recipe]:
+    """Makes recipes of 4 held-out and 20 training problems, the first so many of which have a bad gold answer."""
+    (tmp_path / "mine.py").write_text(GOLDS)
+
+    def recipe(training: int, held_out: int, *overrides: str, function: str = "paid") -> Recipe:
+        for name, count, bad in (("rows", 20, training), ("other", 4, held_out)):
+            lines = [f'{{"question": "{name} {n}", "answer": "{"x" if n < bad else n}"}}\n' for n in range(count)]
+            (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+        source = ["problems.source=jsonl", f"problems.path={tmp_path}/rows.jsonl", "problems.size=null"]
+        other = f"evaluation.problems={{path: {tmp_path}/other.jsonl}}"
+        return make(tiny_model, *source, other, f"rewards.functions={{'mine.py:{function}': 1}}", *overrides)
+
+    return recipe
+
+
+def test_bad_gold_answers_are_one_warning(golds: Callable[..., Recipe]) -> None:
+    assert checks.check_recipe(golds(0, 0)) == []
+    [warning] = checks.check_recipe(golds(4, 1))
+    assert warning.startswith("The gold answers of 5 of 24 problems do not verify against themselves, first rows/")
+    assert warning.count("(mine.py:paid: no number)") == 3
+    [warning] = checks.check_recipe(golds(0, 1))
+    assert "1 of 24" in warning and warning.endswith("first other/0 (mine.py:paid: no number).")
+    assert checks.check_recipe(golds(20, 4, function="lax")) == []  # a function that does not check
+
+
+def test_too_many_bad_gold_answers_are_refused(golds: Callable[..., Recipe]) -> None:
+    assert len(checks.check_recipe(golds(5, 0))) == 1  # a quarter is the default limit
+    assert "6 of 20 training problems do not verify against themselves, more than rewards.max_ungradable = 0.25" in (
+        refusal(golds(6, 0))
+    )
+    assert "2 of 4 held-out problems" in refusal(golds(0, 2))
+    assert len(checks.check_recipe(golds(6, 2, "rewards.max_ungradable=0.5"))) == 1
 
 
 def test_long_problems_are_left_out_if_the_recipe_says_so(tiny_model: Path, tmp_path: Path) -> None:

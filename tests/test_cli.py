@@ -161,9 +161,9 @@ def test_train_wants_a_recipe() -> None:
 
 def test_recipes_lists_all() -> None:
     rows = json.loads(penny("recipes", "--json").stdout)
-    assert [row["name"] for row in rows] == ["countdown", "gsm8k", "gsm8k-1.5b", "math", "quickstart"]
+    assert [row["name"] for row in rows] == ["code", "countdown", "gsm8k", "gsm8k-1.5b", "math", "quickstart"]
     lines = penny("recipes").stdout.splitlines()
-    assert len(lines) == 5 and "GPU, 22 GiB" in lines[1] and "not yet run (GPU)" in lines[1] and "CPU" in lines[4]
+    assert len(lines) == 6 and "GPU, 22 GiB" in lines[2] and "not yet run (GPU)" in lines[2] and "CPU" in lines[5]
 
 
 def row(number: int) -> RolloutRow:
@@ -179,6 +179,7 @@ def row(number: int) -> RolloutRow:
         reward=float(number == 2),
         solved=number == 2,
         advantage=0.0,
+        extra={"math/reason": f"{number} is no 2"} if number == 1 else {},
     )
 
 
@@ -191,6 +192,9 @@ def test_samples_shows_completions_of_the_last_or_the_asked_step(recipe_path: Pa
     assert [item["step"] for item in json.loads(penny("samples", run.path, "--json").stdout)] == [2, 2]
     first = penny("samples", run.path, "--step", 1, "-n", 1).stdout
     assert "step 1, train/1, sample 0: not solved, reward 0.0" in first
+    assert first.endswith("[completion] 1\n[math/reason] 1 is no 2\n\n")
+    [item] = json.loads(penny("samples", run.path, "--step", 1, "--json").stdout)
+    assert item["extra"] == {"math/reason": "1 is no 2"}
     assert "steps 1 to 2" in penny("samples", run.path, "--step", 5).stderr
 
 
@@ -221,16 +225,6 @@ def test_eval_hands_over_its_options_and_prints_the_score(monkeypatch: pytest.Mo
     )
     assert json.loads(penny("eval", *options, "--json").stdout)["n"] == 8
     assert penny("eval", "--model", "tiny").exit_code == 2
-
-
-def test_grade_math_grades_a_file_and_code_is_not_built(tmp_path: Path) -> None:
-    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text('{"gold": "4", "response": "It is \\\\boxed{4}."}\n{"gold": "4", "response": "5"}\n')
-    result = penny("grade", "math", source, "-o", target, "--json")
-    assert result.exit_code == 0
-    assert json.loads(result.stdout)["correct"] == 1
-    assert [json.loads(line)["correct"] for line in target.read_text().splitlines()] == [True, False]
-    assert "no grader for code yet" in penny("grade", "code", source, "-o", target).stderr
 
 
 def test_a_dumped_recipe_is_the_one_that_is_resumed(recipe_path: Path) -> None:

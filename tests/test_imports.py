@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module of a layer imports from its own and from earlier ones. A package is named once for all its modules.
 LAYERS = [
-    ["errors", "install", "models", "ranks", "signals", "yaml_text"],
+    ["errors", "install", "models", "ranks", "signals", "told", "yaml_text"],
     ["recipe"],
     ["recipe_file"],
     ["problems"],
@@ -23,8 +23,9 @@ LAYERS = [
     ["session"],
     ["train"],
     ["launch"],
-    ["checks", "resume"],
+    ["checks", "regrade", "resume"],
     ["plan"],
+    ["grade_commands", "reward_commands"],
     ["cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

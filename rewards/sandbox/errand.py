@@ -78,10 +78,11 @@ def _exchange(sandbox: Sandbox, pid: int, channel: socket.socket, request: bytes
 
 def _more_seconds(sandbox: Sandbox, pid: int, limit: float, elapsed: float) -> float:
     """How long the call may take in all, now that its time is over: more where the machine was too busy to run it."""
-    waited = sandbox.usage(pid).waited_seconds or 0.0
-    allowed = allowed_seconds(limit, elapsed, waited)
+    usage = sandbox.usage(pid)
+    waited, used = usage.waited_seconds or 0.0, usage.cpu_seconds or 0.0
+    allowed = allowed_seconds(limit, elapsed, waited, used)
     if allowed is not None:
         return allowed
-    if was_starved(limit, waited):
+    if was_starved(limit, waited, used):
         raise SandboxError(f"it waited {waited:.1f} of {elapsed:.1f} s for a processor")
     raise ErrandFailed(f"no result within {limit:g} s")

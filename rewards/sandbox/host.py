@@ -48,7 +48,12 @@ class Ended:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a running program's main thread has used: seconds on a processor, and waiting for one. None: unknown."""
+    """What a running program has used. None: the system does not count it.
+
+    Attributes:
+        cpu_seconds: seconds of processor time, with all that it started.
+        waited_seconds: that its main thread was ready to run and had no processor.
+    """
 
     cpu_seconds: float | None
     waited_seconds: float | None

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rewards.fairness import read_processor_time
 from rewards.sandbox import jail, kernel, limits
 
 TICK_MS = 50  # between looks at the memory of running programs, and for those that ended unasked
@@ -186,12 +187,11 @@ def become(role: Callable[..., Any], descriptors: Sequence[int], tell: int, shut
 
 
 def usage(pid: int) -> dict[str, Any]:
-    """CPU seconds of the child's main thread so far, and seconds that it was ready but waited for a processor."""
-    try:
-        ran, waited = Path(f"/proc/{pid}/schedstat").read_text().split()[:2]
-    except OSError:  # no /proc, a kernel without these figures, or it has ended
+    """Processor seconds of the child and all that it started, and seconds that its main thread waited for one."""
+    family = [read_processor_time(process) for process in (pid, *descendants(pid))]
+    if family[0] is None:  # the system does not count, or it has ended
         return {"cpu_seconds": None, "waited_seconds": None}
-    return {"cpu_seconds": int(ran) / 1e9, "waited_seconds": int(waited) / 1e9}
+    return {"cpu_seconds": sum(member.used for member in family if member), "waited_seconds": family[0].waited}
 
 
 def watch(child: Child) -> None:

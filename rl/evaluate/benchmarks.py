@@ -6,12 +6,16 @@ from pathlib import Path
 
 from rewards.errors import BadInput
 from rl.problems.problem import Problem
+from rl.problems.programs import HUMANEVAL, HUMANEVAL_PLUS, MBPP, MBPP_PLUS, SECONDS, SLOW
 from rl.problems.sets import HELD_OUT_SEED, held_out_section, load_sets
 from rl.problems.sources import load_problems
 from rl.recipe import ProblemsSection, Recipe, RewardsSection
 from rl.recipe_file import RECIPES, load_recipe
 
 STEP_BY_STEP = "\nThink step by step, and end with the final answer inside \\boxed{{}}."
+COMPLETE = "Complete this Python function:\n\n```python\n{question}```"
+IN_ONE_BLOCK = "\n\nPut the whole program, with its imports, into one ```python block."
+LONGEST_PROGRAM = max(*SECONDS.values(), *SLOW.values())
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ GSM8K = Benchmark(
         revision="740312add88f781978c0658806c59bc2815b9866",
         prompt="{question}" + STEP_BY_STEP,
     ),
-    rewards=RewardsSection(functions={"math_verify": 1.0}),
+    rewards=RewardsSection(functions={"math": 1.0}),
     max_completion_length=1024,
 )
 MATH500 = Benchmark(
@@ -67,7 +71,7 @@ MATH500 = Benchmark(
         revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
         prompt="{problem}" + STEP_BY_STEP,
     ),
-    rewards=RewardsSection(functions={"math_verify": 1.0}),
+    rewards=RewardsSection(functions={"math": 1.0}),
     max_completion_length=3000,
 )
 COUNTDOWN = Benchmark(
@@ -82,7 +86,60 @@ COUNTDOWN = Benchmark(
     rewards=RewardsSection(functions={"countdown": 1.0}),
     max_completion_length=1024,
 )
-TABLE = {benchmark.name: benchmark for benchmark in (GSM8K, MATH500, COUNTDOWN)}
+
+
+def program_benchmark(
+    name: str, description: str, data: str, revision: str, prompt: str, config: str | None = None
+) -> Benchmark:
+    """The test split of a set of programming tasks. Their time limits are in the problems (`time_limit_s`)."""
+    return Benchmark(
+        name=name,
+        description=description,
+        problems=ProblemsSection(
+            source="hub", name=data, config=config, split="test", revision=revision, prompt=prompt + IN_ONE_BLOCK
+        ),
+        rewards=RewardsSection(functions={"code": 1.0}, timeout=LONGEST_PROGRAM),
+        max_completion_length=1024,
+    )
+
+
+TABLE = {
+    benchmark.name: benchmark
+    for benchmark in (
+        GSM8K,
+        MATH500,
+        COUNTDOWN,
+        program_benchmark(
+            "humaneval",
+            "HumanEval: 164 Python functions to complete",
+            HUMANEVAL,
+            "7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544",
+            COMPLETE,
+        ),
+        program_benchmark(
+            "humanevalplus",
+            "HumanEval+: the same with many more tests, 163 (HumanEval/32 is broken there)",
+            HUMANEVAL_PLUS,
+            "d32357cf319e50e9c8d8dab5ea876c72b0fd321b",
+            COMPLETE,
+        ),
+        program_benchmark(
+            "mbpp",
+            "MBPP, test: 500 short Python tasks, all three asserts shown",
+            MBPP,
+            "4bb6404fdc6cacfda99d4ac4205087b89d32030c",
+            "{question}\nYour program should pass these tests:\n{asserts}",
+            config="full",
+        ),
+        program_benchmark(
+            "mbppplus",
+            "MBPP+: 378 of the tasks with many more tests, one assert shown",
+            MBPP_PLUS,
+            "b2d74c91837c3f2a20c1299ae98133cbe7cfa077",
+            "{question}\nYour program should pass tests such as:\n{example}",
+        ),
+    )
+}
 
 
 def find_benchmark(name: str) -> Benchmark:
@@ -138,7 +195,7 @@ def file_benchmark(path: str) -> Benchmark:
         name=path,
         description=f"the problems of {Path(path).name}",
         problems=ProblemsSection(source="jsonl", path=path, prompt="{question}" + STEP_BY_STEP),
-        rewards=RewardsSection(functions={"math_verify": 1.0}),
+        rewards=RewardsSection(functions={"math": 1.0}),
         max_completion_length=1024,
     )
 

@@ -22,8 +22,8 @@ from rl.problems.prompt import Prompter
 from rl.recipe import Recipe, RolloutSection
 from rl.rollout.build import build_engine, pick_device
 from rl.rollout.engine import RolloutEngine, SamplingParams
-from rl.run import atomic, tables
-from rl.run.evaluations import SCHEMA
+from rl.run import atomic
+from rl.run.evaluations import EvaluationRow, write_answers
 
 
 def evaluate_model(
@@ -93,7 +93,7 @@ def evaluate_model(
             "seed": seed,
         }
     if output is not None:
-        tables.write_rows(output / "answers.parquet", SCHEMA, [answer_row(answer) for answer in answers])
+        write_answers(output / "answers.parquet", [EvaluationRow(**answer_row(answer)) for answer in answers])
         atomic.write_json(output / "results.json", result)
     if not result["n"]:
         raise RunStopped(f"None of the {len(answers)} answers could be graded: check the answers of {chosen.name}.")

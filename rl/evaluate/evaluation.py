@@ -50,6 +50,8 @@ def build_grader(section: RewardsSection) -> Grader:
         workers=section.workers,
         accuracy=section.accuracy,
         correct_above=section.correct_above,
+        gated=section.gated,
+        sandbox=section.sandbox,
     )
 
 
@@ -118,4 +120,5 @@ def answer_row(answer: Answer) -> dict[str, Any]:
         "finish_reason": answer.completion.finish_reason,
         "reward": answer.graded.reward,
         "solved": answer.graded.solved,
+        "extra": answer.graded.extra,
     }

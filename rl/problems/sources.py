@@ -1,25 +1,35 @@
 """Where problems come from: the Hugging Face hub, JSONL files, and generators. One function, `load_problems`.
 
 With the environment variable `PENNY_DATA=<folder>`, well-known data sets are read from JSONL files in that folder, with
-the hub's field names, in place of the hub (`revision` and `config` are then not looked at).
+the hub's field names, in place of the hub (`revision` is then not looked at, nor `config` but for `LOCAL_CONFIGS`).
+
+Sets of programs get the columns that the reward `code` takes: see `rl.problems.programs`.
 """
 
 import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
 from rl.problems.generated import make_arithmetic, make_countdown, make_reasoning_gym
 from rl.problems.problem import Problem
+from rl.problems.programs import (
+    HUMANEVAL,
+    HUMANEVAL_PLUS,
+    MBPP,
+    MBPP_PLUS,
+    MBPP_SPLITS,
+    NamedRows,
+    Row,
+    in_split,
+    with_program_columns,
+)
 from rl.problems.prompt import template_columns
 from rl.recipe import ProblemsSection
-
-Row = dict[str, Any]
-NamedRows = Iterator[tuple[str, Row]]  # id and columns
 
 LOCAL_FILES = {  # (hub id, split): file in PENNY_DATA
     ("openai/gsm8k", "train"): "gsm8k_train.jsonl",
@@ -27,7 +37,12 @@ LOCAL_FILES = {  # (hub id, split): file in PENNY_DATA
     ("DigitalLearningGmbH/MATH-lighteval", "train"): "math_train.jsonl",
     ("HuggingFaceH4/MATH-500", "test"): "math500.jsonl",
     ("Jiayi-Pan/Countdown-Tasks-3to4", "test"): "countdown3_test.jsonl",  # the hub itself has only `train`
+    (HUMANEVAL, "test"): "humaneval.jsonl",
+    (HUMANEVAL_PLUS, "test"): "humanevalplus.jsonl",
+    (MBPP_PLUS, "test"): "mbppplus.jsonl",
+    **{(MBPP, split): "mbpp.jsonl" for split in MBPP_SPLITS},  # one file of all splits
 }
+LOCAL_CONFIGS = {(MBPP, "sanitized"): "mbpp_sanitized.jsonl"}  # (hub id, config): another file, of all splits
 
 
 def load_problems(section: ProblemsSection, *, seed: int = 0) -> list[Problem]:
@@ -82,7 +97,10 @@ def _hub_rows(section: ProblemsSection, _: int) -> NamedRows:
     prefix = f"{name.split('/')[-1]}/{section.split}"
     folder = os.environ.get("PENNY_DATA")
     if folder and (name, section.split) in LOCAL_FILES:
-        return _read_jsonl(Path(folder) / LOCAL_FILES[name, section.split], prefix)
+        file = LOCAL_CONFIGS.get((name, section.config or ""), LOCAL_FILES[name, section.split])
+        read = _read_jsonl(Path(folder) / file, prefix)
+        kept = (row for _, row in read if in_split(name, section.split, row))
+        return with_program_columns(name, _numbered(prefix, kept))
 
     # Imported late: it takes a second, and a run from local files does not need it.
     import datasets
@@ -97,7 +115,11 @@ def _hub_rows(section: ProblemsSection, _: int) -> NamedRows:
             f"The {_describe(section)} cannot be loaded ({reason}); check the network and problems.name, config, split "
             f"and revision, or set PENNY_DATA to a folder with local files (known there: {local})."
         ) from error
-    return ((f"{prefix}/{index}", dict(row)) for index, row in enumerate(rows))
+    return with_program_columns(name, _numbered(prefix, map(dict, rows)))
+
+
+def _numbered(prefix: str, rows: Iterable[Row]) -> NamedRows:
+    return ((f"{prefix}/{index}", row) for index, row in enumerate(rows))
 
 
 def _jsonl_rows(section: ProblemsSection, _: int) -> NamedRows:
@@ -129,7 +151,7 @@ def _read_jsonl(path: Path, prefix: str) -> NamedRows:
 def _generated(make: Callable[[ProblemsSection, int], list[Row]]) -> Callable[[ProblemsSection, int], NamedRows]:
     def rows(section: ProblemsSection, seed: int) -> NamedRows:
         prefix = f"{section.name or section.source}/{seed}"
-        return ((f"{prefix}/{index}", row) for index, row in enumerate(make(section, seed)))
+        return _numbered(prefix, make(section, seed))
 
     return rows
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from rl.run import atomic, tables
 from rl.run.folder import RunFolder
+from rl.run.rollouts import extra_columns, extra_schema, read_extra
 
 SCHEMA = pa.schema(
     {
@@ -28,7 +29,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One answer to one held-out problem; `reward` and `solved` are None if it was ungradable."""
+    """One answer to one held-out problem; `reward` and `solved` are None if it was ungradable.
+
+    `extra` is what the reward functions logged of it; read back, all values are text or None.
+    """
 
     problem_id: str
     sample: int
@@ -39,6 +43,7 @@ class EvaluationRow:
     solved: bool | None
     token_ids: Sequence[int]
     logprobs: Sequence[float]
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_evaluation(folder: RunFolder, step: int, summary: Mapping[str, Any], rows: Sequence[EvaluationRow]) -> Path:
@@ -47,9 +52,15 @@ def write_evaluation(folder: RunFolder, step: int, summary: Mapping[str, Any], r
     `summary` holds `pass@1`, `ci95`, `n`, `mean_length` (tokens), `truncated` (share) and `seconds`.
     """
     path = folder.evaluations / f"step-{step:06d}.json"
-    tables.write_rows(path.with_suffix(".parquet"), SCHEMA, [asdict(row) for row in rows])
+    write_answers(path.with_suffix(".parquet"), rows)
     atomic.write_json(path, {"step": step, **summary})
     return path
+
+
+def write_answers(path: Path, rows: Sequence[EvaluationRow]) -> None:
+    """Write answers as a parquet file, one column for each thing that was logged of them: `extra/<name>`."""
+    schema = pa.schema([*SCHEMA, *pa.schema(extra_schema([row.extra for row in rows]))])
+    tables.write_rows(path, schema, [asdict(row) | extra_columns(row.extra) for row in rows])
 
 
 def read_evaluations(folder: RunFolder) -> list[dict[str, Any]]:
@@ -60,4 +71,7 @@ def read_evaluations(folder: RunFolder) -> list[dict[str, Any]]:
 def read_evaluation_rows(folder: RunFolder, step: int) -> list[EvaluationRow]:
     """Return every answer of one evaluation; raises FileNotFoundError if there was none at `step`."""
     path = folder.evaluations / f"step-{step:06d}.parquet"
-    return [EvaluationRow(**columns) for columns in tables.read_rows(path)]
+    return [
+        EvaluationRow(**{name: columns[name] for name in SCHEMA.names}, extra=read_extra(columns))
+        for columns in tables.read_rows(path)
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rl.recipe import Recipe
-from rl.recipe_file import dump_recipe
+from rl.recipe_file import check_tree, dump_recipe
 from rl.run import atomic
 from rl.yaml_text import parse_yaml
 
@@ -139,7 +139,10 @@ def default_path(recipe_name: str, now: datetime | None = None) -> Path:
 
 
 def _check_same_recipe(path: Path, recipe: Recipe) -> None:
-    old = _flatten(parse_yaml((path / "recipe.yaml").read_text(encoding="utf-8")))
+    stored = parse_yaml((path / "recipe.yaml").read_text(encoding="utf-8"))
+    old = _flatten(
+        parse_yaml(dump_recipe(check_tree(stored, str(path / "recipe.yaml"))))
+    )  # keys younger than it: defaults
     new = _flatten(parse_yaml(dump_recipe(recipe)))
     different = [key for key in sorted(old | new) if old.get(key) != new.get(key) and _binds(key)]
     if different:

@@ -1,18 +1,24 @@
 """Every completion that was trained on: one parquet file a step.
 
+Each part of the reward has a column of its own, `reward/<function>`, and so has what the functions logged of a
+completion, `extra/<name>`, as text: `extra/math/verdict`, `extra/math/reason`.
+
 In a run of many ranks only rank 0 writes; it gathers the rows first.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from rl.run import tables
 from rl.run.folder import RunFolder
 
-PART = "reward/"  # each part of the reward has a column of its own, named after its function
+PART = "reward/"
+EXTRA = "extra/"
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class RolloutRow:
         parts: what each reward function returned; None if that one could not grade.
         solved: None if ungradable.
         advantage: None if the completion was left out of the loss.
+        extra: what the reward functions logged of it; read back, all values are text or None.
     """
 
     problem_id: str
@@ -46,6 +53,7 @@ class RolloutRow:
     advantage: float | None
     learner_logprobs: Sequence[float] | None = None
     parts: Mapping[str, float | None] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 COLUMNS = {
@@ -63,14 +71,21 @@ COLUMNS = {
     "solved": pa.bool_(),
     "advantage": pa.float64(),
 }
-PLAIN = [item.name for item in fields(RolloutRow) if item.name != "parts"]
+PLAIN = [item.name for item in fields(RolloutRow) if item.name not in ("parts", "extra")]
 
 
 def write_rollouts(folder: RunFolder, step: int, rows: Sequence[RolloutRow]) -> Path:
     """Write the completions of one step to `rollouts/step-000012.parquet`, in place of earlier ones of that step."""
+    return write_step(folder.rollouts, step, rows)
+
+
+def write_step(parent: Path, step: int, rows: Sequence[RolloutRow]) -> Path:
+    """Write the completions of one step to `step-000012.parquet` in any folder."""
     parts = sorted({name for row in rows for name in row.parts})
-    schema = pa.schema(COLUMNS | {PART + name: pa.float64() for name in parts})
-    path = _path(folder, step)
+    schema = pa.schema(
+        COLUMNS | {PART + name: pa.float64() for name in parts} | extra_schema([row.extra for row in rows])
+    )
+    path = parent / f"step-{step:06d}.parquet"
     tables.write_rows(path, schema, [_to_columns(step, row) for row in rows])
     return path
 
@@ -91,9 +106,31 @@ def _path(folder: RunFolder, step: int) -> Path:
 
 def _to_columns(step: int, row: RolloutRow) -> dict[str, object]:
     parts = {PART + name: value for name, value in row.parts.items()}
-    return {"step": step} | {name: getattr(row, name) for name in PLAIN} | parts
+    return {"step": step} | {name: getattr(row, name) for name in PLAIN} | parts | extra_columns(row.extra)
 
 
 def _from_columns(columns: dict) -> RolloutRow:
     parts = {name.removeprefix(PART): value for name, value in columns.items() if name.startswith(PART)}
-    return RolloutRow(**{name: columns[name] for name in PLAIN}, parts=parts)
+    return RolloutRow(**{name: columns[name] for name in PLAIN}, parts=parts, extra=read_extra(columns))
+
+
+def extra_schema(extras: Iterable[Mapping[str, Any]]) -> dict[str, pa.DataType]:
+    """The columns that hold what was logged of completions."""
+    return {EXTRA + name: pa.string() for name in sorted({name for extra in extras for name in extra})}
+
+
+def extra_columns(extra: Mapping[str, Any]) -> dict[str, str | None]:
+    """What was logged of one completion, as text: texts as they are, other values as JSON."""
+    return {EXTRA + name: _to_text(value) for name, value in extra.items()}
+
+
+def read_extra(columns: Mapping[str, Any]) -> dict[str, str | None]:
+    """What was logged of one completion, out of all its columns."""
+    return {name.removeprefix(EXTRA): value for name, value in columns.items() if name.startswith(EXTRA)}
+
+
+def _to_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()  # lone surrogates are no UTF-8, which parquet wants

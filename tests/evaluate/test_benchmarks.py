@@ -11,6 +11,7 @@ from rewards.errors import BadInput
 from rewards.grading import Graded, Grader
 from rl.evaluate.benchmarks import GSM8K, TABLE, Benchmark, find_benchmark
 from rl.problems.problem import Problem
+from rl.problems.programs import SLOW
 from rl.problems.prompt import fill
 from rl.problems.sets import content_key, load_sets
 from rl.recipe_file import load_recipe
@@ -42,9 +43,39 @@ def test_the_hubs_benchmarks_are_whole_and_accept_their_gold_answers(name: str, 
     assert [graded.solved for graded in grade(benchmark, some, shifted)] == [*equal, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "shown", "hidden"),
+    [
+        ("humaneval", 164, "```python\nfrom typing import List", "assert"),
+        ("humanevalplus", 163, "```python\nfrom typing import List", "assert"),
+        ("mbpp", 500, 'assert remove_Occ("PHP","P") == "H"\n\n', "def "),
+        ("mbppplus", 378, "\nassert set(similar_elements((3, 4, 5, 6),(5, 7, 4, 10))) == set((4, 5))\n\n", "(11, 12"),
+    ],
+)
+def test_sets_of_programs_are_whole_and_accept_their_own_solutions(
+    name: str, count: int, shown: str, hidden: str
+) -> None:
+    if not os.environ.get("PENNY_DATA"):
+        pytest.skip("PENNY_DATA is not set: no local benchmark files to check against")
+    benchmark = find_benchmark(name)
+    problems = benchmark.load()
+    assert len(problems) == count
+    prompt = fill(benchmark.problems.prompt, problems[0].columns, "")
+    assert shown in prompt and hidden not in prompt and prompt.endswith("into one ```python block.")
+    some = problems[:2]
+    right = [f"So:\n```python\n{problem.columns['solution']}\n```" for problem in some]
+    assert [graded.solved for graded in grade(benchmark, some, right)] == [True, True]
+    assert [graded.solved for graded in grade(benchmark, some, right[::-1])] == [False, False]
+
+
+def test_programs_have_time_for_the_slowest_solution() -> None:
+    limits = [TABLE[name].rewards.timeout for name in ("humaneval", "humanevalplus", "mbpp", "mbppplus")]
+    assert min(limits) >= max(SLOW.values())
+
+
 def test_what_comes_from_the_hub_is_pinned() -> None:
     hub = [benchmark.problems for benchmark in TABLE.values() if benchmark.problems.source == "hub"]
-    assert len(hub) == 2
+    assert len(hub) == 6
     assert all(section.revision is not None and len(section.revision) == 40 for section in hub)
 
 
@@ -131,7 +162,7 @@ def test_a_benchmark_goes_before_a_recipe_of_its_name() -> None:
         ("quikstart", "did you mean quickstart?"),
         ("reasoning-gym:chain_sum", "did you mean reasoning_gym:<task>?"),
         ("recipe:gsm", "did you mean gsm8k"),
-        ("zzz", "known: gsm8k, math500, countdown, arithmetic, reasoning_gym:<task>, recipe:countdown"),
+        ("zzz", "known: gsm8k, math500, countdown, humaneval, humanevalplus, mbpp, mbppplus, arithmetic"),
     ],
 )
 def test_a_wrong_name_finds_its_neighbor(wrong: str, right: str) -> None:

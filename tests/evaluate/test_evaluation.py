@@ -162,5 +162,5 @@ def test_graders_see_prefill_text_and_the_problems_columns(tiny_model: Path) -> 
 
 def test_an_answers_row_fits_the_table_of_evaluations() -> None:
     row = answer_row(answers({"a": [None]})[0])
-    assert set(row) == set(SCHEMA.names)
+    assert set(row) == {*SCHEMA.names, "extra"}
     assert (row["reward"], row["solved"], row["token_ids"], row["logprobs"]) == (None, None, [7, 8], [-0.5, -0.25])

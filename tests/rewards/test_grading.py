@@ -1,9 +1,12 @@
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rewards import BadInput, Graded, Grader
+from rewards import BadInput, Graded, Grader, GraderPool, load_reward
+from rewards.gold import checks_gold
+from rewards.verdict import Verdict
 
 SETTINGS: dict[str, Any] = {"timeout": 5.0, "workers": 1, "accuracy": None, "correct_above": 0.999}
 
@@ -19,6 +22,21 @@ def short(completions): return [1.0]
 def text(completions): return ["1"] * len(completions)
 def nan(completions): return [float("nan")] * len(completions)
 def number(completions): return 1.0
+def vast(completions): return [10**400] * len(completions)
+def truth(completions): return [numpy.bool_(c == "1") for c in completions]
+def told(completions, log_extra, log_metric):
+    log_extra("told/length", [len(c) for c in completions])
+    log_metric("told/rows", len(completions))
+    log_metric("told/rows", 0)
+    return [0.0] * len(completions)
+def short_log(completions, log_extra): log_extra("told", [1])
+def nan_metric(completions, log_metric): log_metric("told", float("nan"))
+def known(completions, solved=None): return [{True: 1.0, False: -1.0, None: 0.0}[s] for s in solved]
+def isolated(completions, sandbox="auto"): return [float(sandbox == "namespaces")] * len(completions)
+class Made:
+    def __init__(self, size): pass
+    def __call__(self, completion): return 1.0
+    def close(self): open("closed", "w").close()
 def bug(completions): raise KeyError("mine")
 """
 
@@ -65,9 +83,96 @@ def test_functions_get_prompts_columns_and_options(folder: Path) -> None:
 
 
 def test_process_isolated_rewards_use_the_graders_pool() -> None:
-    functions = {"math_verify": 1.0, "answer_format": 0.1}
+    functions = {"math": 1.0, "answer_format": 0.1}
     graded = grade(functions, ["<think>a</think><answer>\\frac{2}{2}</answer>", "3"])
     assert [part.reward for part in graded] == [pytest.approx(1.1), 0.0]
+
+
+def test_verdicts_are_numbers_and_are_logged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = [Verdict("correct", "equal"), Verdict("ungradable", "bad gold"), Verdict("unparseable", "no answer")]
+    monkeypatch.setattr("rewards.grading.load_reward", lambda name: lambda completions: verdicts)
+    with Grader({"mine": 1.0}, **SETTINGS) as grader:
+        graded = grader.grade(["a", "b", "c"], ["", "", ""], {})
+    assert [(g.reward, g.solved) for g in graded] == [(1.0, True), (None, None), (0.0, False)]
+    assert graded[1].extra == {"mine/verdict": "ungradable", "mine/reason": "bad gold"}
+    third = pytest.approx(1 / 3)
+    expected = {"mine/correct": third, "mine/wrong": 0.0, "mine/unparseable": third, "mine/ungradable": third}
+    assert grader.metrics == expected
+
+
+def test_truth_values_are_numbers(folder: Path) -> None:
+    assert [graded.reward for graded in grade({"r.py:truth": 2.0}, ["1", "3"])] == [2.0, 0.0]
+
+
+def test_functions_log_columns_and_metrics(folder: Path) -> None:
+    with Grader({"r.py:told": 1.0}, **SETTINGS) as grader:
+        assert [g.extra for g in grader.grade(["ab", "c"], ["", ""], {})] == [{"told/length": 2}, {"told/length": 1}]
+        assert grader.metrics == {"told/rows": 1.0}  # the mean of 2 and 0
+        grader.grade([], [], {})
+        assert grader.metrics == {"told/rows": 0.0}  # of the last call alone
+
+
+def test_the_accuracy_function_is_graded_first_and_the_others_are_told(folder: Path) -> None:
+    functions = {"r.py:known": 1.0, "r.py:halves": 1.0}
+    graded = grade(functions, ["1", "?"], accuracy="r.py:halves", correct_above=0.4)
+    assert [g.parts for g in graded] == [
+        {"r.py:known": 1.0, "r.py:halves": 0.5},
+        {"r.py:known": 0.0, "r.py:halves": None},
+    ]
+    assert list(graded[0].parts) == list(functions)
+
+
+def test_a_gated_part_counts_only_where_the_completion_is_solved(folder: Path) -> None:
+    functions = {"exact_number": 1.0, "r.py:array": 0.5}
+    solved, not_solved = grade(functions, ["1", "3"], gated=["r.py:array"])
+    assert (solved.reward, not_solved.reward) == (1.5, 0.0)
+    assert not_solved.parts["r.py:array"] == 1.0  # what it returned is still told
+    ungated = grade(functions, ["1", "3"])
+    assert [g.reward for g in ungated] == [1.5, 0.5]
+
+
+def test_a_gate_hides_what_is_ungradable_behind_it_and_passes_on_its_own(folder: Path) -> None:
+    hidden = grade({"exact_number": 1.0, "r.py:halves": 1.0}, ["1", "?"], gated=["r.py:halves"])
+    assert [g.reward for g in hidden] == [1.5, 0.0]  # "?" is wrong, so its None does not matter
+    unsure = grade({"r.py:halves": 0.0, "r.py:array": 1.0}, ["1", "?"], gated=["r.py:array"], correct_above=0.4)
+    assert [g.reward for g in unsure] == [1.0, None]  # it cannot be told whether the part counts
+
+
+def test_functions_that_take_it_get_the_sandbox(folder: Path) -> None:
+    assert grade({"r.py:isolated": 1.0}, ["a", "b"], sandbox="namespaces")[0].reward == 1.0
+    assert grade({"r.py:isolated": 1.0}, ["a", "b"])[0].reward == 0.0
+
+
+def test_a_class_is_closed_with_the_grader(folder: Path) -> None:
+    made = grade({"r.py:Made": 1.0}, ["a", "b"], options={"r.py:Made": {"size": 1}})
+    assert [g.reward for g in made] == [1.0, 1.0]
+    assert (folder / "closed").exists()
+    with pytest.raises(BadInput, match="needs the option 'size'"):
+        Grader({"r.py:Made": 1.0}, **SETTINGS)
+
+
+def test_gold_answers_are_checked_by_the_functions_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(columns: Mapping[str, Sequence[Any]], pool: GraderPool) -> list[str | None]:
+        return ["odd" if value % 2 else None for value in columns["answer"]]
+
+    def large(columns: Mapping[str, Sequence[Any]], pool: GraderPool) -> list[str | None]:
+        return ["large" if value > 2 else None for value in columns["answer"]]
+
+    functions = {"a": checks_gold(large)(ones), "b": checks_gold(odd)(also_ones), "c": load_reward("exact_number")}
+    monkeypatch.setattr("rewards.grading.load_reward", functions.__getitem__)
+    with Grader({"a": 1.0, "b": 1.0, "c": 0.0}, **SETTINGS) as grader:
+        assert grader.check_gold({"answer": [1, 2, 3, 4]}) == ["b: odd", None, "a: large", "a: large"]
+        assert grader.check_gold({}) == []
+    with Grader({"c": 1.0}, **SETTINGS) as grader:
+        assert grader.check_gold({"answer": ["1", "x"]}) == [None, None]
+
+
+def ones(completions: list[str]) -> list[float]:
+    return [1.0] * len(completions)
+
+
+def also_ones(completions: list[str]) -> list[float]:
+    return ones(completions)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +181,13 @@ def test_process_isolated_rewards_use_the_graders_pool() -> None:
         ({}, {}, "no reward function is given"),
         ({"cuontdown": 1.0}, {}, "did you mean 'countdown'"),
         ({"countdown": float("nan")}, {}, "weight of the reward 'countdown' is nan"),
-        ({"countdown": 1.0}, {"accuracy": "math_verify"}, "rewards.accuracy names 'math_verify'"),
-        ({"countdown": 1.0}, {"options": {"math_verify": {}}}, "rewards.options names 'math_verify'"),
+        ({"countdown": 1.0}, {"accuracy": "math"}, "rewards.accuracy names 'math'"),
+        ({"countdown": 1.0}, {"options": {"math": {}}}, "rewards.options names 'math'"),
         ({"countdown": 1.0}, {"options": {"countdown": {"format": 1}}}, "no option 'format'; it has format_score"),
-        ({"math_verify": 1.0}, {"options": {"math_verify": {"grader_pool": 1}}}, "it has none"),
+        ({"countdown": 1.0}, {"options": {"countdown": {"grader_pool": 1}}}, "no option 'grader_pool'"),
+        ({"countdown": 1.0}, {"options": {"countdown": {"sandbox": "auto"}}}, "set rewards.sandbox"),
+        ({"countdown": 1.0}, {"gated": ["answer_format"]}, "rewards.gated names 'answer_format', which is not"),
+        ({"countdown": 1.0, "answer_format": 1.0}, {"gated": ["countdown"]}, "itself says what is solved"),
     ],
 )
 def test_bad_settings(functions: dict[str, float], settings: dict[str, Any], said: str) -> None:
@@ -96,7 +204,15 @@ def test_a_missing_column_is_named_with_those_present() -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("short", "returned 1 items for 2"), ("text", "returned '1'"), ("nan", "returned 'nan'"), ("number", "a float")],
+    [
+        ("short", "returned 1 items for 2"),
+        ("text", "returned '1'"),
+        ("nan", "returned 'nan'"),
+        ("vast", "returned '1000"),
+        ("number", "a float"),
+        ("short_log", "logged 1 values in the column 'told' for 2"),
+        ("nan_metric", "logged the metric 'told' as 'nan'"),
+    ],
 )
 def test_a_function_that_does_not_return_numbers_is_named(folder: Path, name: str, said: str) -> None:
     with pytest.raises(BadInput, match=f"r.py:{name}' {said}" if said.startswith("returned") else said):
@@ -109,5 +225,5 @@ def test_a_bug_in_a_function_keeps_its_own_traceback(folder: Path) -> None:
 
 
 def test_no_completions_no_grades() -> None:
-    with Grader({"math_verify": 1.0}, **SETTINGS) as grader:
+    with Grader({"math": 1.0}, **SETTINGS) as grader:
         assert grader.grade([], [], {"answer": []}) == []

@@ -1,5 +1,6 @@
 """The grader pool: what hangs, dies or lies in a worker costs one job and nothing else."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -13,15 +14,18 @@ from pathlib import Path
 import pytest
 
 from rewards import pool as pool_module
+from rewards.fairness import ProcessorTime
 from rewards.pool import GraderPool, Result
 
 HANG = (99, 98**5)  # as arguments of pow: days of one big-integer loop, which no signal interrupts
+NAP = ("time:sleep", [(0.1,)])  # long enough that the memory is looked at
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs PR_SET_PDEATHSIG")
 
 
 @pytest.fixture
 def pool() -> Iterator[GraderPool]:
     with GraderPool(workers=2, timeout=2) as made:
+        made._read_time = lambda process: ProcessorTime(0.0, 0.0)  # never busy, whatever else this machine does
         yield made
 
 
@@ -60,7 +64,7 @@ def test_a_hanging_job_is_killed_alone_and_its_worker_replaced(pool: GraderPool)
         ("sys:exit", ("bye",), "SystemExit: bye"),
         ("builtins:bytearray", (4 << 30,), "MemoryError"),
         ("builtins:int", ("x",), "ValueError"),
-        ("builtins:str.ljust", ("a", 2 << 20), "end"),  # a reply of 2 MiB
+        ("builtins:str.ljust", ("a", 2 << 20), "more than 1024 KiB"),
         ("builtins:object", (), "TypeError"),  # a value that is not JSON
     ],
 )
@@ -68,7 +72,7 @@ def test_a_crash_is_told_and_the_pool_heals(pool: GraderPool, function: str, job
     [crashed] = pool.map(function, [job])
     assert crashed.kind == "crashed"
     assert reason in crashed.reason
-    assert pool.map("builtins:pow", [(2, 2)] * 4) == [Result("value", 4)] * 4
+    assert [result.value for result in pool.map("builtins:pow", [(2, 2)] * 4)] == [4] * 4
 
 
 def test_when_the_control_fails_too_the_job_is_not_at_fault(pool: GraderPool) -> None:
@@ -183,9 +187,9 @@ child = os.fork()
 if child == 0:
     theirs = pool.map("os:getpid", [()])
     pool.close()
-    os._exit(7 if theirs[0].kind == "value" and theirs != mine else 1)
+    os._exit(7 if theirs[0].kind == "value" and theirs[0].value != mine[0].value else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-assert pool.map("os:getpid", [()]) == mine
+assert pool.map("os:getpid", [()])[0].value == mine[0].value
 pool.close()
 """
     done = subprocess.run(
@@ -196,3 +200,91 @@ pool.close()
 
 def python_path() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_a_pool_works_inside_a_running_event_loop(pool: GraderPool) -> None:
+    async def cell() -> list[Result]:
+        return pool.map("builtins:pow", [(2, 3)])
+
+    assert asyncio.run(cell())[0].value == 8
+
+
+@linux
+def test_kills_leave_no_descriptor_process_or_memory_behind() -> None:
+    with GraderPool(workers=2, timeout=0.3) as pool:
+        pool.map("os:abort", [()] * 4)
+        threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        pool.map("os:abort", [()] * 12)
+        pool.map("builtins:pow", [HANG] * 4)
+        assert threading.active_count() == threads
+        assert len(os.listdir("/proc/self/fd")) <= descriptors + 2  # a worker each
+        assert len(pool._alive) <= 2
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("grader")]
+
+
+def test_a_worker_that_cannot_be_started_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError("no processes left")
+
+    monkeypatch.setattr("rewards.process.subprocess.Popen", refuse)
+    with GraderPool(workers=1, timeout=1) as pool:
+        before = len(os.listdir("/dev/fd"))
+        [result] = pool.map("os:getpid", [()])
+        assert result.kind == "ungradable" and "no grader process could be started" in result.reason
+        assert len(os.listdir("/dev/fd")) == before
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_children_of_multiprocessing_grade_too(method: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(MULTIPROCESSING)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py"), method],
+        env=python_path(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout) == (0, "8 8\n"), done.stderr
+
+
+MULTIPROCESSING = """
+import multiprocessing, sys
+from rewards.pool import shared
+
+def grade(n):
+    return shared().map("builtins:pow", [(2, n)])[0].value
+
+if __name__ == "__main__":
+    mine = grade(3)  # the pool is in use when the child begins
+    with multiprocessing.get_context(sys.argv[1]).Pool(1) as children:  # its processes are daemons
+        print(mine, children.apply(grade, (3,)))
+"""
+
+
+def test_a_call_may_have_a_limit_of_its_own(pool: GraderPool) -> None:
+    assert [result.kind for result in pool.map("time:sleep", [(0.4,), (60,)], seconds=0.8)] == ["value", "timed_out"]
+    [result] = pool.map("time:sleep", [(0.3,)])
+    assert result.kind == "value" and 0.3 <= result.seconds < 2
+
+
+@linux
+def test_a_worker_that_keeps_memory_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "LARGEST_KEPT", 1)
+    with GraderPool(workers=1, timeout=5) as pool:
+        before, _, after = (pool.map(*job)[0].value for job in [("os:getpid", [()]), NAP, ("os:getpid", [()])])
+    assert before != after
+
+
+def test_an_error_ends_running_jobs_at_once() -> None:
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), GraderPool(workers=2, timeout=60) as pool:
+        pool.map("os:getpid", [()] * 4)
+        thread = threading.Thread(target=pool.map, args=("time:sleep", [(50,)] * 2))
+        thread.start()
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+    thread.join()
+    assert time.monotonic() - started < 30
+    assert not pool._alive
+    with pool:  # and it can be used again
+        assert pool.map("builtins:pow", [(2, 2)])[0].value == 4

@@ -35,6 +35,15 @@ def test_the_same_recipe_enters_its_folder_again(folder: RunFolder, recipe: Reci
     assert yaml.safe_load(folder.recipe.read_text())["run"]["max_dollars"] == 3.0
 
 
+def test_a_run_from_before_a_key_was_known_counts_it_at_its_default(folder: RunFolder, recipe: Recipe) -> None:
+    stored = yaml.safe_load(folder.recipe.read_text())
+    del stored["rewards"]["gated"]
+    folder.recipe.write_text(yaml.safe_dump(stored))
+    assert RunFolder.create(folder.path, recipe) == folder
+    with pytest.raises(BadInput, match=r"rewards.gated = \[\], not \['format'\]"):
+        RunFolder.create(folder.path, changed(recipe, "rewards", gated=["format"]))
+
+
 @pytest.mark.parametrize(
     ("section", "values", "key"),
     [

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 
@@ -19,6 +20,7 @@ ROWS = [
         finish_reason="stop",
         reward=1.5,
         parts={"number": 1.0, "rewards/mine.py:style": 0.5},
+        extra={"math/verdict": "correct", "math/reason": "\u0662 equals 2", "mine": None},
         solved=True,
         advantage=1 / 7,
     ),
@@ -33,6 +35,7 @@ ROWS = [
         finish_reason="length",
         reward=None,
         parts={"number": None, "rewards/mine.py:style": 0.0},
+        extra={"math/verdict": "ungradable", "math/reason": "bad gold", "mine": "x"},
         solved=None,
         advantage=None,
     ),
@@ -52,6 +55,22 @@ def test_columns_are_plain_for_other_programs(folder: RunFolder) -> None:
     assert str(table.schema.field("logprobs").type.value_type) == "double"
 
 
+def test_what_was_logged_is_kept_as_text(folder: RunFolder) -> None:
+    logged = {"length": 3, "score": 0.5, "found": ["a", None], "cut": "\ud800", "text": "3"}
+    write_rollouts(folder, 4, [replace(ROWS[0], extra=logged), replace(ROWS[1], extra={})])
+    first, second = read_rollouts(folder, 4)
+    assert first.extra == {"length": "3", "score": "0.5", "found": '["a", null]', "cut": "?", "text": "3"}
+    assert second.extra == dict.fromkeys(logged)  # a column is there for all rows
+    assert pq.read_table(folder.rollouts / "step-000004.parquet").column("extra/length").to_pylist() == ["3", None]
+
+
+def test_rollouts_of_before_there_were_reasons_are_read(folder: RunFolder) -> None:
+    plain = replace(ROWS[0], extra={})
+    write_rollouts(folder, 5, [plain])
+    assert not [n for n in pq.read_schema(folder.rollouts / "step-000005.parquet").names if n.startswith("extra")]
+    assert read_rollouts(folder, 5) == [plain]
+
+
 def test_a_step_done_again_replaces_the_old(folder: RunFolder) -> None:
     write_rollouts(folder, 2, ROWS)
     write_rollouts(folder, 10, ROWS[1:])
@@ -63,7 +82,8 @@ def test_a_step_done_again_replaces_the_old(folder: RunFolder) -> None:
 
 def test_evaluations_come_back_in_the_order_of_steps(folder: RunFolder) -> None:
     row = EvaluationRow("test/1", 0, "1 + 1?", "2", "stop", 1.0, True, [5], [-0.25])
-    unsure = EvaluationRow("test/2", 0, "?", "", "length", None, None, [6], [-0.5])
+    unsure = EvaluationRow("test/2", 0, "?", "", "length", None, None, [6], [-0.5], {"math/reason": "bad gold"})
+    row = replace(row, extra={"math/reason": "equal"})
     for step in (10, 0):
         write_evaluation(folder, step, {"pass@1": 0.5, "ci95": (0.25, 0.75), "n": 2}, [row, unsure])
     assert read_evaluations(folder) == [

@@ -1,0 +1,94 @@
+"""The grader processes' side of code rewards: one completion a job, run in this process's sandbox.
+
+This process knows the tests. It executes nothing of a completion and nothing that a completion returns.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rewards.code import kinds
+from rewards.code.compare import printable
+from rewards.code.script import ScriptError, compiled
+from rewards.code.trial import Failed, Starved, TimedOut, Trial
+from rewards.errors import BadInput
+from rewards.sandbox import Limits, Sandbox, values
+from rewards.sandbox.warm import with_sandbox
+
+ROLES = ("rewards.sandbox.roles", "rewards.sandbox.checker")
+CONTROL_SECONDS = 10.0  # for a program that returns at once
+Said = dict[str, Any]
+
+
+def judge(job: Mapping[str, Any]) -> Said:
+    """Grade one program.
+
+    Args:
+        job: the fields of `rewards.code.rows.Task`, and `program`, `fenced`, `memory_mib`, `sandbox`, `partial`.
+
+    Returns:
+        `outcome`, `reason` and `share` of a verdict; or `bad_input` if this machine offers no such sandbox.
+
+    Raises:
+        SandboxError: the sandbox failed twice.
+    """
+    try:
+        return with_sandbox(job["sandbox"], ROLES, lambda sandbox: _graded(sandbox, job))
+    except BadInput as error:
+        return {"bad_input": str(error)}
+
+
+def control(job: Mapping[str, Any]) -> bool:
+    """Run a program that returns at once; raise if that fails: then a job's failure was not its own fault."""
+    with_sandbox(job["sandbox"], ROLES, _control)
+    return True
+
+
+def _graded(sandbox: Sandbox, job: Mapping[str, Any]) -> Said:
+    try:
+        tests = _tests(job)  # before the clock starts
+        with Trial(sandbox, Limits(job["seconds"], job["memory_mib"]), job["seconds"]) as trial:
+            _run(trial, job, tests)
+    except kinds.NotPython as failure:
+        return _said("wrong" if job["fenced"] else "unparseable", failure)
+    except TimedOut as failure:
+        if not failure.certain and not _is_able(sandbox):
+            return _said("ungradable", "timed out, and so did a program that does nothing")
+        return _said("wrong", failure, failure.share)
+    except Failed as failure:
+        return _said("wrong", failure, failure.share)
+    except (Starved, ScriptError, kinds.Unusable) as failure:
+        return _said("ungradable", failure)
+    return _said("correct", "all tests passed", 1.0)
+
+
+def _tests(job: Mapping[str, Any]) -> Any:
+    if job["kind"] == "check":
+        return compiled(job["check"], job["entry_point"])
+    return values.decode(job["tests"].encode("ascii"))
+
+
+def _run(trial: Trial, job: Mapping[str, Any], tests: Any) -> None:
+    if job["kind"] == "check":
+        kinds.by_script(trial, job["program"], tests)
+    elif job["kind"] == "stdio":
+        kinds.by_output(trial, job["program"], tests, job["partial"])
+    else:
+        kinds.by_calls(trial, job["program"], job["entry_point"], tests, job["partial"])
+
+
+def _said(outcome: str, reason: object, share: float = 0.0) -> Said:
+    return {"outcome": outcome, "reason": printable(str(reason)), "share": share}
+
+
+def _is_able(sandbox: Sandbox) -> bool:
+    try:
+        _control(sandbox)
+    except Failed:
+        return False
+    return True
+
+
+def _control(sandbox: Sandbox) -> None:
+    """Run a right program; Failed if it fails."""
+    with Trial(sandbox, Limits(seconds=CONTROL_SECONDS), CONTROL_SECONDS) as trial:
+        kinds.by_calls(trial, "def one():\n    return 1\n", "one", [{"args": [], "expected": 1}], partial=False)

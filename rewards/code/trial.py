@@ -1,0 +1,123 @@
+"""One completion's processes in the sandbox, and the time that is left for them."""
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rewards.fairness import allowed_seconds, was_starved
+from rewards.sandbox import Ended, Limits, Sandbox, SandboxError
+
+SHORTEST_WAIT = 0.001  # seconds
+GRACE = 0.2  # seconds for a process whose channel has closed to be gone
+
+
+class Failed(Exception):
+    """The program is at fault.
+
+    Attributes:
+        final: it can be tested no further.
+        share: share of its tests that it passed.
+    """
+
+    def __init__(self, reason: str, final: bool = True) -> None:
+        super().__init__(reason)
+        self.final, self.share = final, 0.0
+
+
+class TimedOut(Failed):
+    """The time is over. `certain`: it is known that the program had its processor."""
+
+    def __init__(self, seconds: float, certain: bool) -> None:
+        super().__init__(f"timed out after {seconds:g} s")
+        self.certain = certain
+
+
+class Starved(Exception):
+    """The machine was too busy to run the program: nothing can be said of it."""
+
+
+@dataclass
+class Trial:
+    """Starts processes, tells the time left, and ends them all.
+
+    Args:
+        sandbox: where they run.
+        limits: what each may use.
+        seconds: wall-clock time for all together, on a machine that is not busy.
+    """
+
+    sandbox: Sandbox
+    limits: Limits
+    seconds: float
+    running: list[int] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    waited_before: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.allowed = self.seconds
+
+    def start(self, role: str, descriptors: Sequence[int]) -> int:
+        """Start a process with these descriptors, which are closed here. Its start does not count as its time."""
+        began = time.monotonic()
+        try:
+            pid = self.sandbox.start(role, descriptors, self.limits)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self.running.append(pid)
+        self.started += time.monotonic() - began
+        return pid
+
+    def remaining(self) -> float:
+        """Seconds left, more than 0.
+
+        Raises:
+            TimedOut: none are.
+            Starved: none are, because the machine was too busy.
+        """
+        elapsed = time.monotonic() - self.started
+        if elapsed >= self.allowed:
+            waited = self._waited()
+            allowed = None if waited is None else allowed_seconds(self.seconds, elapsed, waited)
+            if allowed is None:
+                if waited is not None and was_starved(self.seconds, waited):
+                    raise Starved(f"it waited {waited:.1f} of {elapsed:.1f} s for a processor")
+                raise TimedOut(self.seconds, certain=waited is not None)
+            self.allowed = allowed
+        return max(self.allowed - elapsed, SHORTEST_WAIT)
+
+    def end(self, pid: int, grace: float = GRACE) -> Ended:
+        """End a process that is about to end by itself, or should be."""
+        if time.monotonic() - self.started > self.seconds / 4:  # else what it waited does not matter
+            self.waited_before += self.sandbox.usage(pid).waited_seconds or 0.0
+        self.running.remove(pid)
+        return self.sandbox.end(pid, grace)
+
+    def failure(self, pid: int) -> Failed:
+        """Why a process went away in the middle of its work."""
+        ended = self.end(pid)
+        if ended.over_memory:
+            return Failed(f"it used more than {self.limits.memory_mib} MiB of memory")
+        if ended.signal:
+            return Failed(f"it was ended by signal {ended.signal}")
+        return Failed(f"it ended with exit status {ended.exit_code} before it had answered")
+
+    def _waited(self) -> float | None:
+        """Seconds that the processes waited for a processor, all together; None if that is not known."""
+        figures = [self.sandbox.usage(pid).waited_seconds for pid in self.running]
+        known = [seconds for seconds in figures if seconds is not None]
+        return self.waited_before + sum(known) if known else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(SandboxError):  # the sandbox is gone, and its processes with it
+            while self.running:
+                self.sandbox.end(self.running.pop())

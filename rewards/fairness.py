@@ -1,0 +1,68 @@
+"""Whose fault a time-out is: the job's, which had its processor, or the machine's, which was too busy to give it one.
+
+Linux counts for each process how long it ran and how long it was ready to run but waited for a processor. A job that
+mostly waited gets as much time more as it waited; one that slept, hung or computed does not. Nor does one that waited
+only for what it had started itself: what all its threads and children used counts as its own.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+STARVED_SHARE = 0.5  # of its limit that a job must have waited for a processor before it gets more time
+LONGEST = 3.0  # times its limit: then a job is given up, however long it waited
+NEGLIGIBLE = 0.02  # of the limit: less than this is not worth another wait
+
+
+@dataclass(frozen=True)
+class ProcessorTime:
+    """What the system counted of a process since it began.
+
+    Attributes:
+        waited: seconds that its main thread was ready to run and had no processor.
+        used: seconds of processor time of all its threads, and of its children that have ended.
+    """
+
+    waited: float
+    used: float
+
+    def since(self, earlier: Self) -> "ProcessorTime":
+        """What was counted after `earlier`."""
+        return ProcessorTime(self.waited - earlier.waited, self.used - earlier.used)
+
+
+ReadProcessorTime = Callable[[int], ProcessorTime | None]
+
+
+def read_processor_time(process: int) -> ProcessorTime | None:
+    """What the system counted of a process; None where it does not count waiting."""
+    try:
+        turns = Path(f"/proc/{process}/schedstat").read_text(encoding="ascii").split()
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
+        used = stat.rpartition(")")[2].split()[11:15]  # user, system, and both of children, in clock ticks
+        # The first: nanoseconds that the main thread ran, that it waited, and the number of its turns.
+        return ProcessorTime(int(turns[1]) / 1e9, sum(map(int, used)) / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):  # no such file (macOS, some containers), or the process has ended
+        return None
+
+
+def allowed_seconds(limit: float, elapsed: float, waited: float, used: float = 0.0) -> float | None:
+    """How long a job may take in all, at the moment that its time is over; None if it gets no more.
+
+    Args:
+        limit: seconds that it may take on a machine that is not busy.
+        elapsed: seconds since it began.
+        waited: seconds of these for which it was ready to run and had no processor.
+        used: seconds of processor time that it and all it started have used.
+    """
+    if waited <= STARVED_SHARE * limit or used >= limit:
+        return None
+    allowed = min(limit + waited, LONGEST * limit)
+    return allowed if allowed > elapsed + NEGLIGIBLE * limit else None
+
+
+def was_starved(limit: float, waited: float, used: float = 0.0) -> bool:
+    """Whether a job that got no more time never had its limit's worth of processor: then its time-out says nothing."""
+    return waited > (LONGEST - 1) * limit and used < limit

@@ -1,0 +1,46 @@
+"""What reward functions log of a batch by TRL's callbacks `log_extra` and `log_metric`."""
+
+import math
+from typing import Any
+
+from rewards.errors import BadInput
+
+
+class BatchLogs:
+    """Collects extra columns and metrics of one batch.
+
+    Args:
+        count: number of completions.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._columns: dict[str, list[Any]] = {}
+        self._values: dict[str, list[float]] = {}
+
+    def extra(self, column: str, values: list[Any]) -> None:
+        """Take a column of one value a completion; of two of the same name the later counts. Raises BadInput."""
+        if len(values) != self._count:
+            raise BadInput(
+                f"a reward logged {len(values)} values in the column {column!r} for {self._count} completions; "
+                "give log_extra one for each"
+            )
+        self._columns[str(column)] = list(values)
+
+    def metric(self, name: str, value: float) -> None:
+        """Take one value of a metric. Raises BadInput if it is no finite number."""
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise BadInput(f"a reward logged the metric {name!r} as {str(value)[:50]!r}; give log_metric a number")
+        self._values.setdefault(str(name), []).append(number)
+
+    def row(self, place: int) -> dict[str, Any]:
+        """What was logged of one completion."""
+        return {column: values[place] for column, values in self._columns.items()}
+
+    def metrics(self) -> dict[str, float]:
+        """The mean of each metric's values."""
+        return {name: sum(values) / len(values) for name, values in self._values.items()}

@@ -1,0 +1,41 @@
+"""Equality of mathematical answers, by a ladder from cheap to dear that never hangs and never pays for a guess.
+
+`find_answer` says what a completion answers; the rungs of `rewards.math.compare` decide most answers in microseconds in
+this process; what they cannot decide goes to math-verify in the grader pool, which is killed when it hangs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rewards.completions import texts
+from rewards.math.extract import Answer, find_answer
+from rewards.math.grade import bad_golds, grade_math
+from rewards.pool import GraderPool, shared
+from rewards.verdict import LogExtra, LogMetric, log_verdicts
+
+__all__ = ["Answer", "bad_golds", "find_answer", "grade_math", "math"]
+
+
+def math(
+    completions: Sequence[Any],
+    answer: Sequence[Any],
+    grader_pool: GraderPool | None = None,
+    log_extra: LogExtra | None = None,
+    log_metric: LogMetric | None = None,
+    **columns: Any,
+) -> list[float | None]:
+    """1 if the completion's answer equals the column `answer`, 0 if not, None if `answer` or our grader is at fault.
+
+    Where the answer of a completion is looked for: `rewards.math.extract`. Two answers instead of one, an answer that
+    is too large to work out, one that hangs the grader, and one that is equal in its leading digits only earn 0.
+
+    Args:
+        completions: strings, or conversational messages.
+        answer: LaTeX, plain text or numbers, with or without `\\boxed{}` or `$`; of a GSM8K solution, what follows
+            `####`.
+        grader_pool: where math-verify runs; default: a pool shared by all callers.
+        log_extra, log_metric: TRL's callbacks, which are told verdicts and reasons.
+    """
+    verdicts = grade_math(answer, texts(completions), grader_pool or shared())
+    log_verdicts("math", verdicts, log_extra, log_metric)
+    return [verdict.reward for verdict in verdicts]

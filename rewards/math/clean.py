@@ -1,0 +1,182 @@
+"""LaTeX without its dress: what the rungs of the ladder compare.
+
+In a cleaned text `‹...›` marks what was `\\text{...}`, `«` and `»` are the braces of a set, `§` is the dollar, `∧` and
+`∨` stand for the words "and" and "or", and no macro for size, space or color is left.
+"""
+
+import re
+
+from rewards.math.symbols import plain
+
+_TEXT = re.compile(
+    r"\\(?:text(?:bf|it|rm|tt|sf|sc|normal|up)?|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathtt|mathnormal|boldsymbol|bm|bold|emph|rm|bf)"
+    r"\s*+\{((?:[^{}]++|\{[^{}]*+\})*+)\}"
+)
+_UNWRAP = re.compile(
+    r"\\(?:boxed|fbox|framebox|ensuremath|operatorname\*?|underline|mathstrut|phantom|hphantom|vphantom|displaylines)(?=\s*+\{)"
+    r"|\\(?:text)?color\s*+\{[^{}]*+\}|\\color\s++\w++"
+)
+_DROP = re.compile(
+    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits|hspace\s*+\{[^{}]*+\}|"
+    r"boldmath|bf|rm|it|quad|qquad|enspace|thinspace|newline|hfill|null|strut|rule\{[^{}]*+\}\{[^{}]*+\}|label\{[^{}]*+\}|tag\{[^{}]*+\})(?![A-Za-z])\.?+"
+    r"|\\[;:> ]|~|&nbsp;"
+)
+_ALIASES = {
+    "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "dbinom": r"\binom", "tbinom": r"\binom",
+    "leq": r"\le", "geq": r"\ge", "leqslant": r"\le", "geqslant": r"\ge", "neq": r"\ne", "lt": "<", "gt": ">",
+    "varnothing": r"\emptyset", "lbrace": "«", "rbrace": "»", "langle": "(", "rangle": ")",
+    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lVert": "|",
+    "rVert": "|", "Vert": "|", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "ast": "*", "star": "*",
+    "wedge": "∧", "land": "∧", "vee": "∨", "lor": "∨", "times": "*", "cdot": "*", "div": "/", "cdots": r"\ldots",
+    "dots": r"\ldots", "dotsc": r"\ldots", "dotsb": r"\ldots", "degree": r"^\circ", "infin": r"\infty",
+    "epsilon": r"\epsilon", "varepsilon": r"\epsilon", "varphi": r"\phi", "vartheta": r"\theta", "to": r"\to",
+    "rightarrow": r"\to", "pounds": "£", "euro": "€", "dollar": "§", "arcsin": r"\arcsin", "approx": "=", "simeq": "=",
+    "backslash": "", "colon": ":", "smallsetminus": r"\setminus", "rm": "", "bar": r"\overline",
+}  # fmt: skip
+_MACRO = re.compile(r"\\([A-Za-z]+)")
+_THOUSANDS = re.compile(r"(?<=\d)(?:,?\\[!,]\s*+|\s?\{,\s?\}\s*+|\\,\s*+|,\\!\s*+)(?=\d{3}(?!\d))")
+_AND = re.compile(
+    r"‹[\s,]*+(?:and|și|et|und|y)\s*+›|(?<![A-Za-z\\])and(?![A-Za-z])|(?<=[\s\d)}\]])(?:和|以及|与|及|و)(?=[\s\d(\\-])"
+)
+_OR = re.compile(r"‹[\s,]*+or\s*+›|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=[\s\d)}\]])(?:或者?|أو)(?=[\s\d(\\-])")
+_RELATIONS = re.compile(r"<=|>=|=<|=>|!=|==|:=|≤|≥|\\approx|\\sim(?![a-z])")
+_RELATION = {"<=": r"\le ", "=<": r"\le ", ">=": r"\ge ", "=>": r"\Rightarrow ", "!=": r"\ne ", "==": "=", ":=": "=",
+             "\\approx": "=", "\\sim": "="}  # fmt: skip
+_DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z])")
+_ROW = re.compile(r"\\\\(?:\s*+\[[-\d.]{0,6}[a-z]{2}\])?")
+_ESCAPED = re.compile(r"\\([()\[\]{}$%#&_|])")
+_ESCAPE = {
+    "(": " ",
+    ")": " ",
+    "[": " ",
+    "]": " ",
+    "{": "«",
+    "}": "»",
+    "$": "§",
+    "%": "%",
+    "#": "#",
+    "&": "&",
+    "_": "_",
+    "|": "|",
+}
+_STARS = re.compile(r"[\w)}]\s?\*\*\s?[\w({-]")
+_TIMES_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)")
+_PERCENT_OF = re.compile(r"百分之\s*+([\d.]++)")
+_OVER = re.compile(r"\{([^{}]{1,80}?)\\over(?![a-z])([^{}]{1,80})\}")
+_LETTERS = re.compile(r"‹\s?([A-Z](?:\s?,\s?[A-Z])*)\s?›")
+_SPACES = re.compile(r"\s++")
+_LABEL = re.compile(
+    r"^\W{0,3}(?:the\s+)?(?:final\s+)?(?:answer|ans|result|solution)s?\W*?(?:[:=]|\bis\b|\bare\b)\s*+", re.IGNORECASE
+)
+
+
+def clean(text: str) -> str:
+    """An answer with the dress of LaTeX taken off. Linear in its length; never raises."""
+    text = plain(text).strip()
+    if "\\" not in text and "{" not in text and text.isascii() and text.isalnum():
+        return text
+    if "\\" in text:
+        text = _escapes(text)
+    if "*" in text or "`" in text:
+        text = text.strip("*` ")
+        text = text.replace("**", "^") if _STARS.search(text) else text.replace("**", " ")
+    if "$" in text:
+        text = _dollars(text)
+    if "\\" in text or "{" in text:
+        text = _latex(text)
+    text = _TIMES_TEN.sub("*", _PERCENT_OF.sub(r"\1%", text.replace("~", " ")))
+    text = _RELATIONS.sub(lambda match: _RELATION.get(match[0], match[0]), text)
+    text = _OR.sub(" ∨ ", _AND.sub(" ∧ ", text))
+    text = _SPACES.sub(" ", text).strip()
+    text = _undotted(_LABEL.sub("", text) if len(text) < 400 else text)
+    letters = _LETTERS.fullmatch(text)
+    return letters[1] if letters is not None else text
+
+
+def _escapes(text: str) -> str:
+    r"""Rows `\\` as `¦`, escaped signs as themselves, display brackets gone, doubled backslashes halved."""
+    if "\\begin" not in text:
+        text = _DOUBLED.sub(r"\\", text)
+    text = _ROW.sub("¦", text)
+    return _ESCAPED.sub(lambda match: _ESCAPE[match[1]], text)
+
+
+def _dollars(text: str) -> str:
+    """Signs of math mode dropped; a single dollar sign before or after a number is money."""
+    if text.count("$") == 1:
+        return re.sub(r"\$(?=\s?\.?\d)|(?<=\d)\s?\$", "§", text).replace("$", " ")
+    return text.replace("$", " ")
+
+
+def _latex(text: str) -> str:
+    text = _THOUSANDS.sub("", text)
+    text = (
+        text.replace("\\!", "").replace("\\,", " ").replace("{,}", ",").replace("\\n", " \\n") if "\\" in text else text
+    )
+    text = _OVER.sub(r"\\frac{\1}{\2}", text) if "\\over" in text else text
+    text = _TEXT.sub(r"‹\1›", text)
+    text = _TEXT.sub(r"‹\1›", text) if _TEXT.search(text) else text
+    text = _UNWRAP.sub("", text)
+    text = re.sub(r"\\n(?![a-zA-Z])|\\n(?=[A-Z])", " ", text)
+    text = _DROP.sub(" ", text)
+    return _MACRO.sub(_alias, text).replace("\\ ", " ")
+
+
+def _alias(match: re.Match[str]) -> str:
+    known = _ALIASES.get(match[1])
+    if known is None:
+        return match[0]
+    return known if known.startswith("\\") else f" {known} " if known in "<>*/∧∨=" else known
+
+
+def _undotted(text: str) -> str:
+    """Without the punctuation of a sentence around it."""
+    text = text.strip().rstrip(";:,?\"'`").lstrip(',;:"`')
+    if text.endswith(".") and not text.endswith(".."):
+        text = text[:-1]
+    return text.strip()
+
+
+def spaceless(text: str) -> str:
+    """A cleaned text for comparison letter by letter: no spaces but between digits, no needless braces or marks."""
+    if text.isalnum():
+        return text
+    text = re.sub(r"(?<=\d) (?=\d)", "\x1f", text)
+    text = text.replace(" ", "").replace("\x1f", " ").replace("‹", "").replace("›", "")
+    text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
+    return re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", text)
+
+
+_WORD = re.compile(r"\w+(?:[-']\w+)*", re.UNICODE)
+_ARTICLES = {"the", "a", "an"}
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a textual answer, in lower case and without articles."""
+    found = [word.casefold() for word in _WORD.findall(text.replace("‹", " ").replace("›", " "))]
+    return tuple(word for word in found if word not in _ARTICLES) or tuple(found)
+
+
+def unbraced(text: str) -> str:
+    """Without braces or parentheses that enclose all of it. Linear in its length."""
+    depth = _enclosing(text)
+    return text[depth : len(text) - depth] if depth else text
+
+
+def _enclosing(text: str) -> int:
+    """How many pairs of `{}` or `()` enclose the whole text, one inside the other with nothing between."""
+    if not text or text[0] not in "{(" or text[-1] not in "})":
+        return 0
+    opened: list[int] = []
+    partner: dict[int, int] = {}
+    for position, character in enumerate(text):
+        if character in "{(":
+            opened.append(position)
+        elif character in "})":
+            if not opened or text[opened[-1]] + character not in ("{}", "()"):
+                return 0
+            partner[opened.pop()] = position
+    depth = 0
+    while depth < len(text) // 2 and not opened and partner.get(depth) == len(text) - 1 - depth:
+        depth += 1
+    return depth

@@ -1,0 +1,167 @@
+"""Where the answer of a completion is: tags, boxes, `####`, "the answer is", or the end of plain prose.
+
+The order: what follows the last `</think>` (nothing, if a think block never ends); in it the last `<answer>`; in that
+the last `\\boxed{}`, together with boxes that belong to the same statement; then what follows the last `####`; then
+what follows the last phrase such as "the answer is" in one of several languages; then the end of the last sentence that
+states something. Every scan is linear in the length of the text.
+"""
+
+import re
+from dataclasses import dataclass
+
+from rewards.format import answer_part
+from rewards.math.prose import last_statement, sentence
+
+LONGEST_ANSWER = 2_000  # characters
+LONGEST_COMPLETION = 100_000  # of a longer one only the end is read
+READ_END = 20_000
+
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*+(\{)?")
+_SPECIAL = re.compile(r"<\|[a-z0-9_]{1,30}\|>|</?s>|<(?:end|start)_of_turn>")
+_NEXT_TURN = re.compile(r"<\|im_start\|>\s*+user\b|<\|start_header_id\|>\s*+user\b|<start_of_turn>\s*+user\b")
+_HASHES = re.compile(r"####(?!#)")
+_GLUE = re.compile(r"\\[()\[\]]|\$|\\q?quad\b|\\[,;:! ]|\\text\{|[{}~*\s]")
+_ALTERNATIVE = re.compile(r"\b(?:or|alternatively|maybe|perhaps|possibly|either|ou|oder|или)\b|或|أو", re.IGNORECASE)
+_AGAIN = re.compile(
+    r"\b(?:no|not|wait|actually|sorry|instead|rather|but|correction|mistake|wrong|so|thus|hence|therefore|which|"
+    r"then|since|because|check|equals?|simplif\w{0,5}|final|total|sum)\b",
+    re.IGNORECASE,
+)
+_JOINING = re.compile(r"[,;&،、]|\b(?:and|or|und|et|y)\b|和|与|及|或|و", re.IGNORECASE)
+_LONGEST_GAP = 80  # characters between two boxes of one statement
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a completion gives as its answer.
+
+    Attributes:
+        readings: the answer's text, in one or more readings of the same statement ("The area is 5", "5"); none if there
+            is no answer.
+        note: where it was found, or why there is none.
+        boxes: how many boxes it was put together from.
+    """
+
+    readings: tuple[str, ...]
+    note: str
+    boxes: int = 0
+
+
+def find_answer(completion: str) -> Answer:
+    """The answer of a completion. Linear in its length; never raises."""
+    if len(completion) > LONGEST_COMPLETION:
+        completion = completion[-READ_END:]
+    text = answer_part(_this_turn(completion))
+    if text is None:
+        return Answer((), "the thinking never ends")
+    tagged = _tagged(text)
+    text = text if tagged is None else tagged
+    if not text.strip():
+        return Answer((), "no answer found")
+    boxed = _boxed(text)
+    if boxed is not None:
+        return boxed
+    hashes = [mark.end() for mark in _HASHES.finditer(text)]
+    if hashes:
+        return _as_answer((text[hashes[-1] :].strip().partition("\n")[0],), "after ####")
+    if tagged is not None:
+        inner = sentence(tagged)
+        return _as_answer((tagged, *inner), "in <answer>")
+    return _as_answer(last_statement(text), "in the text")
+
+
+def _as_answer(readings: tuple[str, ...], note: str) -> Answer:
+    readings = tuple(dict.fromkeys(reading.strip() for reading in readings if reading.strip()))
+    return Answer(readings, note) if readings else Answer((), "no answer found")
+
+
+def _this_turn(completion: str) -> str:
+    """Without the marks of a chat template, and without what follows in another turn."""
+    if "<" not in completion:
+        return completion
+    turn = _NEXT_TURN.search(completion, 1)
+    if turn is not None:
+        completion = completion[: turn.start()]
+    completion = completion.replace("<|im_start|>assistant", " ")
+    return _SPECIAL.sub(" ", completion)
+
+
+def _tagged(text: str) -> str | None:
+    """The inside of the last `<answer>`, closed or not (a stop string may have eaten its end); None without one."""
+    before, closed, after = text.rpartition("</answer>")
+    if "<answer>" in after:
+        return after.rpartition("<answer>")[2]
+    if closed and "<answer>" in before:
+        return before.rpartition("<answer>")[2]
+    return None
+
+
+def _boxed(text: str) -> Answer | None:
+    """The last box and those joined to it. None without a box; an answer without text if the last box is not closed."""
+    if "box" not in text:
+        return None
+    boxes: list[tuple[int, int, str]] = []  # start, end, inside
+    position = 0
+    while (mark := _BOX.search(text, position)) is not None:
+        start = mark.start() - (text[mark.start() - 1 : mark.start()] == "\\")
+        if mark[1] is None:
+            inside = re.match(r"\s*+(\d++(?:\.\d++)?+|\w)", text[mark.end() :][:60])
+            if inside is None:
+                return Answer((), "the last box is empty")
+            end = mark.end() + inside.end()
+            boxes.append((start, end, inside[1]))
+        else:
+            end = _closing(text, mark.end())
+            if end < 0:
+                return Answer((), "the last box is not closed")
+            boxes.append((start, end + 1, text[mark.end() : end]))
+        position = end
+    if not boxes:
+        return None
+    joined = _joined(text, boxes)
+    together = ", ".join(joined).strip()
+    if not together:
+        return Answer((), "the last box is empty")
+    return Answer((together,), "two different boxed answers" if len(set(joined)) > 1 else "boxed", len(joined))
+
+
+def _closing(text: str, position: int) -> int:
+    """Where the brace that was opened just before `position` is closed; -1 if nowhere."""
+    depth = 1
+    for mark in _BRACES.finditer(text, position):
+        character = mark[0]
+        if len(character) == 1:
+            depth += 1 if character == "{" else -1
+            if depth == 0:
+                return mark.start()
+    return -1
+
+
+_BRACES = re.compile(r"\\[{}\\]|[{}]")
+
+
+def _joined(text: str, boxes: list[tuple[int, int, str]]) -> list[str]:
+    """The insides of the last box and of those before it that belong to the same statement, in order.
+
+    "\\boxed{1} and \\boxed{2}" is one answer, "\\boxed{1}. Wait, it is \\boxed{2}" is a correction, "\\boxed{1} or
+    perhaps \\boxed{2}" are alternatives, which are kept together so that they do not pay.
+    """
+    last = [boxes[-1]]
+    for box in reversed(boxes[:-1]):
+        if not _belong(text[box[1] : last[-1][0]]):
+            break
+        last.append(box)
+    return [inside.strip() for _, _, inside in reversed(last)]
+
+
+def _belong(gap: str) -> bool:
+    if len(gap) > _LONGEST_GAP:
+        return False
+    bare = _GLUE.sub(" ", gap).strip()
+    if _ALTERNATIVE.search(bare):
+        return True
+    if not bare:
+        return "\n\n" not in gap
+    if _AGAIN.search(bare) or re.search(r"[.!?:](?:\s|$)|\n[ \t\r]*+\n", bare):
+        return False
+    return _JOINING.search(bare) is not None and len(bare.split()) <= 7

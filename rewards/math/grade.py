@@ -1,0 +1,176 @@
+"""Grading by the ladder: extraction and the cheap rungs here, in the trainer's process, the rest in the grader pool."""
+
+import functools
+import itertools
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rewards.math.clean import unbraced
+from rewards.math.compare import cleaned, compare
+from rewards.math.extract import LONGEST_ANSWER, find_answer
+from rewards.math.numerals import read_number
+from rewards.math.scalars import choices, is_text
+from rewards.math.shapes import Group, Relation, Shape, Union, shape
+from rewards.math.tree import parse
+from rewards.math.units import split_unit
+from rewards.math.verify import costly
+from rewards.pool import GraderPool, Result
+from rewards.verdict import Verdict
+
+JUDGE = "rewards.math.verify:judge"
+DEEPEST = 50  # open brackets of an answer that math-verify is asked about
+CONTROL = "rewards.math.verify:check_gold"
+
+_SENTENCE = re.compile(
+    r"[^\W\d_A-Za-zα-ωΑ-Ω]{3,}"
+    r"|^\s*+(?!sin|cos|tan|log|sqrt)[A-Za-z]{3,}[\s:,]|(?:(?<![\\A-Za-z])(?!and\b)[A-Za-z]{3,}[\s,]+){2}"
+)
+_SOUP = re.compile(r"∨|\d \d")
+_WORDY = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{3,}[\s,]+){2}")
+
+
+def grade_math(golds: Sequence[Any], completions: Sequence[str], pool: GraderPool) -> list[Verdict]:
+    """Verdict on each completion against its gold answer, in order.
+
+    Args:
+        golds: LaTeX, plain text or numbers, with or without `\\boxed{}` or `$`; of a GSM8K solution, what follows
+            `####`.
+        completions: what a model wrote.
+        pool: processes for what only math-verify can decide; they start when first needed.
+    """
+    verdicts: list[Verdict | None] = []
+    jobs: dict[tuple[str, str], list[int]] = {}
+    spent: list[float] = []
+    for position, (gold, completion) in enumerate(zip(golds, completions, strict=True)):
+        started = time.perf_counter()
+        decided = decide(gold_text(gold), completion)
+        spent.append(time.perf_counter() - started)
+        if isinstance(decided, tuple):
+            jobs.setdefault(decided, []).append(position)
+            verdicts.append(None)
+        else:
+            outcome, reason = decided.split(": ", 1)
+            verdicts.append(Verdict(outcome, reason, spent[-1]))  # type: ignore[arg-type]
+    results = pool.map(JUDGE, list(jobs), control=CONTROL) if jobs else []
+    for positions, result in zip(jobs.values(), results, strict=True):
+        for position in positions:
+            verdicts[position] = _verdict(result, pool.timeout, spent[position])
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+def bad_golds(golds: Sequence[Any], pool: GraderPool) -> list[str | None]:
+    """For each gold answer None if a rung can read it and it equals itself, else the reason why it cannot be graded."""
+    texts = [gold_text(gold) for gold in golds]
+    found = {text: None if text else "it is empty" for text in texts}
+    unread = [text for text in found if text and not readable(text)]
+    if unread:
+        jobs = [(text, text) for text in unread]
+        for text, result in zip(unread, pool.map(JUDGE, jobs), strict=True):
+            found[text] = _complaint(result)
+    return [found[text] for text in texts]
+
+
+def gold_text(gold: Any) -> str:
+    """The gold answer: what follows `####` of a solution, the last box of a text that has more than a box."""
+    text = "" if gold is None else str(gold).rpartition("####")[2].strip()
+    if "\\boxed" in text and not text.startswith("\\boxed"):
+        boxed = find_answer(text)
+        return boxed.readings[0] if boxed.readings else ""
+    return text
+
+
+@functools.lru_cache(maxsize=8192)
+def readable(gold: str) -> bool:
+    """Whether the cheap rungs can read a gold answer, so that other spellings of it are recognized."""
+    text = cleaned(gold)
+    return bool(text) and (is_text(text) or _is_read(shape(text), 0))
+
+
+def _is_read(found: Shape, depth: int) -> bool:
+    if isinstance(found, Group):
+        return bool(found.items) and depth < 6 and all(_is_read(item, depth + 1) for item in found.items)
+    if isinstance(found, Union):
+        return all(_is_read(part, depth + 1) for part in found.parts)
+    if isinstance(found, Relation):
+        return all(_is_read(shape(side), depth + 2) if depth < 4 else bool(side) for side in found.sides)
+    body = split_unit(found.text)[0]
+    if choices(found.text, found.text) is not None or re.fullmatch(r"\d{1,2}:\d\d(?::\d\d)?", body):
+        return True
+    known = body.replace(" ", "") in ("\\emptyset", "\\mathbb{R}", "\\mathbbR", "\\ldots")
+    based = re.fullmatch(r"\w+_(?:\w|\{\w+\})", body.replace(" ", "")) is not None
+    return (
+        known
+        or based
+        or is_text(body)
+        or read_number(unbraced(body).strip("‹› ")) is not None
+        or parse(body) is not None
+    )
+
+
+def decide(gold: str, completion: str) -> str | tuple[str, str]:
+    """`outcome: reason` of a completion against what `gold_text` made of its gold answer; or the pool's job."""
+    if not gold:
+        return "ungradable: the gold answer is empty"
+    answer = find_answer(completion)
+    if not answer.readings:
+        return f"unparseable: {answer.note}"
+    undecided = None
+    for reading in _fitting(answer.readings, gold):
+        if len(reading) > LONGEST_ANSWER:
+            short = _without_brackets(reading)
+            if len(short) > LONGEST_ANSWER:
+                same = short.strip() == _without_brackets(gold).strip()
+                return "correct: equal as text" if same else "unparseable: the answer is too long"
+            reading = short
+        equal, reason = compare(gold, reading)
+        if equal is not None:
+            several = not equal and answer.note.startswith("two different")
+            return f"{'correct' if equal else 'wrong'}: {answer.note if several else reason}"
+        if undecided is None or _WORDY.search(undecided):
+            undecided = reading
+    if undecided is None or _WORDY.search(undecided):
+        return "wrong: no formula that equals the gold answer"
+    if "\\" not in undecided and _SOUP.search(cleaned(undecided)):
+        return "wrong: several numbers or alternatives"
+    if _nesting(undecided) > DEEPEST:
+        return "wrong: nested too deeply"
+    if costly(undecided):
+        return "wrong: too large to work out"
+    return gold, undecided
+
+
+def _nesting(text: str) -> int:
+    """How many brackets are open at most."""
+    return max(itertools.accumulate((character in "([{") - (character in ")]}") for character in text), default=0)
+
+
+def _fitting(readings: tuple[str, ...], gold: str) -> tuple[str, ...]:
+    """Not the whole sentence, where what it states can be had and the gold answer is no sentence itself."""
+    if len(readings) > 1 and not is_text(cleaned(gold)) and _SENTENCE.search(readings[0]):
+        return readings[1:]
+    return readings
+
+
+def _without_brackets(text: str) -> str:
+    return unbraced(text.strip())
+
+
+def _verdict(result: Result, timeout: float, before: float) -> Verdict:
+    seconds = before + result.seconds
+    if result.kind == "value":
+        correct, reason = result.value
+        outcome = "ungradable" if correct is None else "correct" if correct else "wrong"
+        return Verdict(outcome, reason, seconds)  # type: ignore[arg-type]
+    if result.kind == "ungradable":
+        return Verdict("ungradable", result.reason, seconds)
+    reason = f"timed out after {timeout:g} s" if result.kind == "timed_out" else f"math-verify failed: {result.reason}"
+    return Verdict("wrong", reason[:200], seconds)
+
+
+def _complaint(result: Result) -> str | None:
+    if result.kind == "value":
+        correct, reason = result.value
+        return None if correct else "it does not equal itself" if correct is False else reason
+    return result.reason or "it cannot be read in the time allowed"

@@ -1,0 +1,189 @@
+"""Reading one number exactly, however it is written: 1,234.5, 3/4, 7 3/4, 2.5e3, 0.1(6), 5 million, 12 %, 0,5."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+LONGEST_NUMBER = 1_000  # characters; Python refuses to read integers of more than 4,300 digits
+LARGEST_EXPONENT = 10_000
+_FEWEST_DIGITS = 6  # significant digits from which on a decimal counts as the value that it rounds
+_FEWEST_OF_TWO = 12  # where both are decimals
+_MOST_DIGITS = 15  # what a float prints after these is noise
+
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})++(?![\d])|\d{1,3}(?: \d{3})++(?!\s?\d)|\d++)"
+_UNSIGNED = re.compile(
+    rf"(?P<whole>{_DIGITS})?(?P<decimals>\.\d*+)?"
+    r"(?:(?:\\overline|\\dot)\{?(?P<over>\d++)\}?|\((?P<parens>\d++)\)|(?P<dots>\.\.\.?|\\ldots)(?:\d{0,3}))?+"
+    r"(?:\s*+(?:[eE](?P<e>[-+]?\d{1,6})|\*\s*+10\s*+\^\s*+(?:\{\s*+(?P<p>[-+]?\s?\d{1,6})\s*+\}|(?P<q>[-+]?\d{1,6}))))?"
+)
+_FRACTION = re.compile(r"\\frac\s*+(?:\{\s*+(-?\s?[\d,.]++)\s*+\}|(\d))\s*+(?:\{\s*+(-?\s?[\d,.]++)\s*+\}|(\d))")
+_SLASH = re.compile(rf"({_DIGITS}(?:\.\d++)?)\s*+\.?/\s*+({_DIGITS}(?:\.\d++)?)")
+_MIXED = re.compile(r"(\d++)(?:\s++(\d++)\s*+/\s*+(\d++)|\s*+\\frac\s*+(?:\{(\d++)\}|(\d))\s*+(?:\{(\d++)\}|(\d)))")
+_SCALES = {
+    "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "lakh": 5, "crore": 7, "dozen": None,
+    "百": 2, "千": 3, "万": 4, "亿": 8, "ألف": 3, "مليون": 6, "مليار": 9,
+}  # fmt: skip
+_SCALED = re.compile(rf"(.*?[\d}}])\s*+(?:‹\s*+)?({'|'.join(_SCALES)})s?+(?:\s*+›)?", re.DOTALL | re.IGNORECASE)
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_SMALL = {name: value for value, name in enumerate(_ONES)}
+_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number. `digits`: significant digits of a decimal, None for integers, fractions and what is exact else.
+    `ulp`: the worth of a decimal's last digit.
+    """
+
+    value: Fraction
+    digits: int | None = None
+    ulp: Fraction = Fraction(0)
+
+
+def read_number(text: str) -> Number | None:
+    """The number that a cleaned text is as a whole, or None. Linear in its length; never raises."""
+    text = text.strip()
+    if len(text) > LONGEST_NUMBER or not text:
+        return None
+    if text.isdecimal():
+        return Number(Fraction(int(text)))
+    sign, body = _sign(text)
+    try:
+        number = _unsigned(body)
+    except (ZeroDivisionError, InvalidOperation, ValueError):
+        return None
+    if number is None or sign > 0:
+        return number
+    return Number(-number.value, number.digits, number.ulp)
+
+
+def decimal_comma(text: str) -> Number | None:
+    """The number of a text such as "2,74" or "1.000,99" where the comma is the decimal mark, or None."""
+    if re.fullmatch(r"[-+]?\d{1,3}(?:\.\d{3})+,\d{1,300}|[-+]?\d{1,300},\d{1,300}", text):
+        return read_number(text.replace(".", "").replace(",", "."))
+    return None
+
+
+def same_number(gold: Number, answer: Number) -> bool:
+    """Equality of numbers. A decimal of six or more significant digits equals what it rounds or truncates."""
+    if gold.value == answer.value:
+        return True
+    rough, other = (gold, answer) if (gold.digits or 10**6) <= (answer.digits or 10**6) else (answer, gold)
+    if rough.digits is None:
+        return False
+    if rough.digits < (_FEWEST_DIGITS if other.digits is None else _FEWEST_OF_TWO):
+        return False
+    if other.digits is None and other.value.denominator == 1:
+        return False  # an integer is written as one
+    return close_decimal(rough, other.value)
+
+
+def close_decimal(decimal: Number, value: Fraction) -> bool:
+    """Whether a decimal is `value` rounded or truncated to the decimal's last digit, or to 15 significant digits."""
+    if decimal.digits is None or decimal.digits < _FEWEST_DIGITS:
+        return False
+    off = abs(decimal.value - value)
+    ulp = decimal.ulp * 10 ** max(0, decimal.digits - _MOST_DIGITS)
+    return off * 2 <= ulp or (off < ulp and abs(decimal.value) < abs(value))
+
+
+def _sign(text: str) -> tuple[int, str]:
+    sign = 1
+    for _ in range(2):
+        if text[:1] in ("-", "+") and text[:1]:
+            sign = -sign if text[0] == "-" else sign
+            text = text[1:].lstrip()
+    return sign, text
+
+
+def _unsigned(text: str) -> Number | None:
+    match = _UNSIGNED.fullmatch(text)
+    if match is not None:
+        return _positional(match)
+    match = _FRACTION.fullmatch(text)
+    if match is not None:
+        over, under = match[1] or match[2], match[3] or match[4]
+        return Number(_plain(over) / _plain(under))
+    match = _SLASH.fullmatch(text)
+    if match is not None:
+        return Number(_plain(match[1]) / _plain(match[2]))
+    match = _MIXED.fullmatch(text)
+    if match is not None:
+        return _mixed(match)
+    match = _SCALED.fullmatch(text) if text[-1:].isalpha() or text.endswith("›") else None
+    if match is not None:
+        return _scaled(match)
+    return _in_words(text)
+
+
+def _plain(text: str) -> Fraction:
+    return Fraction(Decimal(text.replace(",", "").replace(" ", "")))
+
+
+def _positional(match: re.Match[str]) -> Number | None:
+    whole, decimals = (match["whole"] or "").replace(",", "").replace(" ", ""), (match["decimals"] or "")[1:]
+    exponent = int((match["e"] or match["p"] or match["q"] or "0").replace(" ", ""))
+    if not whole and not decimals or abs(exponent) > LARGEST_EXPONENT:
+        return None
+    repeated = match["over"] or match["parens"]
+    if match["dots"]:
+        repeated, decimals = _repetend(decimals)
+        if not repeated:
+            digits = len((whole + decimals).lstrip("0"))
+            scale = Fraction(10) ** (exponent - len(decimals))
+            return Number(int(whole + decimals) * scale, max(digits, 1), scale)
+    if repeated:
+        if match["decimals"] is None:
+            return None
+        nines = (10 ** len(repeated) - 1) * 10 ** len(decimals)
+        value = Fraction(int(whole + decimals or "0"), 10 ** len(decimals)) + Fraction(int(repeated), nines)
+        return Number(value * Fraction(10) ** exponent)
+    scale = Fraction(10) ** (exponent - len(decimals))
+    value = int(whole + decimals) * scale
+    if match["decimals"] is None and exponent >= 0 or not decimals.strip("0"):
+        return Number(value)
+    return Number(value, len((whole + decimals).lstrip("0")) or 1, scale)
+
+
+def _repetend(decimals: str) -> tuple[str, str]:
+    """The digits that repeat in "333..." or "1666...", and those before them; an empty string if none do."""
+    for period in range(1, 7):
+        tail = decimals[-period:]
+        times = 3 if period == 1 else 2
+        if len(decimals) >= period * times and decimals.endswith(tail * times):
+            return tail, decimals[: len(decimals) - period * times]
+    return "", decimals
+
+
+def _mixed(match: re.Match[str]) -> Number | None:
+    over, under = int(match[2] or match[4] or match[5]), int(match[3] or match[6] or match[7])
+    return Number(int(match[1]) + Fraction(over, under)) if over < under else None
+
+
+def _scaled(match: re.Match[str]) -> Number | None:
+    power = _SCALES.get(match[2].lower())
+    number = _unsigned(match[1].strip())
+    if number is None:
+        return None
+    return Number(number.value * (12 if power is None else 10**power))
+
+
+def _in_words(text: str) -> Number | None:
+    """English number words up to the billions: "forty-two", "one hundred and five"."""
+    if len(text) > 120 or not text[:1].isalpha():
+        return None
+    total, group, seen = 0, 0, False
+    for word in text.lower().replace("-", " ").replace("‹", " ").replace("›", " ").replace("∧", " ").split():
+        if word in _SMALL or word in _TENS:
+            group, seen = group + _SMALL.get(word, 0) + _TENS.get(word, 0), True
+        elif word == "hundred" and seen:
+            group *= 100
+        elif word in ("thousand", "million", "billion") and seen:
+            total, group = total + group * 10 ** _SCALES[word], 0  # type: ignore[operator]
+        elif word != "and":
+            return None
+    return Number(Fraction(total + group)) if seen else None

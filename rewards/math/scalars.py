@@ -1,0 +1,289 @@
+"""Comparison of two single values: number, quantity with a unit, percentage, formula, letter of a choice, or text."""
+
+import functools
+import re
+from fractions import Fraction
+
+from rewards.math.clean import spaceless, unbraced, words
+from rewards.math.exact import NotRational, TooLarge, rational
+from rewards.math.macros import Tree
+from rewards.math.numerals import Number, decimal_comma, read_number, same_number
+from rewards.math.numeric import approximates, same_value
+from rewards.math.tree import parse
+from rewards.math.units import conversion, split_unit
+
+Decision = tuple[bool | None, str]  # equal, different, or not known here; and which rung said so
+
+_CHOICE = re.compile(r"^\(?\s*+([A-JPa-j])\s*+(?:[).:]|$)(?P<text>.*)$", re.DOTALL)
+_OPTION = re.compile(
+    r"^(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*+(?:is\s*+)?:?\s*+(?=\(?[A-Ja-j]\b)", re.IGNORECASE
+)
+_TIME = re.compile(r"\d{1,2}:0\d(?::\d\d)?")  # others may be ratios
+_INFINITY = re.compile(r"[+-]?\s?(?:\\infty|infinity|inf|oo|‹infinity›)")
+_BASED = re.compile(r"^\(?([0-9A-Z]++)\)?_\{?(\d++)\}?$")
+_LONG_WORD = re.compile(r"(?<![A-Za-z\\])[^\W\d_]{2,}")
+_ANY_WORD = re.compile(r"[^\W\d_]{2,}")
+_FORMULA = re.compile(r"[\\^_{}=<>+*/|]|\d")
+_EMPTY = {
+    ("no", "solution"),
+    ("no", "solutions"),
+    ("no", "real", "solutions"),
+    ("no", "real", "solution"),
+    ("empty", "set"),
+    ("none",),
+}
+TRUTH = {"yes", "no", "true", "false"}
+_INFINITE = {"infinity", "infinite"}
+
+
+def compare_scalars(gold: str, answer: str) -> Decision:
+    """Whether two cleaned texts say the same value. Bounded and linear; never raises."""
+    if spaceless(gold) == spaceless(answer):
+        return True, "equal as text"
+    choice = choices(gold, answer)
+    if choice is not None:
+        return choice
+    if _TIME.fullmatch(gold) and _TIME.fullmatch(answer):
+        return False, "different times"
+    special = _specials(gold, answer)
+    if special is not None:
+        return special
+    based = _bases(gold, answer)
+    if based is not None:
+        return based
+    text = _texts(gold, answer)
+    if text is not None:
+        return text
+    return _quantities(gold, answer)
+
+
+def choices(gold: str, answer: str) -> Decision | None:
+    """A letter as gold answer, alone or with its text."""
+    wanted = _letter(gold)
+    if wanted is None or not (wanted[0].isupper() or gold.lstrip("‹ ").startswith("(")):
+        return None
+    given = _letter(_OPTION.sub("", answer))
+    if given is None:
+        if wanted[1] and spaceless(wanted[1]).casefold() == spaceless(answer).casefold():
+            return True, "the text of the choice"
+        return (False, "no choice among letters") if not wanted[1] else None
+    if given[0] == wanted[0] or (wanted[0].isupper() and given[0].upper() == wanted[0]):
+        return True, "the same choice"
+    return False, "another choice"
+
+
+def _letter(text: str) -> tuple[str, str] | None:
+    bare = text.replace("‹", " ").replace("›", " ").strip()
+    match = _CHOICE.match(bare)
+    if match is None or (
+        match["text"] and _FORMULA.match(match["text"].strip()[:1]) is not None and bare[0] not in "(ABCDEFGHIJ"
+    ):
+        return None
+    if bare.startswith("(") and match["text"] and ")" not in bare[:4]:
+        return None
+    return match[1], match["text"].strip(" ).:")
+
+
+def _specials(gold: str, answer: str) -> Decision | None:
+    """Infinity and the empty set equal only themselves; an answer without letter or digit equals nothing."""
+    if not any(map(str.isalnum, answer)):
+        return False, "no value"
+    for text, other in ((gold, answer), (answer, gold)):
+        if _INFINITY.fullmatch(text) and (_INFINITY.fullmatch(other) or _is_number(other)):
+            same = (text[0] == "-") == (other[0] == "-") and not _is_number(other)
+            return same, "infinity" if same else "not infinity"
+        if spaceless(text) == "\\emptyset":
+            if words(other) in _EMPTY:
+                return True, "the empty set"
+            if _is_number(other):
+                return False, "the empty set is no number"
+    return None
+
+
+def _bases(gold: str, answer: str) -> Decision | None:
+    """Numerals with a base: both the digits and the base must be the same."""
+    wanted, given = _BASED.match(spaceless(gold)), _BASED.match(spaceless(answer))
+    if wanted is None and given is None:
+        return None
+    if wanted is None or given is None:
+        known = (wanted or given)[2]  # type: ignore[index]
+        other = read_number(answer if wanted else gold)
+        return (False, "numerals in different bases") if known != "10" and other is not None else None
+    equal = wanted[1].lstrip("0") == given[1].lstrip("0") and wanted[2] == given[2]
+    return equal, "the same numeral" if equal else "different numerals"
+
+
+def is_text(text: str) -> bool:
+    """Whether a cleaned text is words, not mathematics: it has a word, and no sign, digit or macro of a formula."""
+    if "‹" in text:
+        outside = re.sub(r"‹[^‹›]*+›", " ", text)
+        return not _FORMULA.search(outside) and _ANY_WORD.search(text) is not None and not outside.strip(" .,;:()-")
+    return _LONG_WORD.search(text) is not None and not _FORMULA.search(text) and read_number(text) is None
+
+
+def is_formula(text: str) -> bool:
+    """Whether a cleaned text is a number or formula that can be read, with or without a unit."""
+    body, number, _, _ = _quantity(text)
+    return number is not None or parse(body) is not None
+
+
+def _texts(gold: str, answer: str) -> Decision | None:
+    if not is_text(gold):
+        if not is_text(answer) or not _is_number(gold):
+            return None
+        said = words(answer)
+        return (False, "a text for a number") if _spelled(answer) is None and not _INFINITE & set(said) else None
+    if read_number(gold.strip("‹› ")) is not None:
+        return None
+    wanted, given = words(gold), words(answer)
+    if wanted == given or "".join(wanted) == "".join(given):
+        return True, "the same words"
+    if wanted in _EMPTY and (given in _EMPTY or "\\emptyset" in answer):
+        return True, "the same words"
+    if wanted[:1] and wanted[0] in TRUTH and len(wanted) == 1:
+        return given[:1] == wanted and not (TRUTH - {wanted[0]}) & set(given), "yes or no"
+    if len(gold) <= 3 and sorted(gold) == sorted(answer):
+        return None  # xy and yx are products
+    if is_text(answer) or _is_number(answer):
+        return False, "different words"
+    return (False, "different words") if all(len(word) > 3 for word in wanted) else None
+
+
+def _spelled(text: str) -> Number | None:
+    return read_number(split_unit(text.strip())[0].strip("‹› "))
+
+
+def _is_number(text: str) -> bool:
+    return read_number(split_unit(text)[0]) is not None
+
+
+@functools.lru_cache(maxsize=8192)
+def _quantity(text: str) -> tuple[str, Number | None, str, bool]:
+    """(body, its number if it is one, unit, percentage)."""
+    body, unit, percent = split_unit(text)
+    number = read_number(body)
+    if number is None:
+        inner = unbraced(body)
+        number = read_number(inner) if inner != body else None
+    if number is None:
+        number = read_number(text.strip("‹› "))
+        if number is not None:
+            return text, number, "", False
+    return body, number, unit, percent
+
+
+def _quantities(gold: str, answer: str) -> Decision:
+    body, number, unit, percent = _quantity(gold)
+    other_body, other, other_unit, other_percent = _quantity(answer)
+    factor = conversion(unit, other_unit)
+    if factor is None:
+        return False, "contradicting units"
+    if number is not None and other is not None:
+        equal = _same_numbers(number, other, percent, other_percent, factor)
+        if not equal and decimal_commas(gold, answer):
+            return True, "equal with a decimal comma"
+        return equal, "equal as numbers" if equal else "different numbers"
+    wanted = parse(body) if number is None else (("num", number.value), False)
+    given = parse(other_body) if other is None else (("num", other.value), False)
+    if wanted is None or given is None:
+        return None, "not read"
+    if factor != 1 and factor is not None:
+        given = ("mul", ("num", factor), given[0]), given[1]
+    decided = _formulae(wanted, given, number, other, percent, other_percent)
+    if decided[0] is False and not (unit and other_unit) and (unit + other_unit) in ("°", "degrees", "degree"):
+        return _angles(wanted[0], given[0], bool(unit), decided)
+    return decided
+
+
+def _angles(gold: Tree, answer: Tree, gold_in_degrees: bool, decided: Decision) -> Decision:
+    """Degrees against a multiple of pi without a unit, which is in radians."""
+    radians, degrees = (answer, gold) if gold_in_degrees else (gold, answer)
+    if "pi" not in str(radians):
+        return decided
+    turned = ("mul", degrees, ("div", ("sym", "pi"), ("num", Fraction(180))))
+    return (True, "the same angle") if same_value(radians, turned) else decided
+
+
+def _same_numbers(gold: Number, answer: Number, percent: bool, other_percent: bool, factor: Fraction) -> bool:
+    if factor != 1:
+        answer = Number(answer.value * factor, answer.digits, answer.ulp * factor)
+    if same_number(gold, answer):
+        return True
+    if percent == other_percent:
+        return False
+    hundredth = gold if percent else answer
+    hundredth = Number(hundredth.value / 100, hundredth.digits, hundredth.ulp / 100)
+    return same_number(hundredth, answer) if percent else same_number(gold, hundredth)
+
+
+def decimal_commas(gold: str, answer: str) -> bool:
+    """Whether the two are one number when the comma of one of them is its decimal mark: 0,111 and 0.111."""
+    for text, other in ((gold, answer), (answer, gold)):
+        written, number = decimal_comma(split_unit(text)[0]), read_number(split_unit(other)[0])
+        if (
+            written is not None
+            and number is not None
+            and number.value.denominator != 1
+            and written.value == number.value
+        ):
+            return True
+    return False
+
+
+def _formulae(
+    wanted: tuple[Tree, bool],
+    given: tuple[Tree, bool],
+    number: Number | None,
+    other: Number | None,
+    percent: bool,
+    other_percent: bool,
+) -> Decision:
+    try:
+        equal = _same_trees(wanted[0], given[0], number, other)
+        if equal is not True and percent != other_percent:
+            hundredth = ("num", Fraction(1, 100))
+            a = ("mul", hundredth, wanted[0]) if percent else wanted[0]
+            b = ("mul", hundredth, given[0]) if other_percent else given[0]
+            equal = _same_trees(a, b, None, None) or equal
+    except TooLarge:
+        return _too_large(wanted[0], given[0])
+    if equal is None or (not equal and (wanted[1] or given[1])):
+        return None, "not decided by values"
+    return equal, "equal in value" if equal else "different in value"
+
+
+def _same_trees(gold: Tree, answer: Tree, number: Number | None, other: Number | None) -> bool | None:
+    if other is not None and other.digits is not None and number is None:
+        return approximates(other, gold) or same_value(gold, answer)
+    if number is not None and number.digits is not None and other is None:
+        return approximates(number, answer) or same_value(gold, answer)
+    return same_value(gold, answer)
+
+
+def _too_large(gold: Tree, answer: Tree) -> Decision:
+    """One value is out of bounds: equal if built alike; an answer that is too large to work out is not paid for."""
+    if _built_alike(gold, answer, 0):
+        return True, "built from the same numbers"
+    try:
+        rational(answer)
+    except TooLarge:
+        return False, "too large to work out"
+    except NotRational:
+        pass
+    giant = gold[0] in ("pow", "fact", "num", "neg")
+    return (False, "different in size") if giant else (None, "the gold answer is too large to work out here")
+
+
+def _built_alike(gold: Tree, answer: Tree, depth: int) -> bool:
+    if gold == answer:
+        return True
+    if gold[0] != answer[0] or len(gold) != len(answer) or gold[0] in ("num", "sym") or depth > 10:
+        return False
+    for a, b in zip(gold[1:], answer[1:], strict=True):
+        try:
+            if rational(a) != rational(b):
+                return False
+        except (TooLarge, NotRational):
+            if not _built_alike(a, b, depth + 1):
+                return False
+    return True

@@ -1,0 +1,240 @@
+"""The commands that grade without training: `penny grade`, `penny regrade` and `penny doctor`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from rl.told import told
+
+if TYPE_CHECKING:
+    from rewards.files import Progress, Summary
+    from rl.regrade import StepChange
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+
+PLAIN_EVERY = 0.1  # of the file, between two lines of progress where no terminal shows a bar
+
+
+class Kind(StrEnum):
+    math = "math"
+    code = "code"
+
+
+class Sandbox(StrEnum):
+    auto = "auto"
+    namespaces = "namespaces"
+    landlock = "landlock"
+    unsafe = "unsafe"
+
+
+class Part(StrEnum):
+    sandbox = "sandbox"
+
+
+SandboxOption = Annotated[
+    Sandbox, typer.Option(metavar="MODE", help=f"How programs are isolated: {', '.join(Sandbox)}.")
+]
+
+
+def grade(
+    kind: Annotated[Kind, typer.Argument(help="What the answers are: math or code.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="JSON lines, one answer a line.")],
+    target: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT", help="The same lines with verdicts; default: print.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds that one answer may take; default: 10, or a row's own.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Grader processes.")] = os.cpu_count() or 1,
+    sandbox: SandboxOption = Sandbox.auto,
+    as_json: Json = False,
+) -> None:
+    """Grade a file of answers.
+
+    Rows of math have gold and response; rows of code have completion, kind, and tests or check. Each comes back with
+    verdict, reward, reason and seconds. Exit code 1: some rows were no such rows.
+    """
+    with told(as_json):
+        from rewards.files import grade_file
+
+        with shown_progress(target) as progress:
+            summary = grade_file(
+                kind.value,
+                source,
+                target,
+                timeout=timeout,
+                workers=workers,
+                sandbox=sandbox.value,
+                on_progress=progress,
+                on_bad_row=lambda reason: print(f"bad row, {reason}", file=sys.stderr),
+            )
+        out = sys.stderr if target is None else sys.stdout  # standard output has the rows
+        print(json.dumps(summary.as_dict()) if as_json else summary_text(summary), file=out)
+    raise typer.Exit(1 if summary.bad_rows else 0)
+
+
+def regrade(
+    run: RunArgument,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[rewards.KEY=VALUE ...]", help="Changes to the run's rewards.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new set of grades; default: the time.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Grade a run's stored completions again.
+
+    By its own or by changed rewards. The originals stay; the new grades go to RUN/regraded.
+    """
+    with told(as_json):
+        from rl.regrade import regrade_run
+
+        folder, changes = regrade_run(run, overrides or [], name)
+        if as_json:
+            print(json.dumps({"folder": str(folder), "steps": [change.as_dict() for change in changes]}))
+            return
+        print_changes(changes)
+        print(folder)
+
+
+def doctor(
+    part: Annotated[Part, typer.Argument(help="What to examine.")] = Part.sandbox,
+    sandbox: SandboxOption = Sandbox.auto,
+    as_json: Json = False,
+) -> None:
+    """Say how programs are isolated here.
+
+    Each layer is tried by an escape. Exit code 1: one succeeded, or there is no isolation to be had.
+    """
+    with told(as_json):
+        from rewards.errors import BadInput
+        from rewards.sandbox.probe import probe_all
+
+        try:
+            probes = probe_all(sandbox.value)
+        except BadInput as error:  # none of that kind can be had: an answer, not a mistake
+            print(json.dumps({"safe": False, "layers": [], "reason": str(error)}) if as_json else error)
+            raise typer.Exit(1) from None
+        safe = all(probe.escape != "ESCAPED" for probe in probes) and any(probe.active for probe in probes)
+        keys = ("layer", "active", "detail", "escape")
+        rows = [{key: getattr(probe, key) for key in keys} for probe in probes]
+        if as_json:
+            print(json.dumps({"safe": safe, "layers": rows}))
+        else:
+            print_table(
+                ["layer", "active", "escape", "detail"],
+                [[row["layer"], "yes" if row["active"] else "no", row["escape"], row["detail"]] for row in rows],
+            )
+            print("programs are isolated" if safe else "programs are NOT isolated")
+    raise typer.Exit(0 if safe else 1)
+
+
+@contextmanager
+def shown_progress(target: Path | None) -> Iterator[Callable[["Progress"], None]]:
+    """Show progress on standard error: a bar on a terminal, else a line now and then. On Ctrl-C, say how far it got."""
+    rows = 0
+
+    def count(show: Callable[["Progress"], None]) -> Callable[["Progress"], None]:
+        def counted(progress: "Progress") -> None:
+            nonlocal rows
+            rows = progress.rows
+            show(progress)
+
+        return counted
+
+    try:
+        if sys.stderr.isatty():
+            with bar() as show:
+                yield count(show)
+        else:
+            yield count(plain_lines(sys.stderr))
+    except KeyboardInterrupt:
+        left = f"nothing was written to {target}" if target else "they were printed"
+        print(f"\nstopped after {rows} rows; {left}", file=sys.stderr)
+        raise
+
+
+@contextmanager
+def bar() -> Iterator[Callable[["Progress"], None]]:
+    """A bar on the terminal of standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.fields[rows]} rows"), BarColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task("", total=1.0, rows=0)
+        yield lambda progress: shown.update(task, completed=progress.share or 0.0, rows=progress.rows)
+
+
+def plain_lines(out: TextIO) -> Callable[["Progress"], None]:
+    """A line for each tenth of the file."""
+    told_share = 0.0
+
+    def show(progress: "Progress") -> None:
+        nonlocal told_share
+        if progress.share is not None and (progress.share >= told_share + PLAIN_EVERY or progress.share == 1):
+            told_share = progress.share
+            print(f"graded {progress.rows} rows ({progress.share:.0%})", file=out)
+
+    return show
+
+
+def summary_text(summary: "Summary") -> str:
+    """What a file's grading came to, in a few lines."""
+    figures = summary.as_dict()
+    counts = ", ".join(f"{figures[name]} {name}" for name in ("correct", "wrong", "unparseable", "ungradable"))
+    bad = f" ({summary.bad_rows} bad rows)" if summary.bad_rows else ""
+    lines = [f"{summary.rows} rows: {counts}{bad}; {figures['seconds']:.1f} s, {figures['rows_per_second']:g} rows/s"]
+    if "agreement" in figures:
+        total = figures["agreement"]
+        lines.append(f"agreement with the labels: {tally_text(total)}")
+        lines += [f"  {name}: {tally_text(group)}" for name, group in total["groups"].items()]
+    return "\n".join(lines)
+
+
+def tally_text(tally: dict[str, Any]) -> str:
+    """The figures of labelled rows on one line."""
+    return (
+        f"{tally['agreement']:.1%} of {tally['rows']}, {tally['false_positives']} false positives, "
+        f"{tally['false_negatives']} false negatives, {tally['ungradable']} ungradable"
+    )
+
+
+def print_changes(changes: list["StepChange"]) -> None:
+    """A table of what changed, a line for each step."""
+
+    def both(pair: tuple[float | None, float | None], form: str) -> str:
+        return " -> ".join("-" if value is None else format(value, form) for value in pair)
+
+    rows = [
+        [
+            str(change.step),
+            str(change.rows),
+            both(change.reward, ".3f"),
+            both(change.solved, ".1%"),
+            str(change.changed),
+            ", ".join(f"{name} {both(pair, '.3f')}" for name, pair in change.parts.items()) or "none",
+        ]
+        for change in changes
+    ]
+    print_table(["step", "rows", "mean reward", "solved", "changed", "parts that changed"], rows)
+
+
+def print_table(heads: list[str], rows: list[list[str]]) -> None:
+    """A table on standard output, as wide as its content where that is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*heads)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,0 +1,136 @@
+"""The commands `penny reward ...`: write a reward from a template, and try to cheat one."""
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rewards.errors import BadInput
+from rl.told import told
+
+if TYPE_CHECKING:
+    from rewards.kit.audit import Audit, ProbeResult
+
+SUSPICIOUS = 3  # exit code
+ROWS = 10
+
+reward_app = typer.Typer(no_args_is_help=True, help="Write a reward of your own, and try to cheat it.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+class Shape(StrEnum):
+    sample = "sample"
+    batch = "batch"
+    class_ = "class"
+
+
+@reward_app.command("new")
+def new(
+    where: Annotated[str, typer.Argument(metavar="NAME", help="Name of the reward, or path of its file.")],
+    shape: Annotated[Shape, typer.Option(help="One completion at a time, a batch, or a class with set-up.")] = (
+        Shape.sample
+    ),
+    as_json: Json = False,
+) -> None:
+    """Write a reward that works and its test, to begin with."""
+    with told(as_json):
+        from rewards.kit.new import new_reward
+
+        path, test = new_reward(where, shape.value)
+        if as_json:
+            print(json.dumps({"reward": f"{path}:{path.stem}", "test": str(test)}))
+            return
+        print(f"{path}\n{test}")
+        print(f"try:  python -m pytest {test}")
+        print(f"then: penny reward test {path}:{path.stem} --data FILE.jsonl")
+
+
+@reward_app.command("test")
+def test(
+    spec: Annotated[str, typer.Argument(metavar="REWARD", help="Name, file.py:function or module:function.")],
+    data: Annotated[Path, typer.Option(metavar="FILE", help="JSON lines: problems whose right answers are known.")],
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=KEY", help="The column NAME is the file's KEY. Repeatable.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--options", metavar="KEY=VALUE|JSON", help="Options of the reward. Repeatable."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Only the first so many problems.")] = ROWS,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one batch may take.")] = 60.0,
+    may_pay: Annotated[float, typer.Option(help="What a completion that is not right may earn at most.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Try to cheat a reward: right answers must pay, nothing else may. Exits with 3 if something is suspicious."""
+    with told(as_json):
+        from rewards.kit.audit import audit
+        from rewards.kit.rows import read_rows
+
+        columns = dict(_pair(text, "--column", "NAME=KEY") for text in column or [])
+        result = audit(
+            spec, read_rows(data, columns, limit), options=_options(option or []), timeout=timeout, may_pay=may_pay
+        )
+        if as_json:
+            print(json.dumps(asdict(result) | {"findings": result.findings}))
+        else:
+            _show(result)
+    raise typer.Exit(SUSPICIOUS if result.findings else 0)
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise BadInput(f"{option} {text!r} is not of the form {form}; write {form}")
+    return name, value
+
+
+def _options(texts: list[str]) -> dict[str, Any]:
+    """Options given as JSON objects or as KEY=VALUE, where VALUE is JSON if it can be read so, and else text."""
+    options: dict[str, Any] = {}
+    for text in texts:
+        whole = _read(text) if text.lstrip().startswith("{") else None
+        if isinstance(whole, dict):
+            options |= whole
+        else:
+            key, value = _pair(text, "--options", "KEY=VALUE")
+            options[key] = _read(value)
+    return options
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _show(result: "Audit") -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("completions", "n", "min", "mean", "max", "None", "p50 ms", "p99 ms", ""):
+        table.add_column(name, justify="left" if name in ("completions", "") else "right", no_wrap=True)
+    for probe in result.probes:
+        table.add_row(*_cells(probe))
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{result.reward} on {result.rows} problems, right answers given as {result.gold}")
+    console.print(table)
+    for note in result.notes:
+        console.print(f"note: {note}")
+    for finding in result.findings:
+        console.print(f"suspicious: {finding}")
+    count = len(result.findings)
+    console.print(f"{count} suspicious finding{'s' * (count != 1)}" if count else "nothing suspicious")
+
+
+def _cells(probe: "ProbeResult") -> list[str]:
+    rewards = ["-" if value is None else f"{value:.3g}" for value in (probe.lowest, probe.mean, probe.highest)]
+    times = ["-" if value is None else f"{1000 * value:.3g}" for value in (probe.p50, probe.p99)]
+    verdict = "suspicious" if probe.findings else "ok" if probe.judged else "not judged"
+    return [probe.name, str(probe.completions), *rewards, str(probe.ungradable or "-"), *times, verdict]

@@ -1,0 +1,25 @@
+"""What every command does with mistakes and stops: one sentence and an exit code."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from rewards.errors import BadInput
+from rl.errors import RunStopped
+
+
+@contextmanager
+def told(as_json: bool) -> Iterator[None]:
+    """Tell mistakes and stops in one sentence, also as JSON if asked, and leave with the exit code they have."""
+    try:
+        yield
+    except (BadInput, RunStopped) as error:
+        print(f"error: {error}", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"error": str(error)}))
+        raise typer.Exit(2 if isinstance(error, BadInput) else 1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

@@ -1,0 +1,198 @@
+"""The reward for programs: columns, options, verdicts."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from rewards.code import code, grade_code
+from rewards.errors import BadInput
+from rewards.gold import gold_check
+from rewards.pool import GraderPool, Result
+from rewards.registry import load_reward, required_columns
+
+ADD = "def add(a, b):\n    return a + b\n"
+RIGHT = f"```python\n{ADD}```"
+WRONG = "```python\ndef add(a, b):\n    return 3\n```"
+TESTS = [{"args": [1, 2], "expected": 3}, {"args": [2, 2], "expected": 4}]
+CHECK = "def check(candidate):\n    assert candidate(2, 2) == 4\n"
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[GraderPool]:
+    with GraderPool(1, 10) as pool:
+        yield pool
+
+
+def test_it_is_found_by_name_and_needs_no_column() -> None:
+    assert load_reward("code") is code and required_columns(code) == set()
+
+
+def test_rewards_of_each_kind(pool: GraderPool) -> None:
+    said: dict[str, Any] = {}
+    rewards = code(
+        [RIGHT, [{"role": "assistant", "content": WRONG}], RIGHT, "```\nprint(input())\n```", "I cannot.", RIGHT],
+        entry_point=["add", "add", "add", None, "add", "add"],
+        tests=[TESTS, TESTS, None, [{"stdin": "a\n", "stdout": "a\n", "args": None}], TESTS, json.dumps(TESTS)],
+        check=[None, None, CHECK, None, None, None],
+        grader_pool=pool,
+        log_extra=said.__setitem__,
+        log_metric=said.__setitem__,
+    )
+    assert rewards == [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    assert said["code/verdict"] == ["correct", "wrong", "correct", "correct", "unparseable", "correct"]
+    assert said["code/reason"][1] == "test 2: returned 3, expected 4"
+    assert said["code/correct"] == pytest.approx(4 / 6)
+
+
+def test_share_of_the_tests(pool: GraderPool) -> None:
+    given: dict[str, Any] = {"entry_point": ["add"], "tests": [TESTS], "grader_pool": pool}
+    assert code([WRONG], **given) == [0.0]
+    assert code([WRONG], partial=True, **given) == [0.5]
+    assert code(["```\ndef add(a, b): return 1 // (a - b) or 3\n```"], partial=True, **given) == [0.0]
+    dies = "```\nimport os\ndef add(a, b): return 3 if a == 1 else os._exit(0)\n```"
+    assert code([dies], partial=True, **given) == [0.5]
+    lines = [{"stdin": "1", "stdout": "1"}, {"stdin": "2", "stdout": "3"}, {"stdin": "4", "stdout": "4"}]
+    assert code(["```\nprint(input())\n```"], tests=[lines], partial=True, grader_pool=pool) == [2 / 3]
+    assert code([WRONG], entry_point=["add"], check=[CHECK], partial=True, grader_pool=pool) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({}, "neither tests nor a check script"),
+        ({"tests": []}, "neither tests nor a check script"),
+        ({"tests": "["}, "no JSON"),
+        ({"kind": "calls", "tests": TESTS}, "none of call, stdio, check"),
+        ({"tests": TESTS}, "no entry_point"),
+        ({"tests": TESTS, "entry_point": 5}, "no text"),
+        ({"kind": "check", "tests": TESTS}, "no check script"),
+        ({"tests": [{"args": [1]}], "entry_point": "add"}, "args and the value expected"),
+        ({"tests": [1], "entry_point": "add"}, "no list of tests"),
+        ({"tests": [{"args": [object()], "expected": 1}], "entry_point": "add"}, "cannot be sent"),
+        ({"kind": "stdio", "tests": [{"stdin": 5, "stdout": "a"}]}, "stdin and stdout"),
+        ({"tests": TESTS, "entry_point": "add", "time_limit_s": 0}, "no positive number"),
+        ({"check": "assert (", "entry_point": "add"}, "cannot be used"),
+        ({"check": "import no_such_module\nassert add(1, 2) == 3"}, "fails: import no_such_module"),
+        ({"check": "assert 1 == 1", "entry_point": "add"}, "never uses the program"),
+        ({"check": "assert 1 == 2", "entry_point": "add"}, "itself fails: assert 1 == 2"),
+        ({"check": "def check(candidate): pass"}, "no entry_point"),
+    ],
+)
+def test_rows_that_cannot_be_graded(pool: GraderPool, row: Mapping[str, Any], reason: str) -> None:
+    (verdict,) = grade_code([{"completion": RIGHT, **row}], pool)
+    assert verdict.outcome == "ungradable" and reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("program", "check", "outcome"),
+    [
+        (ADD, "try:\n    add(1, 'a')\nexcept TypeError:\n    pass\nelse:\n    assert False", "correct"),
+        ("class E(KeyError): pass\ndef f():\n    raise E", "try:\n    f()\nexcept LookupError:\n    pass", "correct"),
+        ("def f():\n    raise UnicodeDecodeError('a', b'b', 0, 1, 'c')", "try: f()\nexcept Exception: 0", "correct"),
+        ("import os\ndef f(): os._exit(0)", "try:\n    f()\nexcept BaseException: pass", "wrong"),
+        (ADD, "assert ad(1, 2) == 3", "wrong"),
+        ("class P:\n    def __init__(self, x): self.x = x\ndef f(p): return p.x", "assert f(P(3)) == 3", "correct"),
+        ("class N: pass\ndef f(a): return a.n.v", "a = N()\na.n = N()\na.n.v = 3\nassert f(a) == 3", "correct"),
+        ("class P:\n    pass\np = P()\ndef f(): return p", "assert f() is f() and f() == f()", "correct"),
+        ("def f(n): yield from range(n)", "assert list(f(3)) == [0, 1, 2]", "correct"),
+        ("class L:\n    def __len__(s): return 2\n    def __getitem__(s, i): return [5, 6][i]\ndef f(): return L()",
+         "assert len(f()) == 2 and f()[1] == 6 and list(f()) == [5, 6]", "correct"),
+        ("def f(t, x): return [v for v in x if type(v) is t]", "assert f(int, [1, 'a']) == [1]", "correct"),
+        ("def f(xs): xs.append(1); return xs", "xs = []\nassert f(xs) == [1] and xs == []", "correct"),
+        ("from collections import Counter as f", "assert f('aab') == {'a': 2, 'b': 1}", "correct"),
+        ("def f(x): return x", "assert f((1, {2: {3}}, 1j, b'a')) == (1, {2: {3}}, 1j, b'a')", "correct"),
+        ("class Solution:\n    def f(self, x): return x", "def check(c):\n    assert c(3) == 3", "correct"),
+        (ADD + "def all(x): return True", "assert all([add(1, 2) == 4])", "wrong"),
+        (ADD + "class math:\n    isclose = lambda *a: True", "assert math.isclose(add(1, 2), 4)", "wrong"),
+        ("def f(): raise SystemExit", "f()", "wrong"),
+        ("def f(x): raise StopIteration", "assert all(map(f, [1]))", "wrong"),
+    ],
+)  # fmt: skip
+def test_check_scripts(pool: GraderPool, program: str, check: str, outcome: str) -> None:
+    entry_point = "f" if "def check" in check else None
+    row = {"completion": f"```python\n{program}\n```", "check": check, "entry_point": entry_point}
+    (verdict,) = grade_code([row], pool)
+    assert verdict.outcome == outcome, verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "program"),
+    [
+        ("Solution.add", "class Solution:\n    def add(self, a, b): return a + b"),
+        ("add", "class Solution:\n    def add(self, a, b): return a + b"),
+        ("Calculator.add", "class Calculator:\n    @staticmethod\n    def add(a, b): return a + b"),
+    ],
+)
+def test_methods(pool: GraderPool, entry_point: str, program: str) -> None:
+    row = {"completion": f"```python\n{program}\n```", "entry_point": entry_point, "tests": TESTS}
+    (verdict,) = grade_code([row], pool)
+    assert verdict.outcome == "correct", verdict.reason
+
+
+def test_keyword_arguments_and_values_that_are_no_json(pool: GraderPool) -> None:
+    test = {"args": [(1, 2)], "kwargs": {"k": {3}}, "expected": [[1, 2], [3]]}
+    row = {"completion": "```\ndef f(x, *, k): return x, k\n```", "entry_point": "f", "tests": [test]}
+    (verdict,) = grade_code([row], pool)
+    assert verdict.outcome == "correct", verdict.reason
+
+
+def test_time_limits(pool: GraderPool) -> None:
+    row = {"completion": "```\nimport time\ntime.sleep(1e6)\n```", "entry_point": "f", "tests": TESTS}
+    (verdict,) = grade_code([{**row, "time_limit_s": 0.5}], pool)
+    assert (verdict.outcome, verdict.reason) == ("wrong", "timed out after 0.5 s")
+    (verdict,) = grade_code([{**row, "time_limit_s": 60}], pool, timeout=0.3)
+    assert (verdict.outcome, verdict.reason) == ("wrong", "timed out after 0.3 s")
+
+
+def test_memory_limit(pool: GraderPool) -> None:
+    row = {"completion": f"```\nx = bytearray(300 << 20)\n{ADD}\n```", "entry_point": "add", "tests": TESTS}
+    verdicts = [grade_code([row], pool, memory_mib=size)[0].outcome for size in (200, 600)]
+    assert verdicts == ["wrong", "correct"]
+
+
+def test_bad_input() -> None:
+    pool: Any = None
+    with pytest.raises(BadInput, match="'tests' or 'check'"):
+        code([RIGHT], entry_point=["add"])
+    with pytest.raises(BadInput, match="sandbox is 'none'"):
+        code([RIGHT], tests=[TESTS], sandbox="none", grader_pool=pool)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="memory_mib is 0"):
+        code([RIGHT], tests=[TESTS], memory_mib=0, grader_pool=pool)
+
+
+class FakePool:
+    """A pool whose every job ends the same way."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+
+    def map(self, function: str, jobs: Sequence[Any], **options: Any) -> list[Result]:
+        return [self.result] * len(jobs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reward"), [("ungradable", None), ("crashed", 0.0), ("timed_out", 0.0)]
+)  # after a crash, the pool had its control run
+def test_what_the_pool_says(kind: Any, reward: float | None) -> None:
+    pool: Any = FakePool(Result(kind, reason="because"))
+    assert code([RIGHT], entry_point=["add"], tests=[TESTS], grader_pool=pool) == [reward]
+
+
+def test_no_isolation_is_one_sentence() -> None:
+    pool: Any = FakePool(Result("value", {"bad_input": "this machine offers no isolation"}))
+    with pytest.raises(BadInput, match="offers no isolation"):
+        code([RIGHT], entry_point=["add"], tests=[TESTS], grader_pool=pool)
+
+
+def test_gold_solutions(pool: GraderPool) -> None:
+    bad_golds = gold_check(code)
+    assert bad_golds is not None
+    columns = {"entry_point": ["add"] * 3, "tests": [TESTS, TESTS, None], "solution": [ADD, "def add(): pass", ADD]}
+    good, wrong, untested = bad_golds(columns, pool)
+    assert good is None and "TypeError" in str(wrong) and "neither" in str(untested)
+    nowhere: Any = FakePool(Result("value", {"bad_input": "this machine offers no isolation"}))
+    assert [said is None for said in bad_golds(columns, nowhere)] == [True, True, False]
+    del columns["solution"]
+    assert [said is None for said in bad_golds(columns, pool)] == [True, True, False]

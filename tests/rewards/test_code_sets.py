@@ -1,0 +1,96 @@
+"""The canonical solutions of public benchmarks pass their own tests, and the hostile programs of the cases file do not.
+
+Needs the benchmarks in the folder PENNY_DATA and code_attacks.jsonl in the folder PENNY_CASES.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewards.code import grade_code
+from rewards.pool import GraderPool
+
+Row = dict[str, Any]
+SECONDS = 120.0  # one solution of MBPP takes more than 5 s of processor time, one of MBPP+ 14
+
+
+def lines_of(variable: str, name: str) -> list[Row]:
+    folder = os.environ.get(variable)
+    if not folder or not (path := Path(folder) / name).exists():
+        pytest.skip(f"{variable} names no folder with {name}")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def of_humaneval(row: Row) -> Row:
+    solution = row["prompt"] + row["canonical_solution"]
+    return {"completion": f"```python\n{solution}\n```", "check": row["prompt"] + row["test"]}
+
+
+def of_mbpp(row: Row) -> Row:
+    setup = row.get("test_setup_code") or "\n".join(row.get("test_imports", []))
+    tests = row.get("test") or "\n".join(row["test_list"])
+    return {"completion": f"```python\n{row['code']}\n```", "check": f"{setup}\n{tests}"}
+
+
+def of_mbpp_plus(row: Row) -> Row:
+    entry_point = "sum" if str(row["task_id"]) == "126" else None  # elsewhere the only name that is not built in
+    return of_mbpp({**row, "test_imports": []}) | {"entry_point": entry_point}
+
+
+def failing(rows: list[Row], convert: Callable[[Row], Row]) -> dict[str, str]:
+    converted = [{"entry_point": row.get("entry_point"), **convert(row), "time_limit_s": SECONDS} for row in rows]
+    with GraderPool(2, 10) as pool:
+        verdicts = grade_code(converted, pool)
+    pairs = zip(rows, verdicts, strict=True)
+    return {str(row["task_id"]): verdict.reason for row, verdict in pairs if verdict.outcome != "correct"}
+
+
+def test_a_sample_of_humaneval() -> None:
+    assert failing(lines_of("PENNY_DATA", "humaneval.jsonl")[::4], of_humaneval) == {}
+
+
+def test_a_sample_of_mbpp() -> None:
+    rows = lines_of("PENNY_DATA", "mbpp.jsonl")
+    kept = {126, 367, 533, 596, 601, 927}  # a built-in's name, classes of the program's, a type as argument
+    assert failing(rows[10::18] + [row for row in rows if row["task_id"] in kept], of_mbpp) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "convert", "count", "bad"),
+    [
+        ("humaneval", of_humaneval, 164, set()),
+        ("mbpp", of_mbpp, 974, set()),
+        ("mbpp_sanitized", of_mbpp, 427, set()),
+        ("humanevalplus", of_humaneval, 164, {"HumanEval/32"}),  # its test calls a function wrongly
+        ("mbppplus", of_mbpp_plus, 378, {"255"}),  # it returns 128 million items
+    ],
+)
+def test_canonical_solutions(name: str, convert: Callable[[Row], Row], count: int, bad: set[str]) -> None:
+    rows = lines_of("PENNY_DATA", f"{name}.jsonl")
+    failed = failing(rows, convert)
+    assert len(rows) == count and set(failed) == bad, failed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["namespaces", "landlock"])
+def test_attacks(mode: Any) -> None:
+    rows = lines_of("PENNY_CASES", "code_attacks.jsonl")
+    with GraderPool(2, 10) as pool:
+        verdicts = grade_code(rows, pool, sandbox=mode)
+    pairs = list(zip(rows, verdicts, strict=True))
+    assert {row["name"]: said for row, said in pairs if said.reward != row["expected_reward"]} == {}
+
+
+def test_quick_attacks() -> None:
+    """Those that do not run into their time limit."""
+    slow = ("loop", "never_exits", "ignored", "swallow", "block_all", "bomb")
+    rows = [row for row in lines_of("PENNY_CASES", "code_attacks.jsonl") if not any(x in row["name"] for x in slow)]
+    with GraderPool(2, 10) as pool:
+        verdicts = grade_code(rows, pool)
+    pairs = list(zip(rows, verdicts, strict=True))
+    assert {row["name"]: said for row, said in pairs if said.reward != row["expected_reward"]} == {}

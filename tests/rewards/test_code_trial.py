@@ -1,0 +1,67 @@
+"""Whose fault it is that a program's time is over."""
+
+import time
+from typing import Any
+
+import pytest
+
+from rewards.code.trial import Failed, Starved, TimedOut, Trial
+from rewards.sandbox import Ended, Limits, Usage
+
+
+class FakeSandbox:
+    """A sandbox whose programs waited so many seconds for a processor."""
+
+    def __init__(self, waited: float | None, ended: Ended) -> None:
+        self.waited, self.ended, self.ends = waited, ended, 0
+
+    def usage(self, pid: int) -> Usage:
+        return Usage(0.0, self.waited)
+
+    def end(self, pid: int, grace: float = 0.0) -> Ended:
+        self.ends += 1
+        return self.ended
+
+
+def trial(elapsed: float, waited: float | None, ended: Ended | None = None) -> Trial:
+    sandbox: Any = FakeSandbox(waited, ended or Ended(0, 0, 0.0, False))
+    return Trial(sandbox, Limits(), 10.0, running=[1], started=time.monotonic() - elapsed)
+
+
+def test_time_is_left() -> None:
+    assert 5 < trial(4, 0).remaining() <= 6
+
+
+@pytest.mark.parametrize(("waited", "certain"), [(0.0, True), (4.0, True), (None, False)])
+def test_timed_out(waited: float | None, certain: bool) -> None:
+    with pytest.raises(TimedOut, match="timed out after 10 s") as error:
+        trial(10.1, waited).remaining()
+    assert error.value.certain == certain
+
+
+def test_more_time_for_one_that_waited() -> None:
+    assert 7 < trial(10.1, 8.0).remaining() < 8
+
+
+def test_starved() -> None:
+    with pytest.raises(Starved, match="for a processor"):
+        trial(30.1, 25.0).remaining()
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        (Ended(None, 9, 1.0, True), "more than 1024 MiB of memory"),
+        (Ended(None, 11, 1.0, False), "signal 11"),
+        (Ended(0, 0, 1.0, False), "exit status 0 before"),
+    ],
+)
+def test_failures(ended: Ended, reason: str) -> None:
+    failure = trial(1, 0, ended).failure(1)
+    assert isinstance(failure, Failed) and reason in str(failure)
+
+
+def test_all_are_ended() -> None:
+    with pytest.raises(ValueError), trial(1, 0) as running:
+        raise ValueError
+    assert running.running == [] and running.sandbox.ends == 1  # type: ignore[attr-defined]

@@ -1,0 +1,63 @@
+"""Agreement with labelled cases, and with the gold answers of well-known data sets written in other ways."""
+
+import collections
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rewards.math import grade_math
+from rewards.math.grade import decide, gold_text, readable
+from rewards.pool import GraderPool
+
+ATTACKS = {"hang", "huge", "hedge", "multi_box", "degenerate", "think_answer", "near_miss"}
+
+
+def folder(variable: str, *needed: str) -> Path:
+    path = Path(os.environ.get(variable, ""))
+    if not os.environ.get(variable) or not all((path / name).is_file() for name in needed):
+        pytest.skip(f"{variable} names no folder with {', '.join(needed)}")
+    return path
+
+
+def test_agreement_with_the_labelled_cases() -> None:
+    lines = (folder("PENNY_CASES", "math_pairs.jsonl") / "math_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    with GraderPool(workers=2, timeout=3) as pool:
+        verdicts = grade_math([row["gold"] for row in rows], [row["response"] for row in rows], pool)
+    missed = [
+        (row["id"], row["cat"], row["correct"], verdict.outcome, verdict.reason)
+        for row, verdict in zip(rows, verdicts, strict=True)
+        if (verdict.outcome == "correct") != row["correct"] or verdict.outcome == "ungradable"
+    ]
+    agreement = 1 - len(missed) / len(rows)
+    figures = f"{agreement:.4f} of {len(rows)} rows; missed: {missed}"
+    assert agreement >= 0.98, figures
+    assert not [row for row in missed if row[1] in ATTACKS and row[3] == "correct"], figures
+    assert not [row for row in missed if row[3] == "ungradable" and not row[4].startswith("it waited")], figures
+
+
+def golds_of(path: Path, column: str) -> list[str]:
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [gold_text(row[column]) for row in rows if row.get(column)]
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("math500", 0.99), ("gsm8k_test", 1.0), ("aime24", 1.0), ("aime25", 1.0), ("amc23", 1.0)]
+)
+def test_golds_written_otherwise_are_known_without_a_process(name: str, share: float) -> None:
+    golds = golds_of(folder("PENNY_DATA", f"{name}.jsonl") / f"{name}.jsonl", "answer")
+    assert all(map(readable, golds))
+    decided: collections.Counter[str] = collections.Counter()
+    for gold, other in zip(golds, golds[7:] + golds[:7], strict=True):
+        plain = gold.replace("\\frac", "\\dfrac").replace("(", "\\left(").replace(")", "\\right)")
+        for completion in (
+            f"So \\[\\boxed{{ {plain} }}\\]",
+            f"Thus the final answer is ${gold}$. I hope it is correct.",
+        ):
+            said = decide(gold, completion)
+            assert isinstance(said, tuple) or said.startswith("correct"), (gold, completion, said)
+            decided["here" if isinstance(said, str) else "pool"] += 1
+        decided["here" if isinstance(decide(gold, f"\\boxed{{{other}}}"), str) else "pool"] += 1
+    assert decided["here"] / decided.total() >= share, decided
