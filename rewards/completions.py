@@ -5,6 +5,8 @@ from typing import Any
 
 from rewards.errors import BadInput
 
+SHORTEST_ECHO = 12  # characters: "7 + 5 =" may well stand in a worked solution
+
 
 def texts(completions: Sequence[Any]) -> list[str]:
     """The text of each completion: itself, or what the messages of a conversational one say, in order.
@@ -13,6 +15,24 @@ def texts(completions: Sequence[Any]) -> list[str]:
         BadInput: a completion is neither a string nor a list of messages.
     """
     return [completion if isinstance(completion, str) else _spoken(completion) for completion in completions]
+
+
+def texts_after_echo(completions: Sequence[Any], columns: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The text of each completion, what repeats its problem and all before that left out: restating is no answer.
+
+    The problem is the text of the columns `question`, `problem` and `prompts`, where there are any.
+    """
+    asked = [columns[name] for name in ("question", "problem", "prompts") if name in columns]
+    problems = zip(*asked, strict=True) if asked else [()] * len(completions)
+    return [_after_echo(text, problem) for text, problem in zip(texts(completions), problems, strict=True)]
+
+
+def _after_echo(text: str, problems: Sequence[Any]) -> str:
+    for problem in problems:
+        said = problem[-1].get("content") if isinstance(problem, list) and problem else problem
+        if isinstance(said, str) and len(said.strip()) >= SHORTEST_ECHO:
+            text = text.rpartition(said.strip())[2]
+    return text
 
 
 def _spoken(messages: Any) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
-from rewards.completions import texts
+from rewards.completions import texts_after_echo
 from rewards.format import answer_part, last_boxed, last_tagged
 
 LONGEST_NUMBER = 300  # characters; also bounds the work that one number can cause
@@ -32,7 +32,10 @@ def exact_number(completions: Sequence[Any], answer: Sequence[Any], **columns: A
     Thousands commas, dollar and percent signs and a final period do not matter; 1/2, 0.5 and 5e-1 are equal. Digits of
     any script are read.
     """
-    return [_grade(completion, gold) for completion, gold in zip(texts(completions), answer, strict=True)]
+    return [
+        _grade(completion, gold)
+        for completion, gold in zip(texts_after_echo(completions, columns), answer, strict=True)
+    ]
 
 
 def _grade(completion: str, gold: Any) -> float | None:

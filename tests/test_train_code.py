@@ -25,8 +25,8 @@ from rl.run.metrics import read_metrics
 from rl.run.rollouts import RolloutRow, read_rollouts
 
 STEPS = 3
-SECONDS = 2.0  # that the programs of a completion may take
-LONGEST_RUN = 120.0  # seconds; without other load it takes about 15
+SECONDS = 3.0  # that the programs of a completion may take
+LONGEST_RUN = 120.0  # seconds; without other load it takes about 20
 SAMPLES = 5  # of a problem and step: a right program, three hostile ones, and what the model itself said
 MARK = "penny-test-survivor"
 SECRET = "the canary's secret"
@@ -191,7 +191,7 @@ def make_recipe(model: Path, folder: Path) -> Recipe:
         "name": "test",
         "model": {"name": str(model), "lora_r": 4},
         "problems": {"source": "jsonl", "path": str(folder / "training.jsonl")},
-        "rewards": {"functions": {"code": 1.0}, "timeout": SECONDS, "max_ungradable": 0.0},
+        "rewards": {"functions": {"code": 1.0}, "timeout": SECONDS},
         "rollout": {
             "engine": "transformers",
             "device": "cpu",
@@ -231,8 +231,8 @@ def test_the_run_completes_in_bounded_time(run: Run) -> None:
 
 
 def test_nothing_is_ungradable(run: Run) -> None:
+    assert [row.extra["code/reason"] for row in run.rows if row.reward is None or row.advantage is None] == []
     assert [line["ungradable"] for line in run.metrics] == [0.0] * STEPS
-    assert all(row.reward is not None and row.advantage is not None for row in run.rows)
 
 
 def test_right_programs_are_paid_whoever_was_there_before(run: Run) -> None:

@@ -56,6 +56,7 @@ class Trial:
     running: list[int] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     waited_before: float = 0.0
+    cpu_seconds: float = 0.0  # of processes that have ended, with all that they started
 
     def __post_init__(self) -> None:
         self.allowed = self.seconds
@@ -81,21 +82,30 @@ class Trial:
         """
         elapsed = time.monotonic() - self.started
         if elapsed >= self.allowed:
-            waited = self._waited()
-            allowed = None if waited is None else allowed_seconds(self.seconds, elapsed, waited)
-            if allowed is None:
-                if waited is not None and was_starved(self.seconds, waited):
-                    raise Starved(f"it waited {waited:.1f} of {elapsed:.1f} s for a processor")
-                raise TimedOut(self.seconds, certain=waited is not None)
-            self.allowed = allowed
+            self.allowed = self._more_seconds(elapsed)
         return max(self.allowed - elapsed, SHORTEST_WAIT)
+
+    def _more_seconds(self, elapsed: float) -> float:
+        """How long the processes may take in all, now that their time is over; raises if they get no more."""
+        figures = [self.sandbox.usage(pid) for pid in self.running]
+        known = [figure.waited_seconds for figure in figures if figure.waited_seconds is not None]
+        used = self.cpu_seconds + sum(figure.cpu_seconds or 0.0 for figure in figures)
+        waited = self.waited_before + sum(known)
+        allowed = allowed_seconds(self.seconds, elapsed, waited, used)
+        if allowed is not None:
+            return allowed
+        if was_starved(self.seconds, waited, used):
+            raise Starved(f"it waited {waited:.1f} of {elapsed:.1f} s for a processor")
+        raise TimedOut(self.seconds, certain=bool(known))
 
     def end(self, pid: int, grace: float = GRACE) -> Ended:
         """End a process that is about to end by itself, or should be."""
         if time.monotonic() - self.started > self.seconds / 4:  # else what it waited does not matter
             self.waited_before += self.sandbox.usage(pid).waited_seconds or 0.0
         self.running.remove(pid)
-        return self.sandbox.end(pid, grace)
+        ended = self.sandbox.end(pid, grace)
+        self.cpu_seconds += ended.cpu_seconds
+        return ended
 
     def failure(self, pid: int) -> Failed:
         """Why a process went away in the middle of its work."""
@@ -105,12 +115,6 @@ class Trial:
         if ended.signal:
             return Failed(f"it was ended by signal {ended.signal}")
         return Failed(f"it ended with exit status {ended.exit_code} before it had answered")
-
-    def _waited(self) -> float | None:
-        """Seconds that the processes waited for a processor, all together; None if that is not known."""
-        figures = [self.sandbox.usage(pid).waited_seconds for pid in self.running]
-        known = [seconds for seconds in figures if seconds is not None]
-        return self.waited_before + sum(known) if known else None
 
     def __enter__(self) -> Self:
         return self

@@ -4,18 +4,25 @@
 this process; what they cannot decide goes to math-verify in the grader pool, which is killed when it hangs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewards.completions import texts
+from rewards.completions import texts_after_echo
+from rewards.gold import checks_gold
 from rewards.math.extract import Answer, find_answer
 from rewards.math.grade import bad_golds, grade_math
+from rewards.math.restated import without_restated
 from rewards.pool import GraderPool, shared
 from rewards.verdict import LogExtra, LogMetric, log_verdicts
 
 __all__ = ["Answer", "bad_golds", "find_answer", "grade_math", "math"]
 
 
+def _bad_golds(columns: Mapping[str, Sequence[Any]], pool: GraderPool) -> list[str | None]:
+    return bad_golds(columns["answer"], pool)
+
+
+@checks_gold(_bad_golds)
 def math(
     completions: Sequence[Any],
     answer: Sequence[Any],
@@ -27,7 +34,8 @@ def math(
     """1 if the completion's answer equals the column `answer`, 0 if not, None if `answer` or our grader is at fault.
 
     Where the answer of a completion is looked for: `rewards.math.extract`. Two answers instead of one, an answer that
-    is too large to work out, one that hangs the grader, and one that is equal in its leading digits only earn 0.
+    is too large to work out, one that hangs the grader, one that is equal in its leading digits only, and a problem
+    restated (columns `question`, `problem`, `prompts`) earn 0.
 
     Args:
         completions: strings, or conversational messages.
@@ -36,6 +44,7 @@ def math(
         grader_pool: where math-verify runs; default: a pool shared by all callers.
         log_extra, log_metric: TRL's callbacks, which are told verdicts and reasons.
     """
-    verdicts = grade_math(answer, texts(completions), grader_pool or shared())
+    said = texts_after_echo(completions, columns)
+    verdicts = without_restated(grade_math(answer, said, grader_pool or shared()), said, answer, columns)
     log_verdicts("math", verdicts, log_extra, log_metric)
     return [verdict.reward for verdict in verdicts]

@@ -49,6 +49,7 @@ class _Arithmetic:
         self, source: Any, number: Callable[[Fraction], Any], gamma: Callable[[Any], Any], e: Any, pi: Any
     ) -> None:
         self.source, self.number, self.gamma = source, number, gamma
+        self.real_only = False
         self.constants = {"pi": pi, "e": e, "i": 1j if source is cmath else source.mpc(0, 1)}
 
     def real(self, value: Any) -> Any:
@@ -56,6 +57,14 @@ class _Arithmetic:
         if imaginary != 0:
             raise Unsure("a complex value")
         return getattr(value, "real", value)
+
+
+@functools.cache
+def real_floats() -> _Arithmetic:
+    """As `floats`, but square roots of negative numbers have no value."""
+    found = _Arithmetic(cmath, float, math.gamma, math.e, math.pi)
+    found.real_only = True
+    return found
 
 
 @functools.cache
@@ -115,6 +124,12 @@ def _root(m: _Arithmetic, value: Any, index: Any) -> Any:
     return _power(m, value, 1 / degree)
 
 
+def _sqrt(m: _Arithmetic, value: Any) -> Any:
+    if m.real_only and getattr(value, "imag", 0) == 0 and getattr(value, "real", value) < 0:
+        raise Unsure("the root of a negative number")
+    return m.source.sqrt(value)
+
+
 def _gamma(m: _Arithmetic, value: Any) -> Any:
     value = m.real(value)
     if not -20 < value < 100:
@@ -145,7 +160,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "div": lambda m, a, b: a / b,
     "neg": lambda m, a: -a,
     "pow": _power,
-    "sqrt": lambda m, a: m.source.sqrt(a),
+    "sqrt": _sqrt,
     "root": _root,
     "fact": _gamma,
     "binom": lambda m, n, k: _gamma(m, n) / (_gamma(m, k) * _gamma(m, n - k)),

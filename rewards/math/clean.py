@@ -114,12 +114,17 @@ def _latex(text: str) -> str:
         text.replace("\\!", "").replace("\\,", " ").replace("{,}", ",").replace("\\n", " \\n") if "\\" in text else text
     )
     text = _OVER.sub(r"\\frac{\1}{\2}", text) if "\\over" in text else text
-    text = _TEXT.sub(r"‹\1›", text)
+    text = _TEXT.sub(_marked, text)
     text = _TEXT.sub(r"‹\1›", text) if _TEXT.search(text) else text
     text = _UNWRAP.sub("", text)
     text = re.sub(r"\\n(?![a-zA-Z])|\\n(?=[A-Z])", " ", text)
     text = _DROP.sub(" ", text)
     return _MACRO.sub(_alias, text).replace("\\ ", " ")
+
+
+def _marked(match: re.Match[str]) -> str:
+    bold_letter = len(match[1].strip()) == 1 and match[0].startswith(("\\mathbf", "\\bold", "\\bm", "\\mathit"))
+    return match[1] if bold_letter else f"‹{match[1]}›"
 
 
 def _alias(match: re.Match[str]) -> str:

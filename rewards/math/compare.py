@@ -111,7 +111,8 @@ def _relation_and_other(gold: Shape, answer: Shape) -> Decision:
         if chain[0] is True:
             return _compare(other, shape(chain[1]))
         return (False, "an equation for a value") if chain[0] is False else (None, "not decided")
-    if isinstance(other, Scalar) and real_set(relation) is not None:
+    bounded = any(sign in ("<", ">", "le", "ge", "ne") for sign in relation.signs)
+    if isinstance(other, Scalar) and (real_set(relation) is not None or (bounded and is_formula(other.text))):
         return False, "an inequality for a value"
     return None, "a relation against something else"
 

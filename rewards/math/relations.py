@@ -33,6 +33,8 @@ def named_value(relation: Relation) -> tuple[str, str] | None:
     if any(sign != "=" for sign in relation.signs):
         return None
     sides = relation.sides
+    if any(compare_scalars(sides[-1], side)[0] is False for side in sides[1:-1]):
+        return None  # x = 5 = 6
     if is_name(sides[0]):
         return spaceless(sides[0]), sides[-1]
     if len(sides) == 2 and is_name(sides[1]) and parse(sides[0]) is not None:

@@ -15,6 +15,7 @@ from rewards.math.units import conversion, split_unit
 Decision = tuple[bool | None, str]  # equal, different, or not known here; and which rung said so
 
 _CHOICE = re.compile(r"^\(?\s*+([A-JPa-j])\s*+(?:[).:]|$)(?P<text>.*)$", re.DOTALL)
+_ANOTHER = re.compile(r"^\s*+(?:[,;/&∧∨]|and\b|or\b)|\([A-J]\)|\b[B-J]\)|[∧∨]\s?\(?[A-J]\b")
 _OPTION = re.compile(
     r"^(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*+(?:is\s*+)?:?\s*+(?=\(?[A-Ja-j]\b)", re.IGNORECASE
 )
@@ -78,6 +79,8 @@ def _letter(text: str) -> tuple[str, str] | None:
     if match is None or (
         match["text"] and _FORMULA.match(match["text"].strip()[:1]) is not None and bare[0] not in "(ABCDEFGHIJ"
     ):
+        return None
+    if _ANOTHER.search(match["text"]):
         return None
     if bare.startswith("(") and match["text"] and ")" not in bare[:4]:
         return None

@@ -176,7 +176,7 @@ def _relation(text: str) -> Relation | None:
     sides.append(_bare(text[start:]))
     if not signs or not all(sides[1:]):
         return None
-    if not sides[0]:  # "= 5"
+    if not sides[0] and signs[0] == "=":
         sides, signs = sides[1:], signs[1:]
     return Relation(tuple(sides), tuple(signs))
 

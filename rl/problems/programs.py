@@ -36,9 +36,8 @@ MBPP_SPLITS = {  # by task_id, in both configurations
 # Its test calls `_poly(*candidate(*inp), inp)`, which unpacks a number: no program can pass.
 BROKEN = {(HUMANEVAL_PLUS, "HumanEval/32")}
 SECONDS = {MBPP: 10.0, MBPP_PLUS: 30.0, HUMANEVAL: 10.0, HUMANEVAL_PLUS: 30.0}
-SLOW: dict[
-    tuple[str, Any], float
-] = {  # own solutions, on a core of their own: about 6 s (MBPP 123), 5 to 15 s, and more than 15 s (MBPP+ 599)
+# Tasks whose own solutions take, on a free core: about 6 s (MBPP 123), 5 to 15 s, and more than 15 s (MBPP+ 599).
+SLOW: dict[tuple[str, Any], float] = {
     (MBPP, 123): 30.0,
     **{(HUMANEVAL_PLUS, f"HumanEval/{number}"): 90.0 for number in (15, 130, 139)},
     **{(MBPP_PLUS, number): 90.0 for number in (255, 271, 392)},

@@ -61,7 +61,7 @@ DEEP = {"deep source": "(" * 5000 + ")" * 5000}
     ids=["wrong calls", "right calls", "wrong checks", "right checks", "wrong scripts", "right scripts"],
 )
 def test_verdicts(pool: GraderPool, outcome: str, programs: dict[str, str], columns: dict[str, Any]) -> None:
-    limit = 5 if outcome == "correct" else 1.5
+    limit = 5 if outcome == "correct" else 1
     found = outcomes(programs, grade_code(rows_of(programs, time_limit_s=limit, **columns), pool))
     others = {name: said for name, said in found.items() if said[0] != outcome}
     starved = {name for name, (outcome, reason) in others.items() if reason.endswith("for a processor")}

@@ -12,19 +12,19 @@ from rewards.sandbox import Ended, Limits, Usage
 class FakeSandbox:
     """A sandbox whose programs waited so many seconds for a processor."""
 
-    def __init__(self, waited: float | None, ended: Ended) -> None:
-        self.waited, self.ended, self.ends = waited, ended, 0
+    def __init__(self, waited: float | None, cpu_seconds: float, ended: Ended) -> None:
+        self.figures, self.ended, self.ends = Usage(cpu_seconds, waited), ended, 0
 
     def usage(self, pid: int) -> Usage:
-        return Usage(0.0, self.waited)
+        return self.figures
 
     def end(self, pid: int, grace: float = 0.0) -> Ended:
         self.ends += 1
         return self.ended
 
 
-def trial(elapsed: float, waited: float | None, ended: Ended | None = None) -> Trial:
-    sandbox: Any = FakeSandbox(waited, ended or Ended(0, 0, 0.0, False))
+def trial(elapsed: float, waited: float | None, ended: Ended | None = None, cpu_seconds: float = 0.1) -> Trial:
+    sandbox: Any = FakeSandbox(waited, cpu_seconds, ended or Ended(0, 0, 0.0, False))
     return Trial(sandbox, Limits(), 10.0, running=[1], started=time.monotonic() - elapsed)
 
 
@@ -59,6 +59,12 @@ def test_starved() -> None:
 def test_failures(ended: Ended, reason: str) -> None:
     failure = trial(1, 0, ended).failure(1)
     assert isinstance(failure, Failed) and reason in str(failure)
+
+
+def test_processes_that_keep_each_other_waiting() -> None:
+    """All together they had their time."""
+    with pytest.raises(TimedOut):
+        trial(10.1, 9.0, cpu_seconds=11.0).remaining()
 
 
 def test_all_are_ended() -> None:
