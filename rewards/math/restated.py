@@ -1,4 +1,4 @@
-"""Answers that are the problem again: `123 \\cdot 456` for "What is 123 * 456?" equals the gold answer and earns nothing.
+"""Answers that are the problem again: `123 \\cdot 456` for "What is 123 * 456?" equals the gold one and earns nothing.
 
 What counts: the answer is no plain number, it stands in the problem as it is, and it is not how the gold answer is
 written.
