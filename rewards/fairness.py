@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 STARVED_SHARE = 0.5  # of its limit that a job must have waited for a processor before it gets more time
-LONGEST = 3.0  # times its limit: then a job is given up, however long it waited
+LONGEST = 6.0  # times its limit: then a job is given up, however long it waited
 NEGLIGIBLE = 0.02  # of the limit: less than this is not worth another wait
 
 

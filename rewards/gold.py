@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from rewards.pool import GraderPool
 
-BadGolds = Callable[[Mapping[str, Sequence[Any]], GraderPool], list[str | None]]
+BadGolds = Callable[[Mapping[str, Sequence[Any]], GraderPool, Mapping[str, Any]], list[str | None]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -18,8 +18,9 @@ def checks_gold(bad_golds: BadGolds) -> Callable[[Function], Function]:
     """Decorate a reward function with the check of its gold answers.
 
     Args:
-        bad_golds: takes the problems' columns (one item a problem each) and a pool of grader processes; returns one
-            item a problem: None where its gold answer is fine, else why it is not, in a few words.
+        bad_golds: takes the problems' columns (one item a problem each), a pool of grader processes, and the options
+            that the function will be called with, `sandbox` among them; returns one item a problem: None where its gold
+            answer is fine, else why it is not, in a few words.
     """
 
     def mark(function: Function) -> Function:

@@ -83,7 +83,11 @@ class Grader:
         self.metrics: dict[str, float] = {}
 
     def check_columns(self, columns: Collection[str]) -> None:
-        """Raise BadInput if a function needs a column that the problems do not have."""
+        """Raise BadInput if a function needs a column that the problems do not have.
+
+        Built-in functions are also called on no completions at all, with these columns: so they refuse options that are
+        wrong or do not go together, and a machine without isolation, while nothing is lost by it.
+        """
         for name, function in self._functions.items():
             missing = sorted(required_columns(function) - set(columns) - set(self._options[name]))
             if missing:
@@ -91,6 +95,10 @@ class Grader:
                     f"the reward {name!r} needs the column {missing[0]!r}, which the problems do not have; "
                     f"they have {', '.join(sorted(columns)) or 'none'}"
                 )
+            if name in registry.BUILTIN:
+                nothing: dict[str, Any] = {column: [] for column in (*columns, *registry.BATCH, "solved")}
+                ours = {"grader_pool": self._pool, "sandbox": self._sandbox}
+                function(**accepted(function, nothing | ours | self._options[name]))
 
     def check_gold(self, columns: Mapping[str, Sequence[Any]]) -> list[str | None]:
         """Why the gold answer of each problem cannot be right, by the functions that can tell; None where it may be.
@@ -101,7 +109,8 @@ class Grader:
         reasons: list[str | None] = [None] * count
         for name in self._in_order():
             check = gold_check(self._functions[name])
-            found = check(columns, self._pool) if check is not None and count else []
+            options = {"sandbox": self._sandbox} | self._options[name]
+            found = check(columns, self._pool, options) if check is not None and count else []
             for place, reason in enumerate(found):
                 if reason is not None and reasons[place] is None:
                     reasons[place] = f"{name}: {reason}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewards.completions import texts
+from rewards.fairness import LONGEST
 from rewards.format import answer_part, last_tagged
 from rewards.pool import GraderPool, Result, shared
 from rewards.sandbox import Limits, Mode, Sandbox
@@ -18,7 +19,6 @@ from rewards.sandbox.warm import check_isolation, with_sandbox
 from rewards.verdict import LogExtra, LogMetric, Verdict, log_verdicts
 
 SCORER = "rewards.gym_scorer"
-NET = 3.0  # times the time limit, and START_SECONDS: then the grader process itself is taken to hang
 START_SECONDS = 60.0
 
 
@@ -48,7 +48,7 @@ def reasoning_gym(
         (name, json.dumps(config or {}, sort_keys=True), row, answer_text(completion), sandbox, pool.timeout)
         for name, config, row, completion in zip(task, task_config, entry, texts(completions), strict=True)
     ]
-    results = pool.map(f"{__name__}:judge", jobs, seconds=NET * pool.timeout + START_SECONDS)
+    results = pool.map(f"{__name__}:judge", jobs, seconds=2 * LONGEST * pool.timeout + START_SECONDS)
     verdicts = [_verdict(result) for result in results]
     log_verdicts("reasoning_gym", verdicts, log_extra, log_metric)
     return [verdict.partial_reward for verdict in verdicts]

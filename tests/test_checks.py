@@ -178,7 +178,7 @@ def test_problems_must_exist_and_fit(tiny_model: Path, tmp_path: Path) -> None:
 
 GOLDS = """
 from rewards.gold import checks_gold
-def bad_golds(columns, pool):
+def bad_golds(columns, pool, options):
     return ["no number" if answer == "x" else None for answer in columns["answer"]]
 @checks_gold(bad_golds)
 def paid(completions, answer, **columns): return [1.0] * len(completions)

@@ -24,6 +24,7 @@ from rewards.fairness import LONGEST
 from rewards.gold import checks_gold
 from rewards.pool import GraderPool, Result, shared
 from rewards.sandbox import MODES, Mode
+from rewards.sandbox.warm import check_isolation
 from rewards.verdict import LogExtra, LogMetric, Verdict, log_verdicts
 
 __all__ = ["code", "grade_code", "program_text"]
@@ -35,16 +36,19 @@ COLUMNS = ("kind", "entry_point", "tests", "check", "time_limit_s")
 DEFAULT_MEMORY = 1024
 
 
-def bad_golds(columns: Mapping[str, Sequence[Any]], pool: GraderPool) -> list[str | None]:
-    """Why a problem's column `solution` fails its own tests, or the problem has none, in a few words; else None."""
+def bad_golds(columns: Mapping[str, Sequence[Any]], pool: GraderPool, options: Mapping[str, Any]) -> list[str | None]:
+    """Why a problem's column `solution` fails its own tests, or the problem has none, in a few words; else None.
+
+    Raises:
+        BadInput: this machine offers no sandbox of the kind asked for.
+    """
     count = len(next(iter(columns.values()), ()))
     rows = [{name: column[place] for name, column in columns.items()} for place in range(count)]
     if "solution" not in columns:
         return [_fault(row) for row in rows]
-    try:
-        verdicts = grade_code([{**row, "completion": str(row["solution"] or "")} for row in rows], pool)
-    except BadInput:  # no isolation: the reward itself says so, unless its option `sandbox` asks for none
-        return [_fault(row) for row in rows]
+    solved = [{**row, "completion": str(row["solution"] or "")} for row in rows]
+    limits = {name: options[name] for name in ("sandbox", "memory_mib") if name in options}
+    verdicts = grade_code(solved, pool, timeout=options.get("timeout", pool.timeout), **limits)
     return [None if verdict.outcome == "correct" else verdict.reason for verdict in verdicts]
 
 
@@ -86,7 +90,7 @@ def code(
             know the answers to a few tests by heart.
         sandbox: `auto`, `namespaces`, `landlock` or, for programs with your own rights, `unsafe`.
         memory_mib: memory that a program may use.
-        timeout: the most that `time_limit_s` may be, and what it is where absent.
+        timeout: the most that `time_limit_s` may be, and what it is where absent; default: that of the pool.
 
     Raises:
         BadInput: there is neither a column `tests` nor `check`, or this machine offers no sandbox.
@@ -99,8 +103,9 @@ def code(
         {"completion": text} | {name: column[place] for name, column in present.items()}
         for place, text in enumerate(texts(completions))
     ]
+    check_isolation(sandbox)
     pool = shared() if grader_pool is None else grader_pool
-    verdicts = grade_code(rows, pool, sandbox, partial, memory_mib, timeout)
+    verdicts = grade_code(rows, pool, sandbox, partial, memory_mib, pool.timeout if timeout is None else timeout)
     log_verdicts("code", verdicts, log_extra, log_metric)
     return [verdict.partial_reward if partial else verdict.reward for verdict in verdicts]
 

@@ -127,8 +127,8 @@ def _run_script(trial: Trial, program: str, given: bytes) -> bytes:
             output = _exchange(trial, writing, reading, given)
         ended = trial.end(pid, trial.remaining())
     trial.remaining()  # it may have been killed by the end of its time
-    if ended.over_memory:
-        raise Failed(f"it used more than {trial.limits.memory_mib} MiB of memory", final=False)
+    if ended.exceeded:
+        raise Failed(trial.excess(ended), final=False)
     if ended.exit_code != 0:
         how = f"signal {ended.signal}" if ended.signal else f"exit status {ended.exit_code}"
         raise Failed(f"it ended with {how}", final=False)

@@ -110,11 +110,20 @@ class Trial:
     def failure(self, pid: int) -> Failed:
         """Why a process went away in the middle of its work."""
         ended = self.end(pid)
-        if ended.over_memory:
-            return Failed(f"it used more than {self.limits.memory_mib} MiB of memory")
+        if ended.exceeded:
+            return Failed(self.excess(ended))
         if ended.signal:
             return Failed(f"it was ended by signal {ended.signal}")
         return Failed(f"it ended with exit status {ended.exit_code} before it had answered")
+
+    def excess(self, ended: Ended) -> str:
+        """What a process was killed for."""
+        allowed = {
+            "memory": f"{self.limits.memory_mib} MiB of memory",
+            "disk": f"{self.limits.disk_mib} MiB of files",
+            "processes": f"{self.limits.processes} processes",
+        }
+        return f"it used more than {allowed[ended.exceeded]}"
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from rewards.verdict import LogExtra, LogMetric, log_verdicts
 __all__ = ["Answer", "bad_golds", "find_answer", "grade_math", "math"]
 
 
-def _bad_golds(columns: Mapping[str, Sequence[Any]], pool: GraderPool) -> list[str | None]:
+def _bad_golds(columns: Mapping[str, Sequence[Any]], pool: GraderPool, _: Mapping[str, Any]) -> list[str | None]:
     return bad_golds(columns["answer"], pool)
 
 

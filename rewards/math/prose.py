@@ -11,7 +11,7 @@ _ANNOUNCED = re.compile(
     r"(?:"
     r"(?:final\s++)?(?:answer|result)s?+\**+\s*+(?:(?:is|are|be|=|equals|"
     r"could be|might be|may be|would be|should be)\b\s*+(?:that\b)?+:?+|:|\**+:|(?=\s*+(?:\\[\[(]|\$)))"
-    r"|(?:answer|result)s?+\**+[ \t]*+:?+\**+(?=[ \t\r]*+\n)|\b(?:option|choice)\s++(?:is\s++)?+(?=\(?[A-J]\b)"
+    r"|(?:answer|result)s?+\**+[ \t]*+:?+\**+(?=[ \t\r]*+\n)|\b(?:option|choice)\s++(?:is:?+\s++)?+(?=\**\(?[A-J]\b)"
     r"|答案(?:应该)?(?:是|为|等于)?|答え(?:は)?|정답(?:은|:)?|(?:ال)?(?:جواب|إجابة|اجابة)(?:\s++(?:النهائي|النهائية|الصحيح|الصحيحة))?+(?:\s++(?:هو|هي))?+"
     r"|ответ|antwort(?:\s++(?:ist|lautet))?+|réponse(?:\s++est)?+|respuesta(?:\s++(?:final\s++)?es)?+|resposta(?:\s++é)?+"
     r"|risposta(?:\s++è)?+|उत्तर|cevap|câu trả lời là|đáp án(?:\s++là)?+|答(?=[:：])"
@@ -19,6 +19,9 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 _END = re.compile(r"[.!?。！？](?=\s|$|\")|\n[ \t\r]*+\n|\n(?= {0,3}[A-Z*#])")
+_CONFIRMED = re.compile(
+    r"(?<=[A-J)*])\s++is\s++(?:the\s++)?+(?:correct|right)(?:\s++(?:one|answer))?+$"
+)  # "B is correct"
 _HOPE = re.compile(r"\bI hope (?:it|this) is correct\b", re.IGNORECASE)
 _STATES = re.compile(
     r"(?:\b(?:is|are|be|was|were|equals|get|gives|obtain|have|has|costs?|pays?|earns?|makes|needs|totals?|by|"
@@ -42,7 +45,7 @@ def last_statement(text: str) -> tuple[str, ...]:
         text = text[: hopes[-1]]
     start = _announced(text)
     if start is not None:
-        said = _first_sentence(text[start:])
+        said = _CONFIRMED.sub("", _first_sentence(text[start:]))
         if said:
             return (said, *sentence(said))
     whole = text.strip()

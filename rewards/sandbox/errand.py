@@ -41,7 +41,7 @@ def run_errand(sandbox: Sandbox, role: str, request: Any, limits: Limits) -> Any
     try:
         return json.loads(reply)["value"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        why = "it used too much memory" if ended.over_memory else "it sent no valid reply"
+        why = f"it used too much of its {ended.exceeded}" if ended.exceeded else "it sent no valid reply"
         raise ErrandFailed(why) from None
 
 

@@ -37,13 +37,14 @@ class Ended:
         exit_code: its exit status; None if a signal ended it.
         signal: the number of that signal, 0 if none. 9 where it was killed here.
         cpu_seconds: that it and what it waited for used.
-        over_memory: it was killed because its processes together held too much memory.
+        exceeded: what all its processes together had too much of, so that it was killed: `memory`, `disk` or
+            `processes`; else empty.
     """
 
     exit_code: int | None
     signal: int
     cpu_seconds: float
-    over_memory: bool
+    exceeded: str
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Sandbox:
             exit_code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
             signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             cpu_seconds=reply["cpu_seconds"],
-            over_memory=reply["over_memory"],
+            exceeded=reply["exceeded"],
         )
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ import stat
 import sys
 import sysconfig
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from rewards.sandbox import kernel, landlock, limits, seccomp
@@ -176,45 +177,77 @@ def _make_etc() -> None:
     Path("/new/etc/hosts").write_text("127.0.0.1 localhost\n")
 
 
-def shut_in(tier: str, bounds: limits.Limits, folder: str, user: int | None) -> None:
+@dataclass(frozen=True)
+class Prepared:
+    """What is the same for all programs of a zygote, worked out once before the first is forked."""
+
+    tier: str
+    user: int | None
+    address_space: int
+    readable: tuple[str, ...]
+    filtered: bytes | None
+
+
+def prepare(tier: str, user: int | None) -> Prepared:
+    """Give up what the zygote itself does not need and its children would have to, and work out the rest.
+
+    Args:
+        tier: one of `TIERS`, already entered.
+        user: the number that programs run under; None: the present one.
+    """
+    with contextlib.suppress(OSError):  # no /proc, or not Linux
+        limits.prefer_as_victim()
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT | {"HOME": "/tmp", "TMPDIR": "/tmp"})
+    inside, guarded = tier == "namespaces", tier != "unsafe"
+    if guarded:
+        kernel.drop_bounding_capabilities()
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    return Prepared(
+        tier=tier,
+        user=user,
+        address_space=limits.address_space(),
+        readable=("/",) if inside else (*SYSTEM, *interpreter_folders(), *DEVICES),
+        filtered=seccomp.program(own_ipc=True, only_signal=None) if inside and seccomp.supported() else None,
+    )
+
+
+def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
     """Take from this process, and all that come from it, everything that a program does not need, for good.
 
     Args:
-        tier: one of `TIERS`; the process is a fresh child of a zygote of that tier.
+        prepared: of the zygote whose fresh child this process is.
         bounds: what it may use.
         folder: its working directory: /tmp itself in namespaces, else a private folder made for it.
-        user: the number to run under; None: the present one.
 
     Raises:
         OSError: a layer that the tier promises could not be had.
     """
     os.setsid()
-    with contextlib.suppress(OSError):  # no /proc, or not Linux
-        limits.prefer_as_victim()
-    limits.apply(bounds)
-    if tier == "namespaces":
-        _private_mounts(bounds)
-    os.chdir(folder)
+    limits.apply(bounds, prepared.address_space)
     os.umask(0o077)
-    os.environ.clear()
-    os.environ.update(ENVIRONMENT | {"HOME": folder, "TMPDIR": folder})
+    if prepared.tier == "namespaces":
+        _private_mounts(bounds)
+    else:
+        os.environ.update({"HOME": folder, "TMPDIR": folder})
+    os.chdir(folder)
     tempfile.tempdir = None
-    if tier == "unsafe":
+    if prepared.tier == "unsafe":
         return
-    kernel.drop_bounding_capabilities()
-    if user is not None:
+    if (user := prepared.user) is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     kernel.drop_capabilities()
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # again: a change of user clears it
-    if tier == "landlock" or landlock.abi():
-        readable = ["/"] if tier == "namespaces" else [*SYSTEM, *interpreter_folders(), *DEVICES]
-        landlock.restrict(readable, [folder, "/dev/null", *(["/dev/shm"] if tier == "namespaces" else [])])
-    if tier == "landlock" or seccomp.supported():
-        inside = tier == "namespaces"
-        seccomp.install(own_ipc=inside, own_pids=inside)
+    if prepared.tier == "namespaces":
+        if landlock.abi():
+            landlock.restrict(prepared.readable, [folder, "/dev/null", "/dev/shm"])
+        if prepared.filtered is not None:
+            seccomp.install(prepared.filtered)
+        return
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    landlock.restrict(prepared.readable, [folder, "/dev/null"])
+    seccomp.install(seccomp.program(own_ipc=False, only_signal=os.getpid()))
 
 
 def _private_mounts(bounds: limits.Limits) -> None:

@@ -29,8 +29,13 @@ class Limits:
     open_files: int = 256
 
 
-def apply(limits: Limits) -> None:
-    """Limit this process and all that come from it, for good."""
+def apply(limits: Limits, address_space: int) -> None:
+    """Limit this process and all that come from it, for good.
+
+    Args:
+        limits: what they may use.
+        address_space: bytes that the interpreter itself takes, and that are not charged; 0: unknown, no such limit.
+    """
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_CPU, math.ceil(limits.seconds) + 1)
     _set(resource.RLIMIT_FSIZE, limits.disk_mib * MIB)
@@ -38,8 +43,8 @@ def apply(limits: Limits) -> None:
     _set(resource.RLIMIT_STACK, 64 * MIB)  # deep recursion in C, as sorting programs have it
     if hasattr(resource, "RLIMIT_NPROC"):
         _set(resource.RLIMIT_NPROC, limits.processes)
-    if pages := _address_space_pages():
-        _set(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory_mib * MIB)
+    if address_space:
+        _set(resource.RLIMIT_AS, address_space + limits.memory_mib * MIB)
 
 
 def resident_bytes(process: int) -> int:
@@ -61,10 +66,10 @@ def folder_bytes(folder: str) -> int:
     return total
 
 
-def _address_space_pages() -> int:
-    """The interpreter's own, which a program must not be charged for; 0 where there is no /proc (macOS)."""
+def address_space() -> int:
+    """Bytes that this process takes; 0 where there is no /proc (macOS)."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[0])
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
         return 0
 
@@ -74,6 +79,12 @@ def _set(limit: int, value: int) -> None:
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
     resource.setrlimit(limit, (value, value))
+
+
+def lift_cpu_limit() -> None:
+    """Take off the limit that was meant for the process that started this one, as far as that is allowed."""
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
 
 
 def prefer_as_victim() -> None:

@@ -9,7 +9,6 @@ import builtins
 import os
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
@@ -186,7 +185,8 @@ def _status(code: Any) -> int:
 def _finish(code: int, module: ModuleType, output: Any) -> int:
     """What the interpreter does at its end: wait for threads, call exit handlers, write out what is buffered."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        if threads := sys.modules.get("threading"):  # not imported here: every fork would pay for it
+            threads._shutdown()
         atexit._run_exitfuncs()
         for file in (sys.stdout, output, sys.__stdout__):
             if file is not None and not file.closed:

@@ -7,7 +7,6 @@ tables (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.
 
 import ctypes
 import errno
-import os
 import platform
 import socket
 import struct
@@ -109,27 +108,34 @@ def supported() -> bool:
     return platform.machine() in ARCHITECTURES
 
 
-def install(own_ipc: bool, own_pids: bool) -> None:
+def install(code: bytes) -> None:
     """Filter the calls of this process and all that come from it, for good. Needs no privilege but no_new_privs.
 
     Args:
-        own_ipc: the process is alone in a namespace of inter-process communication.
-        own_pids: likewise of process numbers; else it may signal only itself and its process group.
+        code: what `program` makes.
 
     Raises:
-        OSError: the kernel, or this machine's architecture, has no such filters.
+        OSError: the kernel has no such filters.
     """
-    if not supported():
-        raise OSError(errno.ENOSYS, f"no seccomp filter is written for {platform.machine()}")
     column, _ = ARCHITECTURES[platform.machine()]
-    code = b"".join(program(own_ipc, None if own_pids else os.getpid()))
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
     kernel.syscall(_SYS_SECCOMP[column], _SET_MODE_FILTER, 0, header)
 
 
-def program(own_ipc: bool, only_signal: int | None) -> list[bytes]:
-    """The filter's instructions, 8 bytes each. `only_signal`: the one process that may be signaled; None: any."""
+def program(own_ipc: bool, only_signal: int | None) -> bytes:
+    """The filter's instructions, 8 bytes each.
+
+    Args:
+        own_ipc: the process is alone in a namespace of inter-process communication.
+        only_signal: the process itself, which may then signal nobody but itself and its process group; None: anybody,
+            as it is alone in a namespace of process numbers.
+
+    Raises:
+        OSError: no filter is written for this machine's architecture.
+    """
+    if not supported():
+        raise OSError(errno.ENOSYS, f"no seccomp filter is written for {platform.machine()}")
     column, audit = ARCHITECTURES[platform.machine()]
     lines = [
         _line(_LOAD, _ARCHITECTURE),
@@ -148,7 +154,7 @@ def program(own_ipc: bool, only_signal: int | None) -> list[bytes]:
     lines += _if_argument(IOCTL[column], 1, [_line(_JUMP_EQUAL, TIOCSTI, 0, 1), _error(errno.EPERM)])
     if only_signal is not None:
         lines += _signal_rules(column, only_signal)
-    return [*lines, _line(_RETURN, _ALLOW)]
+    return b"".join([*lines, _line(_RETURN, _ALLOW)])
 
 
 def _signal_rules(column: int, process: int) -> list[bytes]:

@@ -45,7 +45,7 @@ class Child:
     pid: int
     bounds: limits.Limits
     folder: str
-    over_memory: bool = False
+    exceeded: str = ""
     status: int | None = None
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
@@ -56,13 +56,13 @@ class Zygote:
 
     Args:
         control: packets from and to `rewards.sandbox.host`.
-        tier: one of `jail.TIERS`, already entered.
-        user: number that programs run under; None: the present one.
+        prepared: how programs are shut in.
         own_pids: descriptor of this process's own process namespace, in the tier `namespaces`.
+        folder: where programs get folders of their own, in the other tiers.
     """
 
-    def __init__(self, control: socket.socket, tier: str, user: int | None, own_pids: int | None) -> None:
-        self.control, self.tier, self.user, self.own_pids = control, tier, user, own_pids
+    def __init__(self, control: socket.socket, prepared: jail.Prepared, own_pids: int | None, folder: str) -> None:
+        self.control, self.prepared, self.own_pids, self.folder = control, prepared, own_pids, folder
         self.children: dict[int, Child] = {}
 
     def serve(self) -> None:
@@ -103,9 +103,11 @@ class Zygote:
     def start(self, role: str, bounds: limits.Limits, descriptors: Sequence[int]) -> int:
         """Fork a child that is shut in and then calls `role` with the descriptors."""
         function = resolve(role)
-        folder = "/tmp" if self.tier == "namespaces" else tempfile.mkdtemp()  # below the folder that the host made
-        if self.user is not None and self.tier != "namespaces":
-            os.chown(folder, self.user, self.user)
+        folder, user = "/tmp", self.prepared.user
+        if self.prepared.tier != "namespaces":
+            folder = tempfile.mkdtemp(dir=self.folder)
+            if user is not None:
+                os.chown(folder, user, user)
         told, tell = os.pipe()
         if self.own_pids is not None:
             kernel.unshare(kernel.CLONE_NEWPID)  # for children alone: the next one is the first of its namespace
@@ -113,7 +115,7 @@ class Zygote:
         if pid == 0:
             os.close(told)
             self.control.close()
-            become(function, descriptors, tell, lambda: jail.shut_in(self.tier, bounds, folder, self.user))
+            become(function, descriptors, tell, lambda: jail.shut_in(self.prepared, bounds, folder))
         os.close(tell)
         if self.own_pids is not None:
             kernel.join_namespace(self.own_pids, kernel.CLONE_NEWPID)
@@ -128,17 +130,22 @@ class Zygote:
     def end(self, pid: int, grace: float) -> dict[str, Any]:
         """Kill a child unless it ends within `grace` seconds, and tell how it ended."""
         child = self.children[pid]
-        deadline = time.monotonic() + grace
+        now = time.monotonic()
+        deadline, look = now + grace, now + TICK_MS / 1000
         while not self.reaped(child):
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now >= deadline:
                 os.kill(pid, signal.SIGKILL)
+            elif now >= look:
+                watch(child)
+                look = now + TICK_MS / 1000
             time.sleep(0.0005)
         del self.children[pid]
         return {
             "status": child.status,
             "cpu_seconds": child.cpu_seconds,
             "peak_bytes": child.peak_bytes,
-            "over_memory": child.over_memory,
+            "exceeded": child.exceeded,
         }
 
     def reaped(self, child: Child) -> bool:
@@ -149,7 +156,7 @@ class Zygote:
         if pid == 0:
             return False
         child.status, child.cpu_seconds, child.peak_bytes = status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
-        if self.tier != "namespaces":  # there the kernel has done it
+        if self.prepared.tier != "namespaces":  # there the kernel has done it
             self.sweep(child)
             shutil.rmtree(child.folder, ignore_errors=True)
         return True
@@ -200,12 +207,13 @@ def watch(child: Child) -> None:
     The kernel's own limits hold for each process or file alone, and for root's processes not at all.
     """
     family = [child.pid, *descendants(child.pid)]
-    if (
-        len(family) > 2 * child.bounds.processes
-        or sum(map(limits.resident_bytes, family)) > child.bounds.memory_mib * limits.MIB
-        or (child.folder != "/tmp" and limits.folder_bytes(child.folder) > child.bounds.disk_mib * limits.MIB)
-    ):
-        child.over_memory = True
+    if len(family) > 2 * child.bounds.processes:
+        child.exceeded = "processes"
+    elif sum(map(limits.resident_bytes, family)) > child.bounds.memory_mib * limits.MIB:
+        child.exceeded = "memory"
+    elif child.folder != "/tmp" and limits.folder_bytes(child.folder) > child.bounds.disk_mib * limits.MIB:
+        child.exceeded = "disk"
+    if child.exceeded:
         os.kill(child.pid, signal.SIGKILL)
 
 
@@ -248,6 +256,7 @@ def warm_up(modules: Sequence[str]) -> None:
 def main() -> None:
     """Enter the sandbox and serve; the first packet tells how that went."""
     control, tier, parent = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+    limits.lift_cpu_limit()
     warm_up(sys.argv[4:])
     user = jail.FIRST_USER + os.getpid() if jail.has_users(tier) else None
     own_pids = None
@@ -264,14 +273,15 @@ def main() -> None:
             jail.build_root()
         elif sys.platform == "linux":  # no death signal: it is to sweep up when its host is gone
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        told = jail.layers(tier, user)
+        told, folder = jail.layers(tier, user), os.environ.get("TMPDIR", "/tmp")
+        zygote = Zygote(control, jail.prepare(tier, user), own_pids, folder)
     except OSError as error:
         control.send(json.dumps({"error": str(error)}).encode())
         return
     control.send(json.dumps({"tier": tier, "layers": told}).encode())
-    Zygote(control, tier, user, own_pids).serve()
+    zygote.serve()
     if tier != "namespaces":
-        shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)  # made for it by the host
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

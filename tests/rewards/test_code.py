@@ -165,6 +165,8 @@ def test_bad_input() -> None:
 class FakePool:
     """A pool whose every job ends the same way."""
 
+    timeout = 10.0
+
     def __init__(self, result: Result) -> None:
         self.result = result
 
@@ -190,9 +192,10 @@ def test_gold_solutions(pool: GraderPool) -> None:
     bad_golds = gold_check(code)
     assert bad_golds is not None
     columns = {"entry_point": ["add"] * 3, "tests": [TESTS, TESTS, None], "solution": [ADD, "def add(): pass", ADD]}
-    good, wrong, untested = bad_golds(columns, pool)
+    good, wrong, untested = bad_golds(columns, pool, {})
     assert good is None and "TypeError" in str(wrong) and "neither" in str(untested)
     nowhere: Any = FakePool(Result("value", {"bad_input": "this machine offers no isolation"}))
-    assert [said is None for said in bad_golds(columns, nowhere)] == [True, True, False]
+    with pytest.raises(BadInput, match="offers no isolation"):
+        bad_golds(columns, nowhere, {})
     del columns["solution"]
-    assert [said is None for said in bad_golds(columns, pool)] == [True, True, False]
+    assert [said is None for said in bad_golds(columns, pool, {})] == [True, True, False]

@@ -24,7 +24,7 @@ class FakeSandbox:
 
 
 def trial(elapsed: float, waited: float | None, ended: Ended | None = None, cpu_seconds: float = 0.1) -> Trial:
-    sandbox: Any = FakeSandbox(waited, cpu_seconds, ended or Ended(0, 0, 0.0, False))
+    sandbox: Any = FakeSandbox(waited, cpu_seconds, ended or Ended(0, 0, 0.0, ""))
     return Trial(sandbox, Limits(), 10.0, running=[1], started=time.monotonic() - elapsed)
 
 
@@ -45,15 +45,16 @@ def test_more_time_for_one_that_waited() -> None:
 
 def test_starved() -> None:
     with pytest.raises(Starved, match="for a processor"):
-        trial(30.1, 25.0).remaining()
+        trial(60.1, 55.0).remaining()
 
 
 @pytest.mark.parametrize(
     ("ended", "reason"),
     [
-        (Ended(None, 9, 1.0, True), "more than 1024 MiB of memory"),
-        (Ended(None, 11, 1.0, False), "signal 11"),
-        (Ended(0, 0, 1.0, False), "exit status 0 before"),
+        (Ended(None, 9, 1.0, "memory"), "more than 1024 MiB of memory"),
+        (Ended(None, 9, 1.0, "processes"), "more than 64 processes"),
+        (Ended(None, 11, 1.0, ""), "signal 11"),
+        (Ended(0, 0, 1.0, ""), "exit status 0 before"),
     ],
 )
 def test_failures(ended: Ended, reason: str) -> None:

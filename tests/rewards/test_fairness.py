@@ -18,8 +18,8 @@ from rewards.fairness import ProcessorTime, allowed_seconds, read_processor_time
         (16, 9.6, 19.6),
         (25, 15.1, None),  # 0.1 s more is not worth another wait: it had 9.9 s of processor
         (10, 9.9, 19.9),
-        (28, 27, 30),  # three times the limit at most
-        (30, 29, None),
+        (58, 57, 60),  # six times the limit at most
+        (60, 59, None),
     ],
 )
 def test_a_job_gets_as_much_more_time_as_it_waited(elapsed: float, waited: float, allowed: float | None) -> None:
@@ -28,17 +28,17 @@ def test_a_job_gets_as_much_more_time_as_it_waited(elapsed: float, waited: float
 
 
 def test_starved_is_what_never_had_its_limit_of_processor_time() -> None:
-    assert was_starved(10, 20.1)
-    assert not was_starved(10, 20)
-    assert not was_starved(10, 15)
+    assert was_starved(10, 50.1)
+    assert not was_starved(10, 50)
+    assert not was_starved(10, 45)
 
 
 def test_what_a_job_used_itself_is_no_excuse() -> None:
     """Eight threads of its own on two cores: the main one waits three quarters of the time."""
     assert allowed_seconds(10, 10, waited=7.5, used=20) is None
-    assert not was_starved(10, 22.5, used=60)
+    assert not was_starved(10, 52.5, used=60)
     assert allowed_seconds(10, 10, waited=7.5, used=2.5) == 17.5
-    assert was_starved(10, 22.5, used=7.5)
+    assert was_starved(10, 52.5, used=7.5)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -152,15 +152,16 @@ def test_a_class_is_closed_with_the_grader(folder: Path) -> None:
 
 
 def test_gold_answers_are_checked_by_the_functions_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    def odd(columns: Mapping[str, Sequence[Any]], pool: GraderPool) -> list[str | None]:
+    def odd(columns: Mapping[str, Sequence[Any]], pool: GraderPool, options: Mapping[str, Any]) -> list[str | None]:
+        assert options == {"sandbox": "landlock"}
         return ["odd" if value % 2 else None for value in columns["answer"]]
 
-    def large(columns: Mapping[str, Sequence[Any]], pool: GraderPool) -> list[str | None]:
+    def large(columns: Mapping[str, Sequence[Any]], pool: GraderPool, options: Mapping[str, Any]) -> list[str | None]:
         return ["large" if value > 2 else None for value in columns["answer"]]
 
     functions = {"a": checks_gold(large)(ones), "b": checks_gold(odd)(also_ones), "c": load_reward("exact_number")}
     monkeypatch.setattr("rewards.grading.load_reward", functions.__getitem__)
-    with Grader({"a": 1.0, "b": 1.0, "c": 0.0}, **SETTINGS) as grader:
+    with Grader({"a": 1.0, "b": 1.0, "c": 0.0}, **SETTINGS, sandbox="landlock") as grader:
         assert grader.check_gold({"answer": [1, 2, 3, 4]}) == ["b: odd", None, "a: large", "a: large"]
         assert grader.check_gold({}) == []
     with Grader({"c": 1.0}, **SETTINGS) as grader:
@@ -227,3 +228,19 @@ def test_a_bug_in_a_function_keeps_its_own_traceback(folder: Path) -> None:
 def test_no_completions_no_grades() -> None:
     with Grader({"math": 1.0}, **SETTINGS) as grader:
         assert grader.grade([], [], {"answer": []}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("soft_overlong_punishment", {"max_completion_len": 10, "soft_punish_cache": 20}, "soft_punish_cache"),
+        ("repetition_penalty", {"ngram_size": 3, "max_penalty": 1.0}, "max_penalty"),
+        ("language_consistency", {"language": "klingon"}, "klingon"),
+        ("code", {"memory_mib": -1}, "memory_mib"),
+    ],
+)
+def test_wrong_options_of_built_in_functions_are_refused_before_there_is_a_completion(
+    name: str, options: dict[str, Any], words: str
+) -> None:
+    with Grader({name: 1.0}, **SETTINGS, options={name: options}) as grader, pytest.raises(BadInput, match=words):
+        grader.check_columns({"answer", "check"})
