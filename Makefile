@@ -46,6 +46,7 @@ check: install
 
 bench: install
 	@.venv/bin/python benchmarks/step.py
+	@.venv/bin/python -m benchmarks.grading
 
 report: install
 	@$(PENNY) report $(if $(RUN),$(RUN),$(error say which run: make report RUN=runs/quickstart-...))

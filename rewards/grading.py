@@ -83,11 +83,7 @@ class Grader:
         self.metrics: dict[str, float] = {}
 
     def check_columns(self, columns: Collection[str]) -> None:
-        """Raise BadInput if a function needs a column that the problems do not have.
-
-        Built-in functions are also called on no completions at all, with these columns: so they refuse options that are
-        wrong or do not go together, and a machine without isolation, while nothing is lost by it.
-        """
+        """Raise BadInput if a function needs a column that the problems do not have."""
         for name, function in self._functions.items():
             missing = sorted(required_columns(function) - set(columns) - set(self._options[name]))
             if missing:
@@ -95,9 +91,17 @@ class Grader:
                     f"the reward {name!r} needs the column {missing[0]!r}, which the problems do not have; "
                     f"they have {', '.join(sorted(columns)) or 'none'}"
                 )
+
+    def rehearse(self, columns: Collection[str]) -> None:
+        """Call the built-in functions on no completions at all, with the columns that some of the problems have.
+
+        So they refuse options that are wrong or do not go together, and a machine without isolation, while nothing is
+        lost by it. Raises BadInput.
+        """
+        nothing: dict[str, Any] = {column: [] for column in (*columns, *registry.BATCH, "solved")}
+        ours = {"grader_pool": self._pool, "sandbox": self._sandbox}
+        for name, function in self._functions.items():
             if name in registry.BUILTIN:
-                nothing: dict[str, Any] = {column: [] for column in (*columns, *registry.BATCH, "solved")}
-                ours = {"grader_pool": self._pool, "sandbox": self._sandbox}
                 function(**accepted(function, nothing | ours | self._options[name]))
 
     def check_gold(self, columns: Mapping[str, Sequence[Any]]) -> list[str | None]:

@@ -72,7 +72,7 @@ class GraderProcess:
             on_failure.callback(self.connection.close)
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-B", "-m", "rewards.worker", str(theirs.fileno()), str(os.getpid())],
-                env=_environment(),
+                env=environment(),
                 cwd=tempfile.gettempdir(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -203,7 +203,7 @@ class _Over(Exception):
         self.kind, self.reason = kind, reason
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """What Python needs and no more: no token, key or home of the user reaches a worker."""
     return {
         "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),

@@ -205,7 +205,9 @@ def check_problems(recipe: Recipe) -> list[str]:
     training = leave_out_long(recipe.problems, loaded, tokenizer)
     with build_grader(recipe.rewards) as grader:
         for problems in (training, held_out):
-            grader.check_columns(set.intersection(*(set(problem.columns) for problem in problems)))
+            columns = [set(problem.columns) for problem in problems]
+            grader.check_columns(set.intersection(*columns))
+            grader.rehearse(set.union(*columns))
         warnings = check_golds(grader, {"training": training, "held-out": held_out}, recipe.rewards.max_ungradable)
     for section, problems in ((recipe.problems, training), (held_out_section(recipe), held_out)):
         prompter = Prompter(section, tokenizer)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
 from rewards.errors import BadInput
+from rewards.process import environment
 from rewards.sandbox.limits import Limits
 
 Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
@@ -149,7 +150,7 @@ class Sandbox:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-B", "-m", "rewards.sandbox.zygote"]
                 + [str(theirs.fileno()), tier, str(os.getpid()), *preload],
-                env=self._environment(),
+                env=environment() | {"TMPDIR": self.folder or "/tmp"},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -158,17 +159,6 @@ class Sandbox:
                 start_new_session=True,
             )
         return self._receive(START_SECONDS)
-
-    def _environment(self) -> dict[str, str]:
-        """What Python needs to find its modules, the folder for files, and no more."""
-        return {
-            "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
-            "PYTHONHASHSEED": "0",
-            "OMP_NUM_THREADS": "1",  # threads do not survive a fork
-            "OPENBLAS_NUM_THREADS": "1",
-            "LC_ALL": "C.UTF-8",
-            "TMPDIR": self.folder or "/tmp",
-        } | {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
 
     def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         try:

@@ -24,7 +24,9 @@ def grade(benchmark: Benchmark, problems: list[Problem], texts: list[str]) -> li
         rewards.functions, timeout=rewards.timeout, workers=1, accuracy=None, correct_above=rewards.correct_above
     ) as grader:
         grader.check_columns(names)
-        return grader.grade(texts, texts, {name: [problem.columns[name] for problem in problems] for name in names})
+        return grader.grade(
+            texts, [""] * len(texts), {name: [problem.columns[name] for problem in problems] for name in names}
+        )
 
 
 @pytest.mark.parametrize(("name", "count"), [("gsm8k", 1319), ("math500", 500)])

@@ -243,4 +243,4 @@ def test_wrong_options_of_built_in_functions_are_refused_before_there_is_a_compl
     name: str, options: dict[str, Any], words: str
 ) -> None:
     with Grader({name: 1.0}, **SETTINGS, options={name: options}) as grader, pytest.raises(BadInput, match=words):
-        grader.check_columns({"answer", "check"})
+        grader.rehearse({"answer", "check"})
