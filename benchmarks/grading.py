@@ -166,7 +166,7 @@ def programs(rows: Sequence[Mapping[str, Any]], repeats: int) -> dict[str, Any]:
     def bare(_: int) -> int:
         return sum(
             subprocess.run(
-                [sys.executable, "-I", "-c", f"{job['solution']}\n{job['check']}\ncheck({job['entry_point']})"],
+                [sys.executable, "-I", "-c", f"{job['check']}\n{job['solution']}\ncheck({job['entry_point']})"],
                 stdout=subprocess.DEVNULL,
                 check=False,
             ).returncode

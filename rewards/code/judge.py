@@ -3,6 +3,7 @@
 This process knows the tests. It executes nothing of a completion and nothing that a completion returns.
 """
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from rewards.sandbox import Limits, Sandbox, values
 from rewards.sandbox.warm import with_sandbox
 
 ROLES = ("rewards.sandbox.roles", "rewards.sandbox.checker")
+NUMPY = ("numpy",) if importlib.util.find_spec("numpy") else ()  # slow to import, and dear to fork with
 CONTROL_SECONDS = 10.0  # for a program that returns at once
 Said = dict[str, Any]
 
@@ -32,9 +34,15 @@ def judge(job: Mapping[str, Any]) -> Said:
         SandboxError: the sandbox failed twice.
     """
     try:
-        return with_sandbox(job["sandbox"], ROLES, lambda sandbox: _graded(sandbox, job))
+        return with_sandbox(job["sandbox"], _preload(job), lambda sandbox: _graded(sandbox, job))
     except BadInput as error:
         return {"bad_input": str(error)}
+
+
+def _preload(job: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the sandbox is to have imported: numpy only for programs and check scripts that speak of it."""
+    texts = (job["program"], job["check"])
+    return (*ROLES, *NUMPY) if any(name in text for name in ("numpy", "np.") for text in texts) else ROLES
 
 
 def control(job: Mapping[str, Any]) -> bool:

@@ -34,7 +34,7 @@ LARGEST_PACKET = 1 << 16
 COMMON = (
     *("array", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools"),
     *("hashlib", "heapq", "inspect", "io", "itertools", "json", "math", "operator", "random", "re", "statistics"),
-    *("string", "struct", "time", "traceback", "typing", "numpy"),
+    *("string", "struct", "time", "traceback", "typing"),
 )
 
 
@@ -240,13 +240,9 @@ def resolve(name: str) -> Callable[..., Any]:
 
 
 def warm_up(modules: Sequence[str]) -> None:
-    """Import what programs and roles need (numpy may be absent), then leave only the interpreter's own folders."""
+    """Import what programs and roles need, then leave only the interpreter's own folders."""
     for module in (*COMMON, *modules):
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError:
-            if module != "numpy":
-                raise
+        importlib.import_module(module)
     folders = [Path(folder) for folder in ("/usr", *jail.interpreter_folders())]
     sys.path[:] = [entry for entry in sys.path if any(Path(entry).is_relative_to(folder) for folder in folders)]
     gc.collect()
