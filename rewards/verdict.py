@@ -51,6 +51,7 @@ def log_verdicts(
     """Tell a trainer the verdicts by the callbacks that TRL gives to reward functions, where there are any.
 
     Per completion the columns `NAME/verdict` and `NAME/reason`, per batch the share of each outcome as `NAME/OUTCOME`.
+    Not the seconds: a run that is resumed is to log the same as one that never stopped.
     """
     if log_extra is not None:
         log_extra(f"{name}/verdict", [verdict.outcome for verdict in verdicts])
