@@ -104,7 +104,7 @@ def layers(tier: str, user: int | None) -> dict[str, str]:
             version >= 6 and landlocked,
         ),
         "rights": all_of(guarded and "no capabilities, no_new_privs", filtered and "seccomp"),
-        "memory segments": all_of(inside and "IPC namespace", filtered and not inside and "seccomp"),
+        "memory segments": all_of(inside and "IPC namespace", filtered and "seccomp"),
         "environment": "emptied",
         "memory": "RLIMIT_AS, and a watch on the sum",
         "disk": "a tmpfs of that size" if inside else "RLIMIT_FSIZE, and a watch on the sum",
@@ -208,7 +208,7 @@ def prepare(tier: str, user: int | None) -> Prepared:
         user=user,
         address_space=limits.address_space(),
         readable=("/",) if inside else (*SYSTEM, *interpreter_folders(), *DEVICES),
-        filtered=seccomp.program(own_ipc=True, only_signal=None) if inside and seccomp.supported() else None,
+        filtered=seccomp.program(only_signal=None) if inside and seccomp.supported() else None,
     )
 
 
@@ -247,7 +247,7 @@ def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
         return
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     landlock.restrict(prepared.readable, [folder, "/dev/null"])
-    seccomp.install(seccomp.program(own_ipc=False, only_signal=os.getpid()))
+    seccomp.install(seccomp.program(only_signal=os.getpid()))
 
 
 def _private_mounts(bounds: limits.Limits) -> None:

@@ -194,6 +194,16 @@ def shares_memory(facts: dict[str, Any]) -> bool:
     return False
 
 
+def hides_memory(facts: dict[str, Any]) -> bool:
+    """Memory in files that have no name and are not mapped: no account of a process shows it."""
+    kept = [os.memfd_create("hidden") for _ in range(64)]
+    block = b"x" * (LIMITS.disk_mib << 20)
+    for descriptor in kept:
+        os.write(descriptor, block)
+    time.sleep(0.5)
+    return True
+
+
 def knows_environment(facts: dict[str, Any]) -> bool:
     """More in the environment than was put there for programs."""
     return bool(set(os.environ) - {"PATH", "LANG", "HOME", "TMPDIR", "PYTHONHASHSEED", "LC_CTYPE"})
@@ -263,6 +273,7 @@ ATTEMPTS: dict[str, tuple[str, str, Callable[[dict[str, Any]], bool]]] = {
     "other processes": ("processes", "signal and trace one of yours", signals),
     "rights": ("rights", "user namespace, setuid, chroot", gains_rights),
     "shared memory": ("memory segments", "leave a System V segment", shares_memory),
+    "hidden memory": ("memory segments", "in files without a name", hides_memory),
     "environment": ("environment", "your variables", knows_environment),
     "memory": ("memory", "several times its share", takes_memory),
     "disk": ("disk", "several times its share", fills_disk),

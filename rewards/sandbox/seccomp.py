@@ -79,10 +79,9 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "vhangup": (153, 58),
     "mknod": (133, None),
     "mknodat": (259, 33),
-}
-# Memory and queues that are not files and stay when their maker is gone: private to a program only in its own
-# namespace of inter-process communication.
-SHARED: dict[str, tuple[int | None, int | None]] = {
+    # memory that no process's account shows once it is not mapped, and that no limit of files bounds
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
     "shmget": (29, 194),
     "msgget": (68, 186),
     "semget": (64, 190),
@@ -123,11 +122,10 @@ def install(code: bytes) -> None:
     kernel.syscall(_SYS_SECCOMP[column], _SET_MODE_FILTER, 0, header)
 
 
-def program(own_ipc: bool, only_signal: int | None) -> bytes:
+def program(only_signal: int | None) -> bytes:
     """The filter's instructions, 8 bytes each.
 
     Args:
-        own_ipc: the process is alone in a namespace of inter-process communication.
         only_signal: the process itself, which may then signal nobody but itself and its process group; None: anybody,
             as it is alone in a namespace of process numbers.
 
@@ -145,7 +143,7 @@ def program(own_ipc: bool, only_signal: int | None) -> bytes:
     ]
     if column == 0:
         lines += [_line(_JUMP_GREATER_EQUAL, 0x40000000, 0, 1), _line(_RETURN, _KILL)]  # x32: as above
-    for numbers in [*DENIED.values(), *([] if own_ipc else SHARED.values())]:
+    for numbers in DENIED.values():
         if (number := numbers[column]) is not None:
             lines += [_line(_JUMP_EQUAL, number, 0, 1), _error(errno.EPERM)]
     lines += [_line(_JUMP_EQUAL, CLONE3[column], 0, 1), _error(errno.ENOSYS)]  # its flags are out of reach; use clone
