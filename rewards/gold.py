@@ -24,7 +24,7 @@ def checks_gold(bad_golds: BadGolds) -> Callable[[Function], Function]:
     """
 
     def mark(function: Function) -> Function:
-        function.bad_golds = bad_golds  # type: ignore[attr-defined]
+        function.bad_golds = bad_golds  # type: ignore[attr-defined]  # functions take attributes
         return function
 
     return mark

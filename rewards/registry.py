@@ -153,7 +153,7 @@ def _module(path: Path, changed: int) -> ModuleType:
     sys.modules[name] = module  # as for any import: dataclasses and pickle look there
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # an interrupt too: a half-made module must not be found later
         del sys.modules[name]
         raise
     return module

@@ -156,7 +156,7 @@ def _signed(
     last = [p for p in shape.parameters if p.kind is p.VAR_KEYWORD]
     first = [p for p in shape.parameters if p.kind is not p.VAR_KEYWORD]
     signature = inspect.Signature([*first, *options, *last])
-    batch.__signature__ = signature  # type: ignore[attr-defined]
+    batch.__signature__ = signature  # type: ignore[attr-defined]  # functions take attributes
     rest = last[0].name if last else ""
 
     def bound(args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _kept(make: Callable[..., Any], shape: Shape, options: Sequence[Parameter], 
         return _grades(instance.ready(constructor), shape, arguments)
 
     bound = _signed(batch, make if found is None else found, shape, options)
-    batch.close = instance.close  # type: ignore[attr-defined]
+    batch.close = instance.close  # type: ignore[attr-defined]  # functions take attributes
     return batch
 
 

@@ -5,6 +5,7 @@ import itertools
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rewards.math.clean import unbraced
@@ -18,6 +19,8 @@ from rewards.math.units import split_unit
 from rewards.math.verify import costly
 from rewards.pool import GraderPool, Result
 from rewards.verdict import Verdict
+
+Job = tuple[str, str]  # gold answer and answer, for the pool
 
 JUDGE = "rewards.math.verify:judge"
 DEEPEST = 50  # open brackets of an answer that math-verify is asked about
@@ -41,7 +44,7 @@ def grade_math(golds: Sequence[Any], completions: Sequence[str], pool: GraderPoo
         pool: processes for what only math-verify can decide; they start when first needed.
     """
     verdicts: list[Verdict | None] = []
-    jobs: dict[tuple[str, str], list[int]] = {}
+    jobs: dict[Job, list[int]] = {}
     spent: list[float] = []
     for position, (gold, completion) in enumerate(zip(golds, completions, strict=True)):
         started = time.perf_counter()
@@ -51,8 +54,7 @@ def grade_math(golds: Sequence[Any], completions: Sequence[str], pool: GraderPoo
             jobs.setdefault(decided, []).append(position)
             verdicts.append(None)
         else:
-            outcome, reason = decided.split(": ", 1)
-            verdicts.append(Verdict(outcome, reason, spent[-1]))  # type: ignore[arg-type]
+            verdicts.append(replace(decided, seconds=spent[-1]))
     results = pool.map(JUDGE, list(jobs), control=CONTROL) if jobs else []
     for positions, result in zip(jobs.values(), results, strict=True):
         for position in positions:
@@ -109,35 +111,36 @@ def _is_read(found: Shape, depth: int) -> bool:
     )
 
 
-def decide(gold: str, completion: str) -> str | tuple[str, str]:
-    """`outcome: reason` of a completion against what `gold_text` made of its gold answer; or the pool's job."""
+def decide(gold: str, completion: str) -> Verdict | Job:
+    """The verdict on a completion against what `gold_text` made of its gold answer; or the pool's job."""
     if not gold:
-        return "ungradable: the gold answer is empty"
+        return Verdict("ungradable", "the gold answer is empty")
     answer = find_answer(completion)
     if not answer.readings:
-        return f"unparseable: {answer.note}"
+        return Verdict("unparseable", answer.note)
     undecided = None
     for reading in _fitting(answer.readings, gold):
         if len(reading) > LONGEST_ANSWER:
             short = _without_brackets(reading)
             if len(short) > LONGEST_ANSWER:
                 same = short.strip() == _without_brackets(gold).strip()
-                return "correct: equal as text" if same else "unparseable: the answer is too long"
+                long = Verdict("unparseable", "the answer is too long")
+                return Verdict("correct", "equal as text") if same else long
             reading = short
         equal, reason = compare(gold, reading)
         if equal is not None:
             several = not equal and answer.note.startswith("two different")
-            return f"{'correct' if equal else 'wrong'}: {answer.note if several else reason}"
+            return Verdict("correct" if equal else "wrong", answer.note if several else reason)
         if undecided is None or _WORDY.search(undecided):
             undecided = reading
     if undecided is None or _WORDY.search(undecided):
-        return "wrong: no formula that equals the gold answer"
+        return Verdict("wrong", "no formula that equals the gold answer")
     if "\\" not in undecided and _SOUP.search(cleaned(undecided)):
-        return "wrong: several numbers or alternatives"
+        return Verdict("wrong", "several numbers or alternatives")
     if _nesting(undecided) > DEEPEST:
-        return "wrong: nested too deeply"
+        return Verdict("wrong", "nested too deeply")
     if costly(undecided):
-        return "wrong: too large to work out"
+        return Verdict("wrong", "too large to work out")
     return gold, undecided
 
 
@@ -161,8 +164,9 @@ def _verdict(result: Result, timeout: float, before: float) -> Verdict:
     seconds = before + result.seconds
     if result.kind == "value":
         correct, reason = result.value
-        outcome = "ungradable" if correct is None else "correct" if correct else "wrong"
-        return Verdict(outcome, reason, seconds)  # type: ignore[arg-type]
+        if correct is None:
+            return Verdict("ungradable", reason, seconds)
+        return Verdict("correct" if correct else "wrong", reason, seconds)
     if result.kind == "ungradable":
         return Verdict("ungradable", result.reason, seconds)
     reason = f"timed out after {timeout:g} s" if result.kind == "timed_out" else f"math-verify failed: {result.reason}"

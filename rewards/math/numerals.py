@@ -183,7 +183,7 @@ def _in_words(text: str) -> Number | None:
         elif word == "hundred" and seen:
             group *= 100
         elif word in ("thousand", "million", "billion") and seen:
-            total, group = total + group * 10 ** _SCALES[word], 0  # type: ignore[operator]
+            total, group = total + group * 10 ** _SCALES[word], 0  # type: ignore[operator]  # an integer power of ten is one
         elif word != "and":
             return None
     return Number(Fraction(total + group)) if seen else None

@@ -109,7 +109,7 @@ def _bases(gold: str, answer: str) -> Decision | None:
     if wanted is None and given is None:
         return None
     if wanted is None or given is None:
-        known = (wanted or given)[2]  # type: ignore[index]
+        known = (wanted or given)[2]  # type: ignore[index]  # one of them is there, see above
         other = read_number(answer if wanted else gold)
         return (False, "numerals in different bases") if known != "10" and other is not None else None
     equal = wanted[1].lstrip("0") == given[1].lstrip("0") and wanted[2] == given[2]

@@ -60,7 +60,7 @@ def split_unit(text: str) -> tuple[str, str, bool]:
     unit, percent = "", False
     match = _LEADING.match(text)
     if match is not None:
-        unit = re.search(r"[§£€¥₹]|[A-Za-z]+", match[0])[0]  # type: ignore[index]
+        unit = re.search(r"[§£€¥₹]|[A-Za-z]+", match[0])[0]  # type: ignore[index]  # the pattern around it has one
         text = match[1] + text[match.end() :]
     for _ in range(6):
         match = _TRAILING.search(text, max(0, len(text) - 120))

@@ -10,6 +10,7 @@ import pytest
 from rewards.math import grade_math
 from rewards.math.grade import decide, gold_text, readable
 from rewards.pool import GraderPool
+from rewards.verdict import Verdict
 
 ATTACKS = {"hang", "huge", "hedge", "multi_box", "degenerate", "think_answer", "near_miss"}
 
@@ -57,7 +58,7 @@ def test_golds_written_otherwise_are_known_without_a_process(name: str, share: f
             f"Thus the final answer is ${gold}$. I hope it is correct.",
         ):
             said = decide(gold, completion)
-            assert isinstance(said, tuple) or said.startswith("correct"), (gold, completion, said)
-            decided["here" if isinstance(said, str) else "pool"] += 1
-        decided["here" if isinstance(decide(gold, f"\\boxed{{{other}}}"), str) else "pool"] += 1
+            assert isinstance(said, tuple) or said.outcome == "correct", (gold, completion, said)
+            decided["here" if isinstance(said, Verdict) else "pool"] += 1
+        decided["here" if isinstance(decide(gold, f"\\boxed{{{other}}}"), Verdict) else "pool"] += 1
     assert decided["here"] / decided.total() >= share, decided

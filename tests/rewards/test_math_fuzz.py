@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rewards.math import find_answer
 from rewards.math.compare import compare
 from rewards.math.grade import decide, gold_text, readable
+from rewards.verdict import OUTCOMES
 
 PIECES = [
     "\\boxed{", "\\fbox", "}", "{", "(", ")", "[", "]", "|", "!", "^", "_", ",", ";", ":", ".", "..", "$", "$$",
@@ -28,7 +29,7 @@ def check(gold: str, completion: str) -> None:
     if isinstance(decided, tuple):
         assert all(isinstance(part, str) for part in decided)
     else:
-        assert decided.partition(": ")[0] in ("correct", "wrong", "unparseable", "ungradable")
+        assert decided.outcome in OUTCOMES and decided.reason
 
 
 @settings(max_examples=600, deadline=None)
