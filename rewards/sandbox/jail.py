@@ -20,6 +20,7 @@ import stat
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ NAMESPACES = (
     | kernel.CLONE_NEWCGROUP
 )
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime")
+PRIVATE = ("/tmp", "/dev/shm")  # each program has its own, empty
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 FIRST_USER = (
     0x70000000  # far above what anybody gives out; one number for each zygote, as processes are counted by user
@@ -125,7 +127,9 @@ def build_root() -> None:
     os.chdir("/")
     kernel.mount("tmpfs", "/new", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
     for path in (*SYSTEM, *interpreter_folders()):
-        _show(path)
+        _show(path, path)
+    for path, second in covered_folders().items():
+        _show(path, second)
     _make_etc()
     for name in ("proc", "tmp", "dev/shm"):
         os.makedirs(f"/new/{name}", exist_ok=True)
@@ -155,9 +159,15 @@ def interpreter_folders() -> list[str]:
     return wanted
 
 
-def _show(path: str) -> None:
-    """Make a path of the old root appear at the same place of the new one, read-only. Absent ones are passed over."""
-    old, new = "/old" + path, "/new" + path
+def covered_folders() -> dict[str, str]:
+    """The interpreter's folders that a program's private mounts would hide, and where else each can be found."""
+    covered = [folder for folder in interpreter_folders() if any(map(Path(folder).is_relative_to, PRIVATE))]
+    return {folder: f"/run/python-{place}" for place, folder in enumerate(covered)}
+
+
+def _show(path: str, place: str) -> None:
+    """Make a path of the old root appear at a place of the new one, read-only. Absent ones are passed over."""
+    old, new = "/old" + path, "/new" + place
     if os.path.islink(old):
         os.makedirs(os.path.dirname(new), exist_ok=True)
         os.symlink(os.readlink(old), new)
@@ -185,6 +195,7 @@ class Prepared:
     user: int | None
     address_space: int
     readable: tuple[str, ...]
+    covered: Mapping[str, str]
     filtered: bytes | None
 
 
@@ -208,6 +219,7 @@ def prepare(tier: str, user: int | None) -> Prepared:
         user=user,
         address_space=limits.address_space(),
         readable=("/",) if inside else (*SYSTEM, *interpreter_folders(), *DEVICES),
+        covered=covered_folders(),
         filtered=seccomp.program(only_signal=None) if inside and seccomp.supported() else None,
     )
 
@@ -225,11 +237,11 @@ def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
     """
     os.setsid()
     limits.apply(bounds, prepared.address_space)
-    os.umask(0o077)
     if prepared.tier == "namespaces":
-        _private_mounts(bounds)
+        _private_mounts(bounds, prepared.covered)
     else:
         os.environ.update({"HOME": folder, "TMPDIR": folder})
+    os.umask(0o077)
     os.chdir(folder)
     tempfile.tempdir = None
     if prepared.tier == "unsafe":
@@ -250,10 +262,13 @@ def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
     seccomp.install(seccomp.program(only_signal=os.getpid()))
 
 
-def _private_mounts(bounds: limits.Limits) -> None:
-    """Empty /tmp and /dev/shm that vanish with the program, and no /proc."""
+def _private_mounts(bounds: limits.Limits, covered: Mapping[str, str]) -> None:
+    """Empty /tmp and /dev/shm that vanish with the program, and no /proc. What `covered` names is shown again."""
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
     options = f"mode=1777,size={bounds.disk_mib}m,nr_inodes=8192"
-    for target in ("/tmp", "/dev/shm"):
+    for target in PRIVATE:
         kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+    for path, second in covered.items():
+        os.makedirs(path)
+        kernel.mount(second, path, None, kernel.MS_BIND | kernel.MS_REC)
     kernel.mount("tmpfs", "/proc", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY, "size=4k")

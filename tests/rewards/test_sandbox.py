@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -191,6 +192,38 @@ def test_a_normal_user_is_held_too(tier: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.strip() == "{'held'}", done.stderr
+
+
+LAZY = """
+import os, socket, sys
+from rewards.sandbox import Limits, Sandbox
+ours, theirs = socket.socketpair()
+with Sandbox(sys.argv[1], preload=["early"]) as sandbox:
+    pid = sandbox.start("early:import_late", [theirs.fileno()], Limits(seconds=5))
+    theirs.close()
+    print(ours.recv(100).decode())
+"""
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_an_interpreter_below_tmp_is_still_there(tier: str) -> None:
+    """Where each program has a /tmp of its own, that must not hide the packages."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", f"{folder}/venv"], check=True)
+        (packages,) = Path(folder, "venv", "lib").glob("python*/site-packages")
+        (packages / "late.py").write_text("WORD = 'there'\n")
+        (packages / "early.py").write_text(
+            "import os\ndef import_late(channel):\n    import late\n    os.write(channel, late.WORD.encode())\n"
+        )
+        done = subprocess.run(
+            [f"{folder}/venv/bin/python", "-c", LAZY, tier],
+            env={"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.stdout.strip() == "there", done.stderr
 
 
 FALL_BACK = """

@@ -2,12 +2,14 @@
 
 import functools
 import inspect
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import reasoning_gym
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
@@ -20,20 +22,24 @@ COLUMNS: dict[str, list[Any]] = {  # what the built-in rewards ask for
     "answer": ["12", "7"],
     "nums": [[3, 4], [3, 4]],
     "target": [12, 7],
+    "check": ["assert f() == 12", "assert f() == 7"],
+    "entry_point": ["f", "f"],
+    "task": ["chain_sum", "chain_sum"],
+    "task_config": [None, None],
+    "entry": json.loads(json.dumps(list(reasoning_gym.create_dataset("chain_sum", seed=3, size=2)))),
 }
 QUESTIONS = ["What is 3 * 4?", "What is 3 + 4?"]
 OPTIONS: dict[str, dict[str, int]] = {  # those that have no useful default
     "cosine_length": {"max_len": 8},
     "soft_overlong_punishment": {"max_completion_len": 8, "soft_punish_cache": 4},
 }
-NEEDS_MORE = {"code", "reasoning_gym"}  # columns of their own, and processes that take seconds to start
 
 
 def ours() -> list[Callable[..., Any]]:
     """Every built-in reward; one that must be told a length is a partial of itself, which TRL knows."""
     return [
         functools.partial(load_reward(name), **OPTIONS[name]) if name in OPTIONS else load_reward(name)
-        for name in sorted(BUILTIN.keys() - NEEDS_MORE)
+        for name in sorted(BUILTIN)
     ]
 
 
@@ -66,7 +72,7 @@ def test_a_step_of_trl_with_our_rewards(as_prompt: Callable[[str], Any], tiny_mo
     )
     trainer.train()
     logged = trainer.state.log_history[0]
-    assert {f"rewards/{name}/mean" for name in BUILTIN.keys() - NEEDS_MORE} <= logged.keys()
+    assert {f"rewards/{name}/mean" for name in BUILTIN} <= logged.keys()
     assert logged["rewards/exact_number/mean"] == 0.0  # noise of 8 bytes answers nothing
     assert logged["rewards/half_right/std"] > 0
     assert not before.equal(model.lm_head.weight)  # and so the step was a real one
@@ -81,7 +87,7 @@ RIGHT = "<think>\nThree fours.\n</think>\n<answer>\\boxed{12}</answer>"
 WRONG = "<think>\nThree fours.\n</think>\n<answer>\\boxed{13}</answer>"
 
 
-@pytest.mark.parametrize("name", sorted(BUILTIN.keys() - NEEDS_MORE))
+@pytest.mark.parametrize("name", sorted(BUILTIN))
 def test_ours_grade_conversations_as_they_grade_their_texts(name: str) -> None:
     function = load_reward(name)
     texts = [RIGHT, WRONG, "3 * 4 = 12", ""]
