@@ -43,9 +43,14 @@ def say_name(channel: int) -> None:
 
 
 def list_tmp_then_write(channel: int) -> None:
-    os.write(channel, json.dumps([os.listdir(os.environ["TMPDIR"]), os.listdir("/dev/shm")]).encode())
+    found = []
     for folder in (os.environ["TMPDIR"], "/dev/shm"):
-        Path(folder, "left").write_text("x")
+        try:
+            found.append(os.listdir(folder))
+            Path(folder, "left").write_text("x")
+        except PermissionError:  # Landlock opens no /dev/shm
+            found.append([])
+    os.write(channel, json.dumps(found).encode())
 
 
 def spin(channel: int) -> None:
@@ -125,11 +130,11 @@ def test_cpu_time_is_limited_by_the_kernel_too(sandbox: Sandbox) -> None:
 
 
 def test_no_file_of_one_program_reaches_the_next(sandbox: Sandbox) -> None:
-    empty = [[], []] if sandbox.tier == "namespaces" else None
+    interpreter = {Path(folder).parts[2] for folder in jail.covered_folders()}  # shown again, if it is below /tmp
     for _ in range(2):
         said, _ = run(sandbox, "list_tmp_then_write")
-        if empty is not None:
-            assert json.loads(said) == empty
+        temporary, *shared = json.loads(said)
+        assert set(temporary) <= interpreter and not any(shared)
     if sandbox.folder is not None:
         assert not list(Path(sandbox.folder).iterdir())
 
