@@ -14,15 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from rewards.agreement import Agreement
 from rewards.errors import BadInput
 from rewards.pool import GraderPool
 from rewards.rows import FileRow, Kind, read_rows
+from rewards.sandbox import Mode
 from rewards.verdict import OUTCOMES, Verdict
-
-SandboxMode = Literal["auto", "namespaces", "landlock", "unsafe"]
 
 DEFAULT_SECONDS = 10.0
 CHUNK = 256  # rows that are graded together; a hanging one delays at most the rest of its chunk
@@ -70,7 +69,7 @@ def grade_file(
     *,
     timeout: float | None = None,
     workers: int = os.cpu_count() or 1,
-    sandbox: SandboxMode = "auto",
+    sandbox: Mode = "auto",
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_bad_row: Callable[[str], None] = lambda reason: None,
 ) -> Summary:
@@ -116,7 +115,7 @@ def grade_file(
 
 
 def _grade(
-    kind: Kind, rows: Sequence[FileRow], pool: GraderPool, sandbox: SandboxMode, timeout: float | None
+    kind: Kind, rows: Sequence[FileRow], pool: GraderPool, sandbox: Mode, timeout: float | None
 ) -> list[Verdict]:
     """One verdict a row, in order."""
     good = [row.data for row in rows if row.error is None]

@@ -15,7 +15,6 @@ from rewards.registry import RewardFunction, accepted, load_reward, parameters_w
 from rewards.verdict import Verdict, log_verdicts
 
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-OURS = {"grader_pool", "sandbox"}  # given to functions by the grader, so no options of theirs
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ def _check_names(functions: Mapping[str, float], named: Mapping[str, Iterable[st
 
 
 def _checked_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> dict[str, Any]:
-    possible = parameters_with_default(function) - OURS
+    possible = parameters_with_default(function)
     for option in options:
         if option not in possible:
             known = f"it has {', '.join(sorted(possible))}" if possible else "it has none"

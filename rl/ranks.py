@@ -53,8 +53,3 @@ def add_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         if parameter.grad is None:  # this rank had nothing to learn from
             parameter.grad = torch.zeros_like(parameter)
         dist.all_reduce(parameter.grad)
-
-
-def any_rank(flag: bool) -> bool:
-    """True on every rank if it is on one."""
-    return any(gather([flag]))

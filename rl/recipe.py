@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rewards.sandbox import Mode
+
 
 class Section(BaseModel):
     """A part of a recipe: unknown keys are refused, values cannot be changed, numbers are finite."""
@@ -72,9 +74,7 @@ class RewardsSection(Section):
     )
     accuracy: str | None = Field(None, description="which function says solved or not; default: the first")
     gated: list[str] = Field(default_factory=list, description="functions that count only where it says solved")
-    sandbox: Literal["auto", "namespaces", "landlock", "unsafe"] = Field(
-        "auto", description="how programs are isolated; unsafe: not at all"
-    )
+    sandbox: Mode = Field("auto", description="how programs are isolated; unsafe: not at all")
 
 
 class RolloutSection(Section):

@@ -30,8 +30,6 @@ _UNITS = {name: (kind, Fraction(scale)) for kind, table in _KINDS.items() for na
 _PLURALS = {"feet": "foot", "inches": "inch", "centuries": "century", "metre": "meter", "metres": "meter",
             "kilometre": "kilometer", "centimetre": "centimeter", "litre": "liter", "kilometres": "kilometer",
             "centimetres": "centimeter", "litres": "liter", "hertz": "hertz"}  # fmt: skip
-_NO_UNIT = {"unit", "units", "sq", "square", "cubic", "per", "of", "the", "squared", "cubed"}
-
 _TRAILING = re.compile(
     r"\s*+(?:\*\s*+)?(?:‹(?P<text>[^‹›]*+)›|(?P<sign>[€£¥₹¢§])"
     r"|\^\s*+(?:\{\s*+)?\\circ(?:\s*+\})?(?:\s*+‹?\s?(?P<temperature>[CF])\b›?)?"

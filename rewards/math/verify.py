@@ -13,7 +13,6 @@ from rewards.math.symbols import plain
 
 LARGEST_EXPONENT = 10_000
 LARGEST_FACTORIAL = 10_000
-MOST_TERMS = 100_000
 
 _TOWER = re.compile(r"(?:\^|\*\*)[\s{(]*+(\d++)[\s)}]*+(?:\^|\*\*)[\s{(]*+(\d++)")
 _POWER = re.compile(r"(?:\^|\*\*)[\s{(]*+(\d{5,})")

@@ -26,7 +26,6 @@ from pathlib import Path
 
 from rewards.sandbox import kernel, landlock, limits, seccomp
 
-TIERS = ("namespaces", "landlock", "unsafe")
 NAMESPACES = (
     kernel.CLONE_NEWNS
     | kernel.CLONE_NEWPID
@@ -196,6 +195,7 @@ class Prepared:
     address_space: int
     readable: tuple[str, ...]
     covered: Mapping[str, str]
+    landlocked: bool
     filtered: bytes | None
 
 
@@ -203,7 +203,7 @@ def prepare(tier: str, user: int | None) -> Prepared:
     """Give up what the zygote itself does not need and its children would have to, and work out the rest.
 
     Args:
-        tier: one of `TIERS`, already entered.
+        tier: `namespaces`, `landlock` or `unsafe`, already entered.
         user: the number that programs run under; None: the present one.
     """
     with contextlib.suppress(OSError):  # no /proc, or not Linux
@@ -220,6 +220,7 @@ def prepare(tier: str, user: int | None) -> Prepared:
         address_space=limits.address_space(),
         readable=("/",) if inside else (*SYSTEM, *interpreter_folders(), *DEVICES),
         covered=covered_folders(),
+        landlocked=guarded and landlock.abi() > 0,
         filtered=seccomp.program(only_signal=None) if inside and seccomp.supported() else None,
     )
 
@@ -252,7 +253,7 @@ def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
         os.setresuid(user, user, user)
     kernel.drop_capabilities()
     if prepared.tier == "namespaces":
-        if landlock.abi():
+        if prepared.landlocked:
             landlock.restrict(prepared.readable, [folder, "/dev/null", "/dev/shm"])
         if prepared.filtered is not None:
             seccomp.install(prepared.filtered)
