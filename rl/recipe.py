@@ -32,6 +32,8 @@ class ModelSection(Section):
     use_rslora: bool = False
     use_dora: bool = False
     gradient_checkpointing: bool = False
+    torch_compile: bool = Field(False, description="compile the learner's layers; takes minutes, pays on long runs")
+    use_liger_kernel: bool = Field(False, description="GPU: Liger's fused norms, rotary embeddings and MLPs")
 
 
 class ProblemsSection(Section):
@@ -96,7 +98,10 @@ class RolloutSection(Section):
     min_p: float = Field(0.0, ge=0, lt=1)
     stop: list[str] = Field(default_factory=list)
     max_model_length: int | None = Field(None, ge=2, description="context; default: prompt + completion lengths")
-    weight_sync: Literal["merged", "adapter"] = "merged"
+    weight_sync: Literal["auto", "merged", "adapter"] = Field(
+        "auto", description="what the engine gets after a step; auto: merged weights"
+    )
+    max_staleness: Literal[0, 1] = Field(0, description="1: sample the next batch while this one is learned")
     max_gap: float = Field(0.1, gt=0, description="mean |log p_learner - log p_engine| above which the run stops")
     gpu_memory_utilization: float = Field(0.4, gt=0, le=1, description="GPU: engine's share of the memory")
     enable_sleep_mode: bool = Field(False, description="GPU: engine frees its memory while the learner works")
@@ -121,6 +126,10 @@ class AlgorithmSection(Section):
     entropy_coef: float = Field(0.0, ge=0, description="weight of the entropy bonus")
     num_iterations: int = Field(1, ge=1, description="updates on one batch (mu)")
     mask_truncated_completions: bool = False
+    dynamic_sampling: bool = Field(False, description="replace groups without signal by further problems (DAPO)")
+    dynamic_sampling_max_tokens: int | None = Field(
+        None, ge=1, description="no more replacements after so many tokens of a step; default: 4 batches at full length"
+    )
     importance_sampling_correction: Literal[
         "none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"
     ] = Field("token_truncate", description="of the engine's log-probabilities against the learner's")

@@ -4,14 +4,21 @@ Node i of a tree holds one token; its ancestors are the tokens before it. A toke
 at the position that its depth gives, so its hidden state is the one that the whole sequence alone would have. Few-shot
 examples shared by all problems, the prompt shared by a group, and equal beginnings of completions cost one computation
 each, and there is no padding. The last token of a completion predicts nothing and is left out.
+
+Nodes are numbered in preorder: a node, then all that descends from it, before its next sibling. So who sees whom takes
+one number a node, `ends`: node i sees node j if j <= i < ends[j].
+
+Models that cannot be computed as trees (rl/learner/selfcheck.py finds out) get padded rows, one sequence each.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
+
+Layout = Literal["tree", "padded"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,23 @@ class Sample:
     advantage: float
     counted: bool
 
+    @property
+    def path(self) -> tuple[int, ...]:
+        """The tokens that something is predicted from."""
+        return self.prompt_ids + self.completion_ids[:-1]
+
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """A prefix tree of L nodes and the N completion tokens, of S sequences, that it predicts."""
+    """What the model reads, and the N completion tokens, of S sequences, that it predicts.
 
-    input_ids: Tensor  # [L]
-    position_ids: Tensor  # [L] depth in the tree
-    attends: Tensor  # [L, L] bool: row may look at column
-    source: Tensor  # [N] node whose hidden state predicts the token
+    A prefix tree is one row of L nodes; padded rows are S rows of the longest one's length, zeros on the right.
+    """
+
+    input_ids: Tensor  # [R, L]
+    position_ids: Tensor  # [R, L] depth in the tree, place in the row
+    ends: Tensor | None  # [L] one past each node's last descendant; None: padded rows
+    source: Tensor  # [N] place in the flattened rows whose hidden state predicts the token
     target: Tensor  # [N] the token
     sequence: Tensor  # [N] which of the S sequences
     mask: Tensor  # [N] bool: True counts in the loss
@@ -58,87 +73,147 @@ class MicroBatch:
         return replace(self, indices=tuple(places[i] for i in self.indices))
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A layout worked out: its tensors, and where in the flattened rows the tokens of each path lie."""
+
+    input_ids: Tensor  # [R, L]
+    position_ids: Tensor  # [R, L]
+    ends: Tensor | None  # [L]
+    places: list[list[int]]  # by path, in the order of `add`
+
+
+class Packer(Protocol):
+    """Paths that become one micro-batch."""
+
+    def size_with(self, path: Sequence[int]) -> int:
+        """Tokens computed if `path` were added."""
+        ...
+
+    def add(self, path: Sequence[int]) -> None:
+        """Add a path."""
+        ...
+
+    def rows(self) -> Rows:
+        """The tensors of all paths."""
+        ...
+
+
 class PrefixTree:
     """Grows one node for each prefix not seen before."""
 
     def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.parents: list[int] = []
-        self.depths: list[int] = []
-        self._children: dict[tuple[int, int], int] = {}
+        self._tokens: list[int] = []
+        self._depths: list[int] = []
+        self._children: list[dict[int, int]] = [{}]  # of the root, then of each node: token and node
+        self._paths: list[list[int]] = []
 
-    def missing(self, path: Sequence[int]) -> int:
-        """How many nodes `insert(path)` would add."""
-        node = -1
+    def size_with(self, path: Sequence[int]) -> int:
+        """How many nodes the tree would have with `path`."""
+        place = 0  # in `_children`, where node i's are at i + 1
         for depth, token in enumerate(path):
-            child = self._children.get((node, token))
+            child = self._children[place].get(token)
             if child is None:
-                return len(path) - depth
-            node = child
-        return 0
+                return len(self._tokens) + len(path) - depth
+            place = child + 1
+        return len(self._tokens)
 
-    def insert(self, path: Sequence[int]) -> list[int]:
-        """Add what is missing of a path from the root; returns its nodes."""
-        node, nodes = -1, []
+    def add(self, path: Sequence[int]) -> None:
+        """Add what is missing of a path from the root."""
+        place, nodes = 0, []
         for depth, token in enumerate(path):
-            key = (node, token)
-            if key not in self._children:
-                self._children[key] = len(self.tokens)
-                self.tokens.append(token)
-                self.parents.append(node)
-                self.depths.append(depth)
-            node = self._children[key]
+            node = self._children[place].get(token)
+            if node is None:
+                node = self._children[place][token] = len(self._tokens)
+                self._tokens.append(token)
+                self._depths.append(depth)
+                self._children.append({})
             nodes.append(node)
-        return nodes
+            place = node + 1
+        self._paths.append(nodes)
 
-    def ancestry(self) -> Tensor:
-        """[L, L] bool: True where the column is the row's ancestor or the row itself."""
-        attends = torch.eye(len(self.tokens), dtype=torch.bool)
-        for node, parent in enumerate(self.parents):  # a parent always comes before its children
-            if parent >= 0:
-                attends[node] |= attends[parent]
-        return attends
+    def rows(self) -> Rows:
+        """One row of all nodes, renumbered in preorder."""
+        order, waiting = list[int](), list(reversed(self._children[0].values()))
+        while waiting:
+            node = waiting.pop()
+            order.append(node)
+            waiting += reversed(self._children[node + 1].values())
+        new = {node: place for place, node in enumerate(order)}
+        ends = list(range(1, len(order) + 1))
+        for place in reversed(range(len(order))):  # children come after their parent, so theirs are known
+            for child in self._children[order[place] + 1].values():
+                ends[place] = max(ends[place], ends[new[child]])
+        return Rows(
+            input_ids=torch.tensor([[self._tokens[node] for node in order]]),
+            position_ids=torch.tensor([[self._depths[node] for node in order]]),
+            ends=torch.tensor(ends),
+            places=[[new[node] for node in nodes] for nodes in self._paths],
+        )
 
 
-def pack(samples: Sequence[Sample], max_tokens: int, max_sequences: int | None = None) -> Iterator[MicroBatch]:
-    """Cut samples, in order, into micro-batches of at most `max_tokens` tree nodes and `max_sequences` completions.
+class PaddedRows:
+    """One row a path, all as long as the longest."""
+
+    def __init__(self) -> None:
+        self._paths: list[list[int]] = []
+
+    def size_with(self, path: Sequence[int]) -> int:
+        """Tokens with padding, if `path` were a row, too."""
+        return (len(self._paths) + 1) * max(len(path), *map(len, self._paths), 0)
+
+    def add(self, path: Sequence[int]) -> None:
+        """Add a row."""
+        self._paths.append(list(path))
+
+    def rows(self) -> Rows:
+        """Zeros on the right: causal models do not let what comes before them see them."""
+        width = max(map(len, self._paths))
+        return Rows(
+            input_ids=torch.tensor([path + [0] * (width - len(path)) for path in self._paths]),
+            position_ids=torch.arange(width).repeat(len(self._paths), 1),
+            ends=None,
+            places=[[row * width + i for i in range(len(path))] for row, path in enumerate(self._paths)],
+        )
+
+
+PACKERS: dict[Layout, type[PrefixTree] | type[PaddedRows]] = {"tree": PrefixTree, "padded": PaddedRows}
+
+
+def pack(
+    samples: Sequence[Sample], max_tokens: int, max_sequences: int | None = None, layout: Layout = "tree"
+) -> Iterator[MicroBatch]:
+    """Cut samples, in order, into micro-batches of at most `max_tokens` computed tokens and `max_sequences` each.
 
     A sample longer than `max_tokens` gets a micro-batch of its own.
     """
-    tree, members = PrefixTree(), list[int]()
+    packer: Packer = PACKERS[layout]()
+    members = list[int]()
     for index, sample in enumerate(samples):
-        path = sample.prompt_ids + sample.completion_ids[:-1]
-        too_long = len(tree.tokens) + tree.missing(path) > max_tokens
+        too_long = packer.size_with(sample.path) > max_tokens
         if members and (too_long or len(members) == max_sequences):
-            yield build(tree, members, samples)
-            tree, members = PrefixTree(), []
-        tree.insert(path)
+            yield build(packer.rows(), members, samples)
+            packer, members = PACKERS[layout](), []
+        packer.add(sample.path)
         members.append(index)
     if members:
-        yield build(tree, members, samples)
+        yield build(packer.rows(), members, samples)
 
 
-def build(tree: PrefixTree, members: Sequence[int], samples: Sequence[Sample]) -> MicroBatch:
+def build(rows: Rows, members: Sequence[int], samples: Sequence[Sample]) -> MicroBatch:
     """The tensors of one micro-batch; `members` are the places of its sequences in `samples`."""
-    source, target, sequence = list[int](), list[int](), list[int]()
-    mask, engine_logps = list[bool](), list[float]()
-    for s, index in enumerate(members):
-        sample = samples[index]
-        nodes = tree.insert(sample.prompt_ids + sample.completion_ids[:-1])
-        source += nodes[len(sample.prompt_ids) - 1 :]
-        target += sample.completion_ids
-        sequence += [s] * len(sample.completion_ids)
-        mask += [sample.counted] * len(sample.completion_ids)
-        engine_logps += sample.engine_logps
+    chosen = [samples[index] for index in members]
+    lengths = torch.tensor([len(sample.completion_ids) for sample in chosen])
+    starts = [len(sample.prompt_ids) - 1 for sample in chosen]  # the prompt's last token predicts the first
     return MicroBatch(
-        input_ids=torch.tensor(tree.tokens),
-        position_ids=torch.tensor(tree.depths),
-        attends=tree.ancestry(),
-        source=torch.tensor(source),
-        target=torch.tensor(target),
-        sequence=torch.tensor(sequence),
-        mask=torch.tensor(mask),
-        engine_logps=torch.tensor(engine_logps, dtype=torch.float32),
-        advantages=torch.tensor([samples[i].advantage for i in members], dtype=torch.float32),
+        input_ids=rows.input_ids,
+        position_ids=rows.position_ids,
+        ends=rows.ends,
+        source=torch.tensor([i for places, start in zip(rows.places, starts, strict=True) for i in places[start:]]),
+        target=torch.tensor([token for sample in chosen for token in sample.completion_ids]),
+        sequence=torch.arange(len(chosen)).repeat_interleave(lengths),
+        mask=torch.tensor([sample.counted for sample in chosen]).repeat_interleave(lengths),
+        engine_logps=torch.tensor([x for sample in chosen for x in sample.engine_logps], dtype=torch.float32),
+        advantages=torch.tensor([sample.advantage for sample in chosen], dtype=torch.float32),
         indices=tuple(members),
     )

@@ -1,6 +1,5 @@
 """The policy: a causal language model, whole or with a LoRA adapter, that tells what its tokens were worth."""
 
-import contextlib
 import copy
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,19 +7,33 @@ from typing import Any
 
 import peft
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from transformers.integrations.liger import apply_liger_kernel
 
-from rl.learner.packing import MicroBatch
+from rl.learner.allocator import keep_freed_memory
+from rl.learner.attention import ATTENTION, plan_tree
+from rl.learner.export import export
+from rl.learner.head import head_logps, recomputed_logps, select_logps
+from rl.learner.lora import fuse_adapters
+from rl.learner.packing import Layout, MicroBatch
 from rl.models import load_model
 from rl.recipe import ModelSection
 
-LOGITS_CHUNK = 512  # nodes whose logits live at once
+# Losses and logits are rl/learner/head.py's.
+LIGER_KERNELS = {
+    "rope": True,
+    "rms_norm": True,
+    "swiglu": True,
+    "cross_entropy": False,
+    "fused_linear_cross_entropy": False,
+}
 
 
 class Policy:
-    """The learner's model. `trainable` are its learning parameters, by name and in a fixed order."""
+    """The learner's model. `trainable` are its learning parameters, by name and in a fixed order.
+
+    `layout` says how micro-batches for it are packed: as prefix trees, until `use_layout` says otherwise.
+    """
 
     def __init__(
         self, model: Any, *, has_adapter: bool, autocast: bool = False, reference: nn.Module | None = None
@@ -31,11 +44,26 @@ class Policy:
         self._reference = reference
         self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.device = next(model.parameters()).device
+        self._attention: str = self.causal_lm.config._attn_implementation  # what the model came with
+        self.layout: Layout = "tree"
+        self.use_layout("tree")
 
     @property
     def causal_lm(self) -> Any:
         """The transformers model, with adapter layers in place if there are any."""
         return self.model.get_base_model() if self.has_adapter else self.model
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What matrix products are computed in."""
+        dtype: torch.dtype = torch.bfloat16 if self._autocast else self.causal_lm.dtype
+        return dtype
+
+    def use_layout(self, layout: Layout) -> None:
+        """Compute prefix trees from now on, or padded rows. Raises ValueError if the model takes no other attention."""
+        for model in filter(None, (self.causal_lm, self._reference)):
+            model.set_attn_implementation(ATTENTION if layout == "tree" else self._attention)
+        self.layout = layout
 
     def logps(self, batch: MicroBatch, temperature: float, *, with_entropy_grad: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probability [N] of each completion token and the entropy [N] of its distribution, at `temperature`."""
@@ -51,24 +79,9 @@ class Policy:
         with self.model.disable_adapter(), self._precision():
             return token_logps(self.causal_lm, batch, temperature, False)[0]
 
-    @torch.no_grad()
     def export(self) -> Iterator[tuple[str, Tensor]]:
-        """Every weight that may have changed, and its neighbours, under Hugging Face names, the adapter merged in.
-
-        Merged in float32 on a copy of each layer: the base weights are never touched, so nothing drifts. Embeddings and
-        head are left out unless they are trained.
-        """
-        adapted: dict[str, Any] = {n: m for n, m in self.causal_lm.named_modules() if isinstance(m, BaseTunerLayer)}
-        for name, layer in adapted.items():
-            merged = copy.deepcopy(layer).float()
-            merged.merge()
-            for suffix, parameter in merged.get_base_layer().named_parameters():
-                yield f"{name}.{suffix}", parameter.data
-        frozen_tables = {id(m.weight) for m in (self._embeddings(), self._head()) if not m.weight.requires_grad}
-        inside = tuple(f"{name}." for name in adapted)
-        for name, parameter in self.causal_lm.named_parameters():
-            if not name.startswith(inside) and id(parameter) not in frozen_tables:
-                yield name, parameter.data
+        """Every weight that may have changed, under Hugging Face names, the adapter merged in (`export.py`)."""
+        return export(self.causal_lm)
 
     def save(self, folder: Path) -> None:
         """Write the adapter (peft format), or the whole model, as safetensors."""
@@ -85,12 +98,6 @@ class Policy:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast)
 
-    def _embeddings(self) -> Any:
-        return self.causal_lm.get_input_embeddings()
-
-    def _head(self) -> Any:
-        return self.causal_lm.get_output_embeddings()
-
 
 def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed: int, keep_reference: bool) -> Policy:
     """Load the model and put a fresh adapter on it, or make all of it trainable.
@@ -100,11 +107,16 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
     off for it; full fine-tuning keeps a copy.
     """
     kept = dtype if section.use_peft else torch.float32
+    if device == "cpu":
+        keep_freed_memory()
     model = load_model(section.name, section.revision, dtype=kept, device=device)
+    if section.use_liger_kernel:
+        apply_liger_kernel(model, LIGER_KERNELS)
     if section.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not section.use_peft:
         reference = copy.deepcopy(model).requires_grad_(False).eval() if keep_reference else None
+        compile_layers(model, section)
         return Policy(model.train(), has_adapter=False, autocast=dtype != kept, reference=reference)
     config = peft.LoraConfig(
         r=section.lora_r,
@@ -118,53 +130,38 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
     if section.gradient_checkpointing:
         model.enable_input_require_grads()
     torch.manual_seed(seed)  # A starts random, B at zero
-    return Policy(peft.get_peft_model(model, config).train(), has_adapter=True)
+    adapted = peft.get_peft_model(model, config).train()
+    fuse_adapters(adapted)
+    compile_layers(model, section)
+    return Policy(adapted, has_adapter=True)
+
+
+def compile_layers(model: Any, section: ModelSection) -> None:
+    """Compile what repeats, layer by layer and for any number of tokens, if the recipe asks for it."""
+    if section.torch_compile:
+        for layer in model.get_decoder().layers:
+            layer.compile(dynamic=True)
 
 
 def token_logps(model: Any, batch: MicroBatch, temperature: float, entropy_grad: bool) -> tuple[Tensor, Tensor]:
     """Log-probabilities [N] and entropies [N] of a micro-batch's completion tokens under `model`.
 
-    The vocabulary projection runs once for each node that predicts something (completions often begin alike), in chunks
-    that are recomputed in the backward pass, so that logits of at most `LOGITS_CHUNK` nodes live at any time.
+    Only what predicts something is projected onto the vocabulary, and once (completions often begin alike).
     """
     nodes, row = batch.source.unique(return_inverse=True)  # [U], [N]
+    if batch.ends is None:  # any model that transformers has, by its own forward pass, whatever it does to its logits
+        logits = model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False).logits
+        return select_logps(logits.flatten(0, 1)[nodes], row, batch.target, temperature, entropy_grad)
+    if model.config._attn_implementation != ATTENTION:
+        raise ValueError("this model's attention would not see the tree: call Policy.use_layout('tree') first")
+    autocast = torch.is_autocast_enabled(model.device.type)
+    tree = plan_tree(batch.ends, torch.get_autocast_dtype(model.device.type) if autocast else model.dtype)
     hidden = model.get_decoder()(
-        input_ids=batch.input_ids[None],
-        position_ids=batch.position_ids[None],
-        attention_mask=batch.attends[None, None],
-        use_cache=False,
+        input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, prefix_tree=tree
     ).last_hidden_state[0, nodes]  # [U, D]
-    recompute = len(nodes) > LOGITS_CHUNK and torch.is_grad_enabled()
-    places, logps, entropies = [], [], []
-    for first in range(0, len(nodes), LOGITS_CHUNK):
-        here = ((row >= first) & (row < first + LOGITS_CHUNK)).nonzero()[:, 0]  # tokens that these nodes predict
-        chunk = hidden[first : first + LOGITS_CHUNK]
-        arguments = (
-            model.get_output_embeddings(),
-            chunk,
-            row[here] - first,
-            batch.target[here],
-            temperature,
-            entropy_grad,
-        )
-        out = checkpoint(select_logps, *arguments, use_reentrant=False) if recompute else select_logps(*arguments)
-        places.append(here)
-        logps.append(out[0])
-        entropies.append(out[1])
-    order = torch.cat(places).argsort()
-    return torch.cat(logps)[order], torch.cat(entropies)[order]
-
-
-def select_logps(
-    head: nn.Module, hidden: Tensor, row: Tensor, target: Tensor, temperature: float, entropy_grad: bool
-) -> tuple[Tensor, Tensor]:
-    """log p(target) [n] and entropy [n], where token n is predicted by hidden state `row[n]` of [U, D].
-
-    Both in nats and float32.
-    """
-    logits = head(hidden).float() / temperature  # [U, V]
-    normalizer = logits.logsumexp(-1)  # [U]
-    logps = logits[row, target] - normalizer[row]
-    with contextlib.nullcontext() if entropy_grad else torch.no_grad():
-        entropy = normalizer - (torch.softmax(logits, -1) * logits).sum(-1)  # [U]
-    return logps, entropy[row]
+    head = model.get_output_embeddings()
+    if type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad and not entropy_grad:
+        return head_logps(hidden, head.weight, row, batch.target, temperature)
+    return recomputed_logps(
+        head, model.config.get_text_config().vocab_size, hidden, row, batch.target, temperature, entropy_grad
+    )

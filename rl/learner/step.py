@@ -13,7 +13,7 @@ from rl.learner.correction import importance_weights
 from rl.learner.gap import gap_stats
 from rl.learner.kl import kl_per_token
 from rl.learner.losses import Totals, policy_loss
-from rl.learner.packing import MicroBatch, Sample, pack
+from rl.learner.packing import Layout, MicroBatch, Sample, pack
 from rl.learner.policy import Policy
 from rl.recipe import AlgorithmSection, OptimizerSection
 
@@ -50,7 +50,7 @@ def learn(
     `settings.max_gap` or if the gradient is not finite; the weights are then still the old ones.
     """
     totals = batch_totals(samples, settings.max_completion_length)
-    micro_batches = list(pack_useful(samples, algorithm, section))
+    micro_batches = list(pack_useful(samples, algorithm, section, policy.layout))
     update, old = Update({}), list[Tensor]()
     for iteration in range(algorithm.num_iterations):
         optimizer.zero_grad(set_to_none=True)
@@ -81,11 +81,13 @@ def batch_totals(samples: Sequence[Sample], max_completion_length: int) -> Total
     return Totals(sequences=sequences, tokens=tokens, max_completion_length=max_completion_length)
 
 
-def pack_useful(samples: Sequence[Sample], algorithm: AlgorithmSection, section: OptimizerSection) -> list[MicroBatch]:
+def pack_useful(
+    samples: Sequence[Sample], algorithm: AlgorithmSection, section: OptimizerSection, layout: Layout
+) -> list[MicroBatch]:
     """Micro-batches of the samples that add to the gradient; of one sample alone if none does, to measure the gap."""
     always = algorithm.beta > 0 or algorithm.entropy_coef > 0
     useful = [i for i, s in enumerate(samples) if s.counted and (always or s.advantage != 0)] or [0]
-    batches = pack([samples[i] for i in useful], section.micro_batch_tokens, section.micro_batch_size)
+    batches = pack([samples[i] for i in useful], section.micro_batch_tokens, section.micro_batch_size, layout)
     return [b.with_indices(useful) for b in batches]
 
 
