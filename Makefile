@@ -16,7 +16,8 @@ help:
 	@echo "make eval CKPT=... [BENCH=gsm8k,math500]   measure a model, an adapter, or a run's checkpoint"
 	@echo "make smoke        two steps of every recipe on a CPU"
 	@echo "make report RUN=runs/...   write the report of a run again"
-	@echo "make test | check | bench | clean"
+	@echo "make test | check | clean"
+	@echo "make bench [PART=learner]  measure speed, memory and time to quality; all parts, or some"
 
 # pip comes last into a new environment, so one that was cut short is made again.
 .venv/bin/pip:
@@ -50,9 +51,9 @@ check: install
 	@.venv/bin/mypy
 	@.venv/bin/python -m pytest -q tests/test_imports.py
 
+# PART: some of the parts (`python -m benchmarks --help`); all of them take an hour or two.
 bench: install
-	@.venv/bin/python benchmarks/step.py
-	@.venv/bin/python -m benchmarks.grading
+	@.venv/bin/python -m benchmarks $(PART)
 
 report: install
 	@$(PENNY) report $(if $(RUN),$(RUN),$(error say which run: make report RUN=runs/quickstart-...))

@@ -8,27 +8,26 @@
   costs a fresh interpreter a program with none.
 """
 
-import argparse
 import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import peers
-from benchmarks.step import machine, machine_text, spread, writable
+from benchmarks.part import Part, Results, at_least_one, run_part
+from benchmarks.report import spread, table
 from benchmarks.workload import in_turn, timed
 from rewards.code import grade_code
-from rewards.errors import BadInput
 from rewards.math import grade_math
 from rewards.pool import GraderPool
 from rl.problems.programs import humaneval_columns
-from rl.run import atomic
 
 KILL_SECONDS = 5.0
 WORDS = ["we", "first", "add", "both", "sides", "and", "then", "note", "that", "the", "term", "is", "equal"]
@@ -47,30 +46,21 @@ SHAPES = [
 ]
 
 
-def main() -> int:
-    """Measure, print the Markdown, and write both files."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.grading", description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--output", type=Path, default=Path("bench-results"), help="folder (bench-results)")
-    parser.add_argument("--rows", type=int, default=600, help="answers")
-    parser.add_argument("--programs", type=int, default=164, help="programs, at most")
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    try:
-        output = writable(options.output)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    results: dict[str, Any] = {"machine": machine(), "answers": answers(options.rows, options.repeats)}
+def add_options(parser: ArgumentParser) -> None:
+    """Sizes."""
+    at_least_one(parser, rows=600, programs=164, repeats=3)
+
+
+def run(options: Namespace) -> dict[str, Any]:
+    """Measure what there is data for."""
     cases, data = os.environ.get("PENNY_CASES"), os.environ.get("PENNY_DATA")
-    results["cases"] = case_file(read(Path(cases) / "math_pairs.jsonl")) if cases else None
-    results["programs"] = (
-        programs(read(Path(data) / "humaneval.jsonl")[: options.programs], options.repeats) if data else None
-    )
-    text = markdown(results)
-    atomic.write_json(output / "grading.json", results)
-    atomic.write_text(output / "grading.md", text)
-    print(text)
-    return 0
+    return {
+        "answers": answers(options.rows, options.repeats),
+        "cases": case_file(read(Path(cases) / "math_pairs.jsonl")) if cases else None,
+        "programs": programs(read(Path(data) / "humaneval.jsonl")[: options.programs], options.repeats)
+        if data
+        else None,
+    }
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -192,44 +182,35 @@ def programs(rows: Sequence[Mapping[str, Any]], repeats: int) -> dict[str, Any]:
     return {"programs": len(jobs), "passed": passed, "rates": rates}
 
 
-def markdown(results: Mapping[str, Any]) -> str:
-    """All figures as tables, with what they were taken on."""
+def markdown(results: Results) -> Iterator[str]:
+    """All figures as tables."""
     found = results["answers"]
-    parts = [
-        "# What grading costs",
-        machine_text(results["machine"]),
-        "## Answers",
+    yield "## Answers"
+    yield (
         f"{found['rows']} typical answers, half of them right; verdicts a second in one process, median and range of "
         f"{len(found['cheap_rates'])}. The cheap rungs decide {found['cheap']:.0%} of them, at "
-        f"{spread(found['cheap_rates'])} a second.",
-        "\n".join(
-            ["| Grader | Verdicts/s | Right |", "|---|---|---|"]
-            + [f"| {name} | {spread(rates)} | {found['right'][name]:.1%} |" for name, rates in found["rates"].items()]
-        ),
-    ]
+        f"{spread(found['cheap_rates'])} a second."
+    )
+    yield table(
+        ("Grader", "Verdicts/s", "Right"),
+        [(name, spread(rates), f"{found['right'][name]:.1%}") for name, rates in found["rates"].items()],
+    )
     if results["cases"]:
-        table = results["cases"]["graders"]
-        columns = list(next(iter(table.values())))
-        parts += [
-            "## Labelled cases",
-            f"{results['cases']['rows']} rows made to be hard; killed after {KILL_SECONDS:g} s; two grader processes.",
-            "\n".join(
-                [f"| Grader | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-                + [f"| {name} | {' | '.join(cell(row[c], c) for c in columns)} |" for name, row in table.items()]
-            ),
-        ]
+        graders = results["cases"]["graders"]
+        columns = list(next(iter(graders.values())))
+        yield "## Labelled cases"
+        yield f"{results['cases']['rows']} rows made to be hard; killed after {KILL_SECONDS:g} s; two grader processes."
+        yield table(
+            ("Grader", *columns), [(name, *(cell(row[c], c) for c in columns)) for name, row in graders.items()]
+        )
     if results["programs"]:
         rates, passed = results["programs"]["rates"], results["programs"]["passed"]
-        parts += [
-            "## Programs",
+        yield "## Programs"
+        yield (
             f"{results['programs']['programs']} canonical solutions of HumanEval with their check scripts; programs a "
-            f"second, median and range.",
-            "\n".join(
-                ["| Way | Programs/s | Passed |", "|---|---|---|"]
-                + [f"| {name} | {spread(rates[name])} | {passed[name]} |" for name in rates]
-            ),
-        ]
-    return "\n\n".join(parts)
+            "second, median and range."
+        )
+        yield table(("Way", "Programs/s", "Passed"), [(name, spread(rates[name]), str(passed[name])) for name in rates])
 
 
 def cell(value: float, column: str) -> str:
@@ -237,5 +218,7 @@ def cell(value: float, column: str) -> str:
     return f"{value:.1%}" if column == "agreement" else f"{value:.0f}"
 
 
+PART = Part("grading", "What grading costs", add_options, run, markdown)
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_part(PART))

@@ -81,6 +81,14 @@ class Grader:
         self._pool = GraderPool(workers, timeout)
         self.metrics: dict[str, float] = {}
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a completion earns the same whichever others it is graded with: true of nearly all built-in rewards.
+
+        Of a user's function it is not known, so it counts as one that compares the completions it is given.
+        """
+        return self._functions.keys() <= registry.BUILTIN.keys() - registry.OF_A_GROUP
+
     def check_columns(self, columns: Collection[str]) -> None:
         """Raise BadInput if a function needs a column that the problems do not have."""
         for name, function in self._functions.items():

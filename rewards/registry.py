@@ -32,6 +32,7 @@ BUILTIN = {
     "soft_overlong_punishment": "rewards.length",
     "tag_count": "rewards.format",
 }
+OF_A_GROUP = frozenset({"length_penalty"})  # built-in ones that compare the completions of a batch
 LONGEST_TOLD = 500  # characters
 GIVEN = BATCH | OFFERED  # what a function may ask for, beside the columns: neither columns nor options
 

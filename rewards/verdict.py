@@ -67,9 +67,14 @@ def log_verdicts(
         log_extra(f"{name}/reason", [verdict.reason for verdict in verdicts])
         log_answers(name, answers, log_extra)
     if log_metric is not None and verdicts:
-        counts = Counter(verdict.outcome for verdict in verdicts)
-        for outcome in OUTCOMES:
-            log_metric(f"{name}/{outcome}", counts[outcome] / len(verdicts))
+        for outcome, share in outcome_shares([verdict.outcome for verdict in verdicts]).items():
+            log_metric(f"{name}/{outcome}", share)
+
+
+def outcome_shares(outcomes: Sequence[str]) -> dict[Outcome, float]:
+    """The share of each possible outcome in a batch of at least one completion."""
+    counts = Counter(outcomes)
+    return {outcome: counts[outcome] / len(outcomes) for outcome in OUTCOMES}
 
 
 def log_answers(name: str, answers: Sequence[str | None] | None, log_extra: LogExtra | None) -> None:

@@ -47,6 +47,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
     check_sampling(recipe)
     check_lengths(recipe)
     check_sync(recipe)
+    check_staleness(recipe)
     check_decontamination(recipe)
     check_ranks(recipe, os.environ)
     check_device(recipe, gpu_memory_gib())
@@ -96,6 +97,18 @@ def check_sync(recipe: Recipe) -> None:
         )
     if recipe.model.use_dora and pick_engine(recipe.rollout) == "vllm":
         raise BadInput("vLLM cannot serve DoRA adapters (model.use_dora): use rollout.weight_sync=merged.")
+
+
+def check_staleness(recipe: Recipe) -> None:
+    """Refuse to sample ahead where nothing corrects for older weights, or where the engine is to sleep meanwhile."""
+    ahead = recipe.rollout.max_staleness > 0
+    if ahead and recipe.algorithm.importance_sampling_correction == "none":
+        raise BadInput(
+            "rollout.max_staleness=1 learns from rollouts of older weights, which "
+            "algorithm.importance_sampling_correction=none leaves uncorrected: use token_truncate."
+        )
+    if ahead and recipe.rollout.enable_sleep_mode:
+        raise BadInput("rollout.max_staleness=1 samples while rollout.enable_sleep_mode would sleep: switch one off.")
 
 
 def check_decontamination(recipe: Recipe) -> None:
@@ -180,6 +193,14 @@ def check_packages(recipe: Recipe) -> None:
             )
         if pick_device(recipe.rollout.device) != "cuda":
             raise BadInput("optimizer.name=adamw_8bit needs a CUDA GPU: use optimizer.name=adamw on a CPU.")
+    if recipe.model.use_liger_kernel:
+        if pick_device(recipe.rollout.device) != "cuda":
+            raise BadInput("model.use_liger_kernel needs a CUDA GPU: leave it out on a CPU.")
+        if importlib.util.find_spec("liger_kernel") is None:
+            raise BadInput(
+                "model.use_liger_kernel needs liger-kernel, which is not installed: run "
+                "`.venv/bin/pip install liger-kernel`, or leave it out."
+            )
 
 
 def check_model(recipe: Recipe, config: Any) -> None:
@@ -192,13 +213,13 @@ def check_model(recipe: Recipe, config: Any) -> None:
             "lower rollout.max_completion_length, problems.max_prompt_length or rollout.max_model_length."
         )
     targets = recipe.model.lora_target_modules
-    trains_tables = not recipe.model.use_peft or any(table in targets for table in TABLES)
+    adapts_tables = recipe.model.use_peft and any(table in targets for table in TABLES)
     on_cpu_vllm = pick_engine(recipe.rollout) == "vllm" and pick_device(recipe.rollout.device) == "cpu"
-    if trains_tables and on_cpu_vllm and text.tie_word_embeddings:
-        # vLLM's CPU build packs the head's weights once; `reload_weights` then leaves the packed copy as it was.
+    if adapts_tables and on_cpu_vllm and text.tie_word_embeddings:
+        # One adapter would make two matrices of what vLLM holds as one.
         raise BadInput(
-            f"{recipe.model.name} ties its embeddings to its head, and vLLM on a CPU would go on sampling with the "
-            "old head: train a LoRA adapter without it (model.use_peft=true), or use rollout.engine=transformers."
+            f"{recipe.model.name} ties its embeddings to its head, which an adapter on one of them would part: leave "
+            f"{' and '.join(TABLES)} out of model.lora_target_modules, or use rollout.engine=transformers."
         )
 
 

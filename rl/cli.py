@@ -16,6 +16,7 @@ import typer
 from rewards.errors import BadInput
 from rl import eval_commands
 from rl.grade_commands import Json, RunArgument, doctor, grade, regrade
+from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.told import told
 
@@ -140,6 +141,7 @@ def samples(
             print()
 
 
+app.command()(plan)
 app.command("eval")(eval_commands.evaluate)
 app.command()(eval_commands.compare)
 app.command()(eval_commands.results)
@@ -169,13 +171,13 @@ def asked_run(arguments: list[str], smoke: bool, resume: Path | None, unfinished
 
 def show_plan(recipe: "Recipe", warnings: list[str], as_json: bool) -> None:
     """Print what the run would do and take."""
-    from rl.plan import make_plan, plan_dict, plan_text
+    from rl.planner.dry_run import make_plan, plan_dict, plan_text
 
-    plan = make_plan(recipe)
+    made = make_plan(recipe)
     if as_json:
-        print(json.dumps(plan_dict(plan, warnings)))
+        print(json.dumps(plan_dict(made, warnings)))
         return
-    print(plan_text(plan))
+    print(plan_text(made))
     for warning in warnings:
         print(f"warning: {warning}")
 

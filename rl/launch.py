@@ -11,13 +11,14 @@ from rl import ranks
 from rl.evaluate.evaluation import build_grader
 from rl.learner.optimizer import build_optimizer, build_scheduler
 from rl.learner.policy import load_policy
+from rl.learner.selfcheck import pick_layout
 from rl.models import load_tokenizer, model_fingerprint
 from rl.problems.fit import leave_out_long
 from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
 from rl.problems.stream import ProblemStream
 from rl.recipe import Recipe
-from rl.rollout.build import build_engine, pick_device, pick_dtype
+from rl.rollout.build import build_engine, context_length, pick_device, pick_dtype
 from rl.run.checkpoints import latest_checkpoint, rewind
 from rl.run.display import Display
 from rl.run.folder import RunFolder, default_path
@@ -102,6 +103,9 @@ def open_session(
         seed=recipe.run.seed,
         keep_reference=recipe.algorithm.beta > 0,
     )
+    why_padded = pick_layout(policy, context_length(recipe))
+    if why_padded:
+        display.message(f"the learner computes padded rows, which is slower than prefix trees: {why_padded}")
     optimizer = build_optimizer(policy.trainable.values(), recipe.optimizer)
     session = Session(
         recipe=recipe,
@@ -130,7 +134,8 @@ def open_session(
     rewind(books, session.step)
     data = {"training": hash_problems(training), "held_out": hash_problems(held_out)}
     model = model_fingerprint(recipe.model.name, recipe.model.revision)
-    write_manifest(books, recipe, {"model": model, "data": data, "engine": engine.name, "ranks": ranks.world_size()})
+    parts = {"model": model, "data": data, "engine": engine.name, "layout": policy.layout, "ranks": ranks.world_size()}
+    write_manifest(books, recipe, parts)
     if ranks.rank() == 0:
         start_trackers(session.trackers, books, recipe)
         stack.callback(finish_trackers, session.trackers)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rl import ranks
+from rl.batch import Batch, count_tokens
 from rl.evaluate.evaluation import Answer
 from rl.learner.packing import Sample
 from rl.run.rollouts import RolloutRow
@@ -56,10 +57,26 @@ def rollout_metrics(rows: Sequence[RolloutRow], group: int) -> dict[str, float]:
     }
 
 
+def sampling_metrics(batch: Batch) -> dict[str, float]:
+    """What dynamic sampling did in a step, over all ranks.
+
+    Groups tried and kept (those with signal), tokens of tried groups that are not in the batch, and the share of right
+    completions in all that was tried: `pass_rate` is of the batch, from which the easy and the hard ones are gone.
+    """
+    parts = ranks.gather([(batch.tried, count_tokens(batch.answers))])
+    return {
+        "sampling/groups_tried": sum(tried.groups for tried, _ in parts),
+        "sampling/groups_kept": sum(tried.useful for tried, _ in parts),
+        "sampling/tokens_wasted": sum(tried.tokens - tokens for tried, tokens in parts),
+        "sampling/pass_rate": sum(t.solved for t, _ in parts)
+        / max(sum(t.completions - t.ungradable for t, _ in parts), 1),
+    }
+
+
 def logged_metrics(mine: Mapping[str, float]) -> dict[str, float]:
     """What the reward functions of all ranks logged of a step, `rewards/` before each name; the mean over the ranks.
 
-    `mine` is this rank's `Grader.metrics`; of the built-in rewards it has the rate of each verdict, as `math/wrong`.
+    `mine` is this rank's `Batch.logged`; of the built-in rewards it has the rate of each verdict, as `math/wrong`.
     """
     values: dict[str, list[float]] = {}
     for metrics in ranks.gather([mine]):

@@ -1,10 +1,12 @@
 """Everything a run holds while it trains, and what it does between the steps of learning."""
 
+import os
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from accelerate import Accelerator
 
 from rewards.grading import Grader
 from rl import ranks
+from rl.batch import Batch, from_state, to_state
 from rl.evaluate.evaluation import accuracy_of, answer_all, grade_all, training_row
 from rl.evaluate.statistics.measures import measures
 from rl.learner.policy import Policy
@@ -19,6 +22,7 @@ from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter
 from rl.problems.stream import ProblemStream
 from rl.recipe import Recipe
+from rl.rollout.build import pick_sync
 from rl.rollout.engine import RolloutEngine, SamplingParams
 from rl.run.checkpoints import prune, save_checkpoint, set_best
 from rl.run.display import Display
@@ -37,7 +41,9 @@ from rl.signals import StopRequested, StopSignal
 class Session:
     """The parts of a run. `step` is the last finished step, and what the weights and optimizer belong to.
 
-    With several ranks each has a session; all but rank 0 keep their books in a scratch folder that is thrown away.
+    `position` is the stream position behind that step's problems. `batches` are those collected for steps that are not
+    finished yet. With several ranks each has a session; all but rank 0 keep their books in a scratch folder that is
+    thrown away.
     """
 
     recipe: Recipe
@@ -59,26 +65,32 @@ class Session:
     engine: RolloutEngine
     step: int = 0
     saved_step: int = 0
+    position: int = 0
+    batches: dict[int, Batch] = field(default_factory=dict)
 
-    def prompts(self, step: int) -> list[Prompt]:
-        """This rank's share of the problems of a step, rendered."""
-        count = self.recipe.algorithm.problems_per_step
-        batch = self.stream.take((step - 1) * count, count)
-        share = count // ranks.world_size()
-        mine = batch[ranks.rank() * share : (ranks.rank() + 1) * share]
-        return [self.prompter.render(self.training[index]) for index in mine]
+    def prompt_at(self, position: int) -> Prompt:
+        """The problem at a stream position, rendered."""
+        return self.prompter.render(self.training[self.stream.take(position, 1)[0]])
 
-    def sync(self) -> None:
-        """Give the policy's weights to the engine."""
-        if self.recipe.rollout.weight_sync == "merged":
-            self.engine.load_weights(self.policy.export())
-            return
-        folder = Path(tempfile.mkdtemp(prefix="adapter-", dir=self.scratch))
-        self.policy.save(folder)
-        self.engine.load_adapter(str(folder))
-        for old in self.scratch.glob("adapter-*"):
-            if old != folder:
-                shutil.rmtree(old)
+    def sync(self) -> dict[str, float]:
+        """Give the policy's weights to the engine; the seconds that took and the bytes handed over."""
+        began = time.perf_counter()
+        if pick_sync(self.recipe.rollout) == "merged":
+            sent = 0
+
+            def counted() -> Iterator[tuple[str, torch.Tensor]]:
+                nonlocal sent
+                for name, tensor in self.policy.export():
+                    sent += tensor.nbytes
+                    yield name, tensor
+
+            self.engine.load_weights(counted())
+        else:
+            sent = sum(parameter.nbytes for parameter in self.policy.trainable.values())
+            with TemporaryDirectory(prefix="adapter-", dir=in_memory(self.scratch, sent)) as folder:
+                self.policy.save(Path(folder))
+                self.engine.load_adapter(folder)
+        return {"sync/seconds": time.perf_counter() - began, "sync/bytes": sent}
 
     def evaluation_due(self) -> bool:
         """Whether the present step is one to measure at: before, after, and where the recipe says so."""
@@ -122,7 +134,7 @@ class Session:
         MetricsLog(self.folder).append(metrics)
         log_metrics(self.trackers, metrics)
         self.display.step(metrics)
-        self.step = step
+        self.step, self.position = step, self.batches.pop(step).end
 
     def finish_step(self) -> None:
         """Save and evaluate where the recipe says so; stop where a signal or the budget says so."""
@@ -180,15 +192,30 @@ class Session:
         self.scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["torch_rng"])
         self.step = self.saved_step = state["step"]
+        self.position = state["stream_position"]
+        for batches in state.get("batches", []):  # of one step, for each rank that there was
+            batch = from_state(batches[ranks.rank() % len(batches)], self.prompt_at)
+            fresh = batch.step - 1 - batch.weights <= self.recipe.rollout.max_staleness
+            if fresh and len(batches) == ranks.world_size():
+                self.batches[batch.step] = batch
 
     def _write_state(self, folder: Path) -> None:
         self.policy.save(folder / "policy")
         self.tokenizer.save_pretrained(folder / "policy")
         state = {
             "step": self.step,
-            "stream_position": self.step * self.recipe.algorithm.problems_per_step,
+            "stream_position": self.position,
+            "batches": [ranks.gather([to_state(batch)]) for batch in self.batches.values()],
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "torch_rng": torch.get_rng_state(),
         }
         torch.save(state, folder / "state.pt")
+
+
+def in_memory(otherwise: Path, size: int) -> Path:
+    """A folder whose files stay in memory, if it has room for twice `size` bytes; else `otherwise`."""
+    shared = Path("/dev/shm")
+    if os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2 * size:
+        return shared
+    return otherwise

@@ -11,15 +11,16 @@ from dataclasses import replace
 import torch
 
 from rl import ranks
+from rl.batch import Batch, Tried
+from rl.collect import counts
 from rl.errors import RunStopped
-from rl.evaluate.evaluation import Answer, grade_all
+from rl.evaluate.evaluation import Answer
 from rl.learner.advantages import compute_advantages
 from rl.learner.packing import Sample
 from rl.learner.step import LearnerSettings, Update, learn
-from rl.metrics import logged_metrics, rollout_metrics, to_rows
-from rl.problems.problem import Prompt
+from rl.metrics import logged_metrics, rollout_metrics, sampling_metrics, to_rows
+from rl.pipeline import Pipeline
 from rl.problems.stream import completion_seeds
-from rl.rollout.engine import Completion, SamplingParams
 from rl.session import Session
 
 
@@ -28,54 +29,29 @@ def train(run: Session) -> None:
     recipe, ledger = run.recipe, run.ledger
     run.sync()
     run.evaluate_if_due()
-    for step in range(run.step + 1, recipe.optimizer.max_steps + 1):
-        torch.manual_seed(completion_seeds(recipe.run.seed, step, -1 - ranks.rank(), 1)[0])  # dropout
-        prompts_P = run.prompts(step)
-        with ledger.phase("generate"):
-            completions_P_G = generate(run, step, prompts_P)
-        run.stop_if_asked()
-        with ledger.phase("grade"):
-            answers = grade_all(prompts_P, completions_P_G, run.grader, run.tokenizer)
-            check_ungradable(answers, recipe.rewards.max_ungradable)
-            samples = to_samples(run, answers, batch_advantages(run, answers))
-        run.stop_if_asked()
-        with ledger.phase("learn"):
-            update = update_policy(run, samples)
-        with ledger.phase("sync"):
-            run.sync()
-        record(run, step, answers, samples, update)
-        run.finish_step()
+    with Pipeline(run) as rollouts:
+        for step in range(run.step + 1, recipe.optimizer.max_steps + 1):
+            batch = rollouts.batch(step)  # completions of the step's problems, graded
+            run.stop_if_asked()
+            check_ungradable(batch.tried, recipe.rewards.max_ungradable)
+            samples = to_samples(run, batch.answers, batch_advantages(run, batch.answers))
+            rollouts.begin(step + 1)  # if they are to be sampled while this step learns
+            with ledger.phase("learn"):
+                update = update_policy(run, step, samples)
+            rollouts.finish()
+            with ledger.phase("sync"):
+                synced = run.sync()
+            record(run, batch, samples, update, synced)
+            run.finish_step()
     run.finish()
 
 
-def generate(run: Session, step: int, prompts_P: Sequence[Prompt]) -> list[list[Completion]]:
-    """Sample `num_generations` completions of each prompt; then let the engine rest."""
-    rollout = run.recipe.rollout
-    params = SamplingParams(
-        max_tokens=rollout.max_completion_length,
-        temperature=rollout.temperature,
-        top_p=rollout.top_p,
-        top_k=rollout.top_k,
-        min_p=rollout.min_p,
-        stop=tuple(rollout.stop),
-    )
-    first = ranks.rank() * len(prompts_P)  # place of this rank's first problem in the whole batch
-    seeds = [
-        completion_seeds(run.recipe.run.seed, step, first + place, rollout.num_generations)
-        for place in range(len(prompts_P))
-    ]
-    completions_P_G = run.engine.generate([prompt.token_ids for prompt in prompts_P], params, seeds)
-    run.ledger.add_tokens(generated=sum(len(c.token_ids) for group in completions_P_G for c in group))
-    run.engine.sleep()
-    return completions_P_G
-
-
-def check_ungradable(answers: Sequence[Answer], limit: float) -> None:
-    """Stop the run if graders failed on more than `limit` of the batch: that is our fault, not the completions'."""
-    failed = ranks.gather([answer.graded.reward is None for answer in answers])
-    if sum(failed) > limit * len(failed):
+def check_ungradable(mine: Tried, limit: float) -> None:
+    """Stop the run if graders failed on more than `limit` of a step: that is our fault, not the completions'."""
+    failed, asked = (sum(column) for column in zip(*ranks.gather([(mine.ungradable, mine.completions)]), strict=True))
+    if failed > limit * asked:
         raise RunStopped(
-            f"{sum(failed)} of {len(failed)} completions could not be graded, more than rewards.max_ungradable = "
+            f"{failed} of {asked} completions could not be graded, more than rewards.max_ungradable = "
             f"{limit:g}; check the answers of the problems and the reward functions"
         )
 
@@ -93,22 +69,21 @@ def batch_advantages(run: Session, answers: Sequence[Answer]) -> list[float]:
 
 def to_samples(run: Session, answers: Sequence[Answer], advantages: Sequence[float]) -> list[Sample]:
     """What the learner gets: tokens as the engine sampled them, never re-tokenised."""
-    skip_truncated = run.recipe.algorithm.mask_truncated_completions
     return [
         Sample(
             prompt_ids=answer.prompt.token_ids,
             completion_ids=answer.completion.token_ids,
             engine_logps=answer.completion.logprobs,
             advantage=advantage,
-            counted=answer.graded.reward is not None
-            and not (skip_truncated and answer.completion.finish_reason == "length"),
+            counted=counts(answer, run.recipe.algorithm),
         )
         for answer, advantage in zip(answers, advantages, strict=True)
     ]
 
 
-def update_policy(run: Session, samples: Sequence[Sample]) -> Update:
+def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
     """Learn from the samples and advance the learning rate's schedule."""
+    torch.manual_seed(completion_seeds(run.recipe.run.seed, step, -1 - ranks.rank(), 1)[0])  # dropout
     rollout = run.recipe.rollout
     settings = LearnerSettings(rollout.temperature, rollout.max_completion_length, rollout.max_gap)
     learning_rate = float(run.scheduler.get_last_lr()[0])
@@ -118,8 +93,12 @@ def update_policy(run: Session, samples: Sequence[Sample]) -> Update:
     return replace(update, metrics=update.metrics | {"learning_rate": learning_rate})
 
 
-def record(run: Session, step: int, answers: Sequence[Answer], samples: Sequence[Sample], update: Update) -> None:
+def record(run: Session, batch: Batch, samples: Sequence[Sample], update: Update, synced: dict[str, float]) -> None:
     """Store every rollout and the step's line of metrics."""
-    rows = ranks.gather(to_rows(answers, samples, update.logps))
-    metrics = rollout_metrics(rows, run.recipe.rollout.num_generations) | logged_metrics(run.grader.metrics)
-    run.record(step, rows, {"step": step} | metrics | update.metrics)
+    staleness = batch.step - 1 - batch.weights  # updates between the weights that sampled and those that learned
+    assert 0 <= staleness <= run.recipe.rollout.max_staleness
+    rows = ranks.gather(to_rows(batch.answers, samples, update.logps))
+    metrics = rollout_metrics(rows, run.recipe.rollout.num_generations) | logged_metrics(batch.logged)
+    if run.recipe.algorithm.dynamic_sampling:
+        metrics |= sampling_metrics(batch)
+    run.record(batch.step, rows, {"step": batch.step, "staleness": staleness} | metrics | update.metrics | synced)

@@ -118,6 +118,11 @@ def penny_eval(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
     return penny(["eval", *small, "--engine", "transformers", "--limit", "2"], patch)
 
 
+def penny_plan(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
+    """Plan with the recipe's smoke settings, `tiny` and the transformers engine."""
+    return penny(["plan", *arguments, "--smoke", "model.name=tiny", "rollout.engine=transformers"], patch)
+
+
 def torchrun(words: list[str], patch: pytest.MonkeyPatch) -> Outcome:
     """Check what each rank would run by a dry run, as one of so many."""
     patch.setenv("WORLD_SIZE", words[words.index("--nproc_per_node") + 1])
@@ -145,6 +150,7 @@ def activate(_: list[str], __: pytest.MonkeyPatch) -> Outcome:
 RULES: dict[str, Callable[[list[str], pytest.MonkeyPatch], Outcome]] = {
     "penny train": penny_train,
     "penny eval": penny_eval,
+    "penny plan": penny_plan,
     "penny benchmarks": lambda arguments, patch: penny(["benchmarks", *arguments], patch),
     "penny compare": lambda arguments, patch: penny(["compare", *arguments], patch),
     "penny results": lambda arguments, patch: penny(["results", *arguments], patch),

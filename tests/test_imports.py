@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module of a layer imports from its own and from earlier ones. A package is named once for all its modules.
 LAYERS = [
-    ["caches", "errors", "install", "models", "ranks", "signals", "told", "yaml_text"],
+    ["allocator", "caches", "errors", "install", "models", "ranks", "signals", "told", "yaml_text"],
     ["recipe"],
     ["recipe_file"],
     ["problems"],
@@ -19,14 +19,16 @@ LAYERS = [
     ["learner"],
     ["run"],
     ["evaluate"],
-    ["metrics"],
+    ["batch", "selection"],
+    ["collect", "metrics"],
     ["session"],
+    ["pipeline"],
     ["train"],
     ["launch"],
     ["checks", "regrade", "resume"],
-    ["plan"],
+    ["planner", "trl_peer"],
     ["grade_commands", "reward_commands"],
-    ["eval_commands"],
+    ["eval_commands", "plan_commands"],
     ["cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -21,19 +21,21 @@ from rl.run.rollouts import read_rollouts, rollout_steps
 
 STEPS = 16
 ROOT = Path(__file__).parents[1]
-CLOCKED = ("time/", "tokens_per_second", "dollars")
+CLOCKED = ("time/", "tokens_per_second", "dollars", "sync/seconds")
 
 
-def write_recipe(model: Path, engine: str, folder: Path) -> Path:
-    """A recipe whose run goes to `folder`."""
+def write_recipe(model: Path, engine: str, folder: Path, ahead: bool = False) -> Path:
+    """A recipe whose run goes to `folder`; `ahead`: with dynamic sampling, and each batch sampled ahead."""
+    reward = "first_is_low" if ahead else "share_of_low_letters"
+    rollout = {"max_staleness": 1, "max_gap": 10} if ahead else {}
     recipe = Recipe.model_validate(
         {
             "name": "kill",
             "model": {"name": str(model), "lora_r": 4},
             "problems": {"source": "arithmetic", "size": 200, "chat_template": False},
-            "rewards": {"functions": {f"{ROOT}/tests/letter_reward.py:share_of_low_letters": 1.0}},
-            "rollout": {"engine": engine, "device": "cpu", "num_generations": 4, "max_completion_length": 24},
-            "algorithm": {"problems_per_step": 4, "num_iterations": 2},
+            "rewards": {"functions": {f"{ROOT}/tests/letter_reward.py:{reward}": 1.0}},
+            "rollout": {"engine": engine, "device": "cpu", "num_generations": 4, "max_completion_length": 24} | rollout,
+            "algorithm": {"problems_per_step": 4, "num_iterations": 2, "dynamic_sampling": ahead},
             "optimizer": {"learning_rate": 0.01, "max_steps": STEPS, "lr_scheduler_type": "linear", "warmup_steps": 3},
             "evaluation": {"size": 10, "every": 5},
             "run": {"dir": str(folder), "save_steps": 3},
@@ -65,14 +67,15 @@ def kill_in_training(process: subprocess.Popen, folder: Path, session: int, seco
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ahead", [False, True], ids=["plain", "dynamic-ahead"])
 @pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
-def test_killed_three_times_and_resumed(engine: str, tiny_model: Path, tmp_path: Path) -> None:
+def test_killed_three_times_and_resumed(engine: str, ahead: bool, tiny_model: Path, tmp_path: Path) -> None:
     if engine == "vllm":
         pytest.importorskip("vllm", reason="vLLM is not installed here")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert penny(str(write_recipe(tiny_model, engine, whole))).wait() == 0
+    assert penny(str(write_recipe(tiny_model, engine, whole, ahead))).wait() == 0
     moments = random.Random(os.environ.get("PENNY_TEST_SEED", "penny"))
-    process = penny(str(write_recipe(tiny_model, engine, killed)))
+    process = penny(str(write_recipe(tiny_model, engine, killed, ahead)))
     for session in range(3):
         kill_in_training(process, killed, session, moments.uniform(0, 4))
         process = penny("--resume", str(killed))

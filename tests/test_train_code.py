@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from rl.launch import run_recipe
 from rl.models import load_tokenizer
 from rl.recipe import Recipe
 from rl.rollout.build import build_engine
-from rl.rollout.engine import Completion, NamedTensors, RolloutEngine, SamplingParams
+from rl.rollout.engine import Completion, NamedTensors, Placed, Refill, RolloutEngine, SamplingParams
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 from rl.run.rollouts import RolloutRow, read_rollouts
@@ -111,11 +111,19 @@ class HostileEngine:
     def generate(
         self, prompts_P: Sequence[Sequence[int]], params: SamplingParams, seeds_P_G: Sequence[Sequence[int]]
     ) -> list[list[Completion]]:
-        said = self.inner.generate(prompts_P, replace(params, max_tokens=8), seeds_P_G)
-        if len(seeds_P_G[0]) == 1:
-            return said
+        return self.inner.generate(prompts_P, replace(params, max_tokens=8), seeds_P_G)
+
+    def stream(
+        self,
+        prompts_P: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds_P_G: Sequence[Sequence[int]],
+        refill: Refill | None = None,
+    ) -> Generator[Placed, None, None]:
         self.step += 1
-        return [(self._written(prompt) + group)[: len(group)] for prompt, group in zip(prompts_P, said, strict=True)]
+        written = [self._written(prompt) for prompt in prompts_P]
+        for p, g, said in self.inner.stream(prompts_P, replace(params, max_tokens=8), seeds_P_G, refill):
+            yield p, g, (written[p] + [said] * SAMPLES)[g]
 
     def _written(self, prompt: Sequence[int]) -> list[Completion]:
         """The right program of a prompt's problem, and three hostile ones, others in each step."""

@@ -1,6 +1,6 @@
 """Answers are drawn, decoded and graded, through the same graders in training and in `penny eval`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,9 @@ class Answer:
     completion: Completion
     text: str
     graded: Graded
+
+
+Said = tuple[Prompt, int, Completion]  # a prompt, the place of a sample in its group, and the sample
 
 
 def build_grader(section: RewardsSection) -> Grader:
@@ -55,25 +58,37 @@ def answer_all(
 def grade_all(
     prompts: Sequence[Prompt], completions_P_G: Sequence[Sequence[Completion]], grader: Grader, tokenizer: Any
 ) -> list[Answer]:
-    """Decode and grade every completion; graders see the prefill as the beginning of the completion."""
-    flat = [(prompt, g, c) for prompt, group in zip(prompts, completions_P_G, strict=True) for g, c in enumerate(group)]
-    texts = [p.prefill + tokenizer.decode(c.token_ids, skip_special_tokens=True) for p, _, c in flat]
-    graded = grade_texts([p for p, _, _ in flat], texts, [c.token_ids for _, _, c in flat], grader)
-    return [Answer(p, g, c, text, grade) for (p, g, c), text, grade in zip(flat, texts, graded, strict=True)]
+    """Decode and grade every completion, all in one call."""
+    said = [(prompt, g, c) for prompt, group in zip(prompts, completions_P_G, strict=True) for g, c in enumerate(group)]
+    return grade_said(said, grader, tokenizer)
+
+
+def grade_said(said: Sequence[Said], grader: Grader, tokenizer: Any, names: Collection[str] = ()) -> list[Answer]:
+    """Decode and grade what was said; graders see the prefill as the beginning of the completion.
+
+    `names` are columns that the graders get in any case, None where no problem among these has them.
+    """
+    texts = [p.prefill + tokenizer.decode(c.token_ids, skip_special_tokens=True) for p, _, c in said]
+    graded = grade_texts([p for p, _, _ in said], texts, [c.token_ids for _, _, c in said], grader, names)
+    return [Answer(p, g, c, text, grade) for (p, g, c), text, grade in zip(said, texts, graded, strict=True)]
 
 
 def grade_texts(
-    prompts: Sequence[Prompt], texts: Sequence[str], token_ids: Sequence[Sequence[int]], grader: Grader
+    prompts: Sequence[Prompt],
+    texts: Sequence[str],
+    token_ids: Sequence[Sequence[int]],
+    grader: Grader,
+    names: Collection[str] = (),
 ) -> list[Graded]:
-    """Grade texts, each with the prompt that it answers."""
-    columns = as_columns([prompt.problem.columns for prompt in prompts]) | {"completion_ids": list(token_ids)}
+    """Grade texts, each with the prompt that it answers; `names`: see `grade_said`."""
+    columns = as_columns([prompt.problem.columns for prompt in prompts], names) | {"completion_ids": list(token_ids)}
     return grader.grade(list(texts), [prompt.text for prompt in prompts], columns)
 
 
-def as_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Rows as columns, as reward functions take them; a field that some row lacks is None there."""
-    names = {name for row in rows for name in row}
-    return {name: [row.get(name) for row in rows] for name in sorted(names)}
+def as_columns(rows: Sequence[Mapping[str, Any]], names: Collection[str] = ()) -> dict[str, list[Any]]:
+    """Rows as columns, those of `names` among them, as reward functions take them; what a row lacks is None."""
+    every = {name for row in rows for name in row}.union(names)
+    return {name: [row.get(name) for row in rows] for name in sorted(every)}
 
 
 def training_row(answer: Answer, accuracy: str) -> EvaluationRow:

@@ -27,6 +27,7 @@ class Overlap(Generic[Job, Result]):
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()  # None: there are no more
         self._results: list[Result] = []
         self._error: BaseException | None = None
+        self._news = threading.Condition()  # there are results, or an error
         self._dropped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="grading", daemon=True)
 
@@ -48,6 +49,14 @@ class Overlap(Generic[Job, Result]):
             raise self._error
         self._jobs.put(job)
 
+    def result(self, number: int) -> Result:
+        """Wait for the result of the job that was put as number `number`, from 0. Raises what `work` raised."""
+        with self._news:
+            self._news.wait_for(lambda: len(self._results) > number or self._error is not None)
+        if self._error is not None:
+            raise self._error
+        return self._results[number]
+
     def results(self) -> list[Result]:
         """Wait for all jobs and return their results, in the order of `put`. Raises what `work` raised."""
         self._jobs.put(None)
@@ -59,9 +68,14 @@ class Overlap(Generic[Job, Result]):
     def _run(self) -> None:
         try:
             while (jobs := self._waiting()) and not self._dropped.is_set():
-                self._results += self._work(jobs)
+                results = self._work(jobs)
+                with self._news:
+                    self._results += results
+                    self._news.notify_all()
         except BaseException as error:  # whatever a grader raises belongs to the thread that waits for it
-            self._error = error
+            with self._news:
+                self._error = error
+                self._news.notify_all()
 
     def _waiting(self) -> list[Job]:
         """The jobs that are there, at least one; none once there are no more."""

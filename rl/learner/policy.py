@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers.integrations.liger import apply_liger_kernel
 
-from rl.learner.allocator import keep_freed_memory
+from rl.allocator import keep_freed_memory
 from rl.learner.attention import ATTENTION, plan_tree
 from rl.learner.export import export
 from rl.learner.head import head_logps, recomputed_logps, select_logps

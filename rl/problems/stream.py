@@ -3,6 +3,7 @@
 Nothing here remembers anything: a resumed run needs only its position.
 """
 
+import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -43,15 +44,18 @@ class ProblemStream:
         indices: list[int] = []
         while len(indices) < count:
             epoch, offset = divmod(position + len(indices), self.size)
-            indices += self._epoch(epoch)[offset : offset + count - len(indices)]
+            some = slice(offset, offset + count - len(indices))
+            indices += (
+                permutation(self.size, self.seed, epoch)[some].tolist() if self.shuffle else range(self.size)[some]
+            )
         return indices
 
-    def _epoch(self, epoch: int) -> list[int]:
-        if not self.shuffle:
-            return list(range(self.size))
-        key = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
-        order: list[int] = np.random.Generator(np.random.Philox(key)).permutation(self.size).tolist()
-        return order
+
+@functools.lru_cache(maxsize=2)  # a step asks problem by problem, and may reach into the next epoch
+def permutation(size: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch: int64 [size]."""
+    key = np.random.SeedSequence(seed, spawn_key=(epoch,))
+    return np.random.Generator(np.random.Philox(key)).permutation(size)
 
 
 def completion_seeds(run_seed: int, step: int, position: int, n: int) -> list[int]:

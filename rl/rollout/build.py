@@ -10,6 +10,7 @@ from rl.recipe import Recipe, RolloutSection
 from rl.rollout.engine import RolloutEngine
 
 EngineName = Literal["vllm", "transformers"]
+Sync = Literal["merged", "adapter"]
 
 
 def pick_device(device: str) -> str:
@@ -31,6 +32,15 @@ def pick_engine(section: RolloutSection) -> EngineName:
     if section.engine == "auto":
         return "vllm" if importlib.util.find_spec("vllm") else "transformers"
     return section.engine
+
+
+def pick_sync(section: RolloutSection) -> Sync:
+    """`auto` is merged.
+
+    Handing over an adapter is quicker, but then every layer of every rollout computes it beside the base, which costs
+    more in all: measured on a CPU (benchmarks/NOTES.md), and taken over to GPUs, where nothing was measured.
+    """
+    return "merged" if section.weight_sync == "auto" else section.weight_sync
 
 
 def context_length(recipe: Recipe) -> int:

@@ -1,6 +1,6 @@
 """The one interface between the loop and whatever generates: `RolloutEngine`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -49,6 +49,8 @@ class Completion:
 
 
 Placed = tuple[int, int, Completion]  # place of the prompt, place among its samples, and what was said
+Asked = tuple[Sequence[int], Sequence[int]]  # a prompt, and the seed of each of its samples
+Refill = Callable[[], Sequence[Asked]]  # what else is to be asked now
 
 
 class RolloutEngine(Protocol):
@@ -69,9 +71,18 @@ class RolloutEngine(Protocol):
         ...
 
     def stream(
-        self, prompts_P: Sequence[Sequence[int]], params: SamplingParams, seeds_P_G: Sequence[Sequence[int]]
-    ) -> Iterator["Placed"]:
-        """The completions of `generate`, each as soon as it is there, with the places p and g of its seed."""
+        self,
+        prompts_P: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds_P_G: Sequence[Sequence[int]],
+        refill: Refill | None = None,
+    ) -> Generator[Placed, None, None]:
+        """The completions of `generate`, each as soon as it is there, with the places p and g of its seed.
+
+        `refill` is called between two steps of the engine (or two batches, where it decodes by batches), when all that
+        ended before was handed over. What it returns runs beside the rest, with the places that follow; the stream is
+        over when nothing runs and it returns nothing. Whoever closes the stream drops what still runs.
+        """
         ...
 
     def load_weights(self, weights: NamedTensors) -> None:

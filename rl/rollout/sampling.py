@@ -1,15 +1,17 @@
 """From logits to sampled ids: the arithmetic of the transformers engine.
 
-Truncation is applied in the order of vLLM's V1 sampler (temperature, min_p, top_k, top_p), and the noise is the one
-its seeded requests get (one exponential variate a token of the vocabulary, drawn from the row's own generator), so the
-two engines can be compared completion by completion. Deviation from what vLLM reports by default: the
-log-probabilities here are those of the distribution that is sampled from, not the model's raw ones.
+Truncation is applied in the order of vLLM's V1 sampler (temperature, min_p, top_k, top_p). On a CPU vLLM draws with
+`draw` too (`vllm_sampler.py`), so there the two engines can be compared completion by completion; on a GPU it draws by
+its own means from the same distribution. Deviation from what vLLM reports by default: the log-probabilities here are
+those of the distribution that is sampled from, not the model's raw ones.
 """
 
 import math
 from collections.abc import Sequence
 
 import torch
+
+BLOCK = 256  # neighboring tokens of the vocabulary that are drawn together first: about the root of its size
 
 
 def process_logits(
@@ -50,19 +52,40 @@ def process_logits(
 def draw(logprobs: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """Sample one id per row, each row with randomness of its own.
 
-    An exponential race: the token with the largest p / e wins, e ~ Exp(1), which happens with probability p. A row's
-    id depends on its log-probabilities and its generator only, and small float noise in the former rarely changes it.
+    The inverse of the cumulative distribution, twice: first a block of `BLOCK` neighboring tokens, then one of its
+    tokens, each by a uniform number of its own. Over the whole vocabulary at once there would be tens of thousands of
+    bounds that float noise moves, and of a thousand tokens drawn one or two with them; here there are hundreds. So a
+    row's id depends on its log-probabilities and its generator only, and noise in the former rarely changes it.
 
     Args:
         logprobs: float32 [B, V], normalised; -inf is never drawn.
-        generators: B generators on the device of `logprobs`; each advances by one draw.
+        generators: B generators on the device of `logprobs`; each advances by two numbers.
 
     Returns:
         int64 [B].
+
+    Raises:
+        ValueError: not one generator a row.
     """
-    race = torch.empty_like(logprobs)  # [B, V]
-    for row, generator in zip(race, generators, strict=True):
-        row.exponential_(generator=generator)
-    # A variate that rounds to zero would turn a forbidden token's 0 / 0 into NaN, which argmax takes for the largest.
-    race.clamp_min_(torch.finfo(race.dtype).tiny)
-    return (logprobs.exp() / race).argmax(-1)
+    rows, size = logprobs.shape
+    if len(generators) != rows:
+        raise ValueError(f"{rows} rows, but {len(generators)} generators")
+    if size % BLOCK:
+        logprobs = torch.nn.functional.pad(logprobs, (0, -size % BLOCK), value=-math.inf)
+    p = logprobs.exp().view(rows, -1, BLOCK)  # [B, V / BLOCK, BLOCK]
+    device = logprobs.device
+    u = torch.stack([torch.rand(2, generator=g, dtype=torch.float64, device=device) for g in generators])  # [B, 2]
+    block = invert(p.sum(-1), u[:, 0])  # [B]
+    within = invert(p[torch.arange(rows, device=device), block], u[:, 1])  # [B]
+    return (block * BLOCK + within).clamp_max(size - 1)  # the padding has no mass, unless a model gives NaN
+
+
+def invert(mass: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """The place in each row at which the running sum of `mass` [B, N] first exceeds `u` [B] times the whole: int64 [B].
+
+    `u` is in [0, 1). A place without mass never exceeds what stood before it, so it is never the answer: not the first
+    ones at u = 0, since 0 does not exceed 0, and not the last ones, since u times the whole is below the whole.
+    """
+    upto = mass.cumsum(-1, dtype=torch.float64)  # [B, N]
+    place = torch.searchsorted(upto, u[:, None] * upto[:, -1:], right=True)[:, 0]
+    return place.clamp_max(mass.shape[-1] - 1)  # in bounds even where mass is NaN

@@ -5,7 +5,7 @@ Equal calls give equal completions bit for bit. Between calls that batch a row w
 (about 1e-6 in a log-probability) may, rarely, change a sampled token.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,16 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
 from rl.models import load_model, load_tokenizer
-from rl.rollout.engine import Completion, FinishReason, NamedTensors, Placed, SamplingParams, in_order
+from rl.rollout.engine import (
+    Asked,
+    Completion,
+    FinishReason,
+    NamedTensors,
+    Placed,
+    Refill,
+    SamplingParams,
+    in_order,
+)
 from rl.rollout.sampling import draw, process_logits
 
 
@@ -76,22 +85,27 @@ class TransformersEngine:
         return in_order(self.stream(prompts_P, params, seeds_P_G), seeds_P_G)
 
     def stream(
-        self, prompts_P: Sequence[Sequence[int]], params: SamplingParams, seeds_P_G: Sequence[Sequence[int]]
-    ) -> Iterator[Placed]:
-        """Yield (p, g, completion) when its batch of at most `max_num_seqs` is done. Raises as `generate` does."""
-        self._check_lengths(prompts_P, params.max_tokens)
-        device = self.model.device
-        rows = [
-            (p, g, _Row(tuple(prompt), torch.Generator(device).manual_seed(seed)))
-            for p, (prompt, seeds) in enumerate(zip(prompts_P, seeds_P_G, strict=True))
-            for g, seed in enumerate(seeds)
-        ]
-        # Like with like: little padding, and the samples of a prompt side by side, so that they share its prefill.
-        rows.sort(key=lambda placed: (len(placed[2].prompt), placed[2].prompt))
-        for start in range(0, len(rows), self.max_num_seqs):
-            batch = rows[start : start + self.max_num_seqs]
+        self,
+        prompts_P: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds_P_G: Sequence[Sequence[int]],
+        refill: Refill | None = None,
+    ) -> Generator[Placed, None, None]:
+        """Yield (p, g, completion) when its batch of at most `max_num_seqs` is done; `refill` is called after each.
+
+        Raises as `generate` does.
+        """
+        asked: Sequence[Asked] = list(zip(prompts_P, seeds_P_G, strict=True))
+        first, waiting = 0, list[tuple[int, int, _Row]]()
+        while True:
+            waiting += self._rows(asked, first, params.max_tokens)
+            first += len(asked)
+            if not waiting:
+                return
+            batch, waiting = waiting[: self.max_num_seqs], waiting[self.max_num_seqs :]
             self._complete([row for _, _, row in batch], params)
             yield from ((p, g, row.completion()) for p, g, row in batch)
+            asked = refill() if refill else ()
 
     def load_weights(self, weights: NamedTensors) -> None:
         """Replace the named weights (Hugging Face names, full tensors), in place of any adapter loaded before.
@@ -133,6 +147,20 @@ class TransformersEngine:
         if self._adapter is not None:
             self._adapter.unload()
             self._adapter = None
+
+    def _rows(self, asked: Sequence[Asked], first: int, max_tokens: int) -> list[tuple[int, int, _Row]]:
+        """A row a seed with its place: that of its prompt, counted from `first`, and that among its samples.
+
+        Like with like: little padding, and the samples of a prompt side by side, so that they share its prefill.
+        """
+        self._check_lengths([prompt for prompt, _ in asked], max_tokens)
+        device = self.model.device
+        rows = [
+            (first + p, g, _Row(tuple(prompt), torch.Generator(device).manual_seed(seed)))
+            for p, (prompt, seeds) in enumerate(asked)
+            for g, seed in enumerate(seeds)
+        ]
+        return sorted(rows, key=lambda placed: (len(placed[2].prompt), placed[2].prompt))
 
     def _check_lengths(self, prompts_P: Sequence[Sequence[int]], max_tokens: int) -> None:
         context = getattr(self.model.config, "max_position_embeddings", None)

@@ -1,18 +1,32 @@
 """vLLM in this process, as a `RolloutEngine`: the same code on a CPU and on a GPU.
 
-Weights arrive by the public RPC `reload_weights`, so the engine never shares memory with the learner. vLLM is imported
+Weights arrive by the public RPC `reload_weights`, on a CPU most of them by a shorter way (`vllm_weights.py`), and are
+copied in any case, so the engine never shares memory with the learner. vLLM is imported
 by the constructor, after the environment variables that it reads at import time are set.
 """
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
-from rl.rollout.engine import Completion, FinishReason, NamedTensors, Placed, SamplingParams, in_order
+from rl.allocator import keep_freed_memory
+from rl.rollout.engine import (
+    Asked,
+    Completion,
+    FinishReason,
+    NamedTensors,
+    Placed,
+    Refill,
+    SamplingParams,
+    in_order,
+)
+from rl.rollout.vllm_sampler import install_sampler
+from rl.rollout.vllm_weights import pack_head, replace_linear_layers
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,8 @@ class VllmEngine:
 
     def __init__(self, model: str, revision: str | None, settings: VllmSettings) -> None:
         set_environment(settings)
+        if settings.device == "cpu":
+            keep_freed_memory()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # vLLM 0.31 uses a name that torch 2.13 deprecates
             from vllm import LLM
@@ -96,6 +112,8 @@ class VllmEngine:
             **device_options(settings),
             **lora,
         )
+        if settings.device == "cpu":
+            self._llm.collective_rpc(install_sampler)
 
     def generate(
         self, prompts_P: Sequence[Sequence[int]], params: SamplingParams, seeds_P_G: Sequence[Sequence[int]]
@@ -104,47 +122,60 @@ class VllmEngine:
         return in_order(self.stream(prompts_P, params, seeds_P_G), seeds_P_G)
 
     def stream(
-        self, prompts_P: Sequence[Sequence[int]], params: SamplingParams, seeds_P_G: Sequence[Sequence[int]]
-    ) -> Iterator[Placed]:
-        """Yield (p, g, completion) the moment that one ends; those still running are dropped if nobody goes on."""
+        self,
+        prompts_P: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds_P_G: Sequence[Sequence[int]],
+        refill: Refill | None = None,
+    ) -> Generator[Placed, None, None]:
+        """Yield (p, g, completion) the moment that one ends; `refill` is called between two engine steps."""
         self._wake()
-        places = [(p, g) for p, seeds_G in enumerate(seeds_P_G) for g in range(len(seeds_G))]
-        queued = self._llm.enqueue(
-            [{"prompt_token_ids": list(prompts_P[p])} for p, _ in places],
-            [self._sampling(params, seeds_P_G[p][g]) for p, g in places],
-            use_tqdm=False,
-            lora_request=self._adapter,
-        )
-        # What `enqueue` returns is the number that outputs carry, a dash, and random letters.
-        waiting = {name.rpartition("-")[0]: place for name, place in zip(queued, places, strict=True)}
         engine = self._llm.llm_engine
+        waiting: dict[str, tuple[int, int]] = {}  # the place of each request that runs
+        asked: Sequence[Asked] = list(zip(prompts_P, seeds_P_G, strict=True))
+        first = 0  # place of the first of them
         try:
-            while waiting:
+            while True:
+                if asked:
+                    waiting |= self._admit(asked, first, params)
+                    first += len(asked)
+                if not waiting:
+                    return
                 for output in engine.step():
                     if output.finished:
                         yield *waiting.pop(output.request_id), to_completion(output.outputs[0])
+                asked = refill() if refill else ()
         finally:
             engine.abort_request(list(waiting))
 
     def load_weights(self, weights: NamedTensors) -> None:
         """Replace the named weights and forget every cached prefix.
 
-        Linear layers that vLLM fuses (q, k, v; gate, up) must come together, or the missing part would be garbage.
+        Raises:
+            ValueError: of linear layers that vLLM fuses (q, k, v; gate, up) not all came: the rest would be garbage.
         """
         self._wake()
-        if self._settings.tensor_parallel_size > 1:  # the other workers are processes, and a generator cannot travel
+        if self._settings.device == "cpu":
+            [weights] = self._llm.apply_model(partial(replace_linear_layers, weights=weights))
+        elif self._settings.tensor_parallel_size > 1:  # the other workers are processes, where no generator can go
             weights = [(name, tensor.cpu()) for name, tensor in weights]
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        if weights:
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+            if self._settings.device == "cpu":
+                self._llm.apply_model(pack_head)
         self._llm.reset_prefix_cache()
 
     def load_adapter(self, folder: str) -> None:
-        """Use the adapter in `folder` for every later request. A new id each time, since vLLM caches by id."""
+        """Use the adapter in `folder` from now on, and read it now. A new id each time, since vLLM caches by id."""
         from vllm.lora.request import LoRARequest
 
-        self._adapters_loaded += 1
+        self._wake()
+        engine = self._llm.llm_engine
         if self._adapter is not None:
-            self._llm.llm_engine.remove_lora(self._adapter.lora_int_id)
+            engine.remove_lora(self._adapter.lora_int_id)
+        self._adapters_loaded += 1
         self._adapter = LoRARequest(f"step-{self._adapters_loaded}", self._adapters_loaded, folder)
+        engine.add_lora(self._adapter)
         self._llm.reset_prefix_cache()
 
     def sleep(self) -> None:
@@ -159,6 +190,22 @@ class VllmEngine:
         del self._llm
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _admit(self, asked: Sequence[Asked], first: int, params: SamplingParams) -> dict[str, tuple[int, int]]:
+        """Queue a request a seed, and return the place of each: the prompt's, counted from `first`, and the sample's.
+
+        Long prompts go first: where not all run at once, the short ones then fill the gaps at the end.
+        """
+        by_length = sorted(range(len(asked)), key=lambda p: -len(asked[p][0]))
+        places = [(p, g) for p in by_length for g in range(len(asked[p][1]))]
+        queued = self._llm.enqueue(
+            [{"prompt_token_ids": list(asked[p][0])} for p, _ in places],
+            [self._sampling(params, asked[p][1][g]) for p, g in places],
+            use_tqdm=False,
+            lora_request=self._adapter,
+        )
+        # What `enqueue` returns is the number that outputs carry, a dash, and random letters.
+        return {name.rpartition("-")[0]: (first + p, g) for name, (p, g) in zip(queued, places, strict=True)}
 
     def _wake(self) -> None:
         if self._asleep:

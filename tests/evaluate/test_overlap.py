@@ -81,3 +81,22 @@ def test_leaving_by_an_exception_drops_what_was_not_begun() -> None:
         threading.Timer(0.05, free.set).start()
         raise KeyboardInterrupt
     assert seen == [0]
+
+
+def test_one_result_can_be_waited_for_before_the_rest_is_put() -> None:
+    with Overlap(doubled) as overlap:
+        for job in range(5):
+            overlap.put(job)
+        assert overlap.result(3) == 6
+        overlap.put(5)
+        assert overlap.result(5) == 10
+        assert overlap.results() == [0, 2, 4, 6, 8, 10]
+
+
+def test_who_waits_for_a_result_gets_the_error() -> None:
+    def fails(jobs: Sequence[int]) -> list[int]:
+        raise RuntimeError("the grader broke")
+
+    with pytest.raises(RuntimeError, match="the grader broke"), Overlap(fails) as overlap:
+        overlap.put(1)
+        overlap.result(0)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
-from rl import checks, plan
+from rl import checks
+from rl.planner import dry_run
 from rl.problems import decontaminate as module
 from rl.problems.audit import audit
 from rl.problems.benchmark import Benchmark, benchmark_table
@@ -193,11 +194,11 @@ def test_the_plan_and_the_checks_say_what_is_left_out(
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(str(recipe_file))
     assert checks.check_recipe(recipe) == ["2 training problem(s) are left out, too near to near (2) (decontaminate)."]
-    made = plan.make_plan(recipe)
+    made = dry_run.make_plan(recipe)
     assert made.contaminated_problems == {"near": 2, "far": 0} and made.training_problems == 2
-    assert "left out   too near to a benchmark's: 2 of near, 0 of far" in plan.plan_text(made)
-    unchecked = plan.make_plan(load_recipe(str(recipe_file), ["problems.decontaminate=[]"]))
-    assert unchecked.contaminated_problems == {} and "left out" not in plan.plan_text(unchecked)
+    assert "left out   too near to a benchmark's: 2 of near, 0 of far" in dry_run.plan_text(made)
+    unchecked = dry_run.make_plan(load_recipe(str(recipe_file), ["problems.decontaminate=[]"]))
+    assert unchecked.contaminated_problems == {} and "left out" not in dry_run.plan_text(unchecked)
 
 
 def test_an_unknown_benchmark_is_refused_before_anything_is_read(make_recipe: Callable[..., Recipe]) -> None:

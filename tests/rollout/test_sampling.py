@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from rl.rollout.sampling import draw, process_logits
+from rl.rollout.sampling import BLOCK, draw, invert, process_logits
 
 
 def probabilities(
@@ -111,17 +111,79 @@ def test_a_row_does_not_depend_on_the_others() -> None:
 
 
 def test_one_generator_a_row_is_asked_for() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="2 rows, but 1 generators"):
         draw(torch.zeros(2, 3), generators(0))
 
 
-@pytest.mark.vllm
-@pytest.mark.slow
-def test_same_support_and_same_draws_as_vllm() -> None:
-    ops = pytest.importorskip("vllm.v1.sample.ops.topk_topp_sampler")
-    logits = torch.randn(16, 1000, generator=generators(0)[0]) * 3
-    kept = ops.apply_top_k_top_p_pytorch(logits.clone(), torch.full((16,), 50), torch.full((16,), 0.8))
-    ours = process_logits(logits, 1.0, top_k=50, top_p=0.8)
-    torch.testing.assert_close(ours, kept.log_softmax(-1))
-    theirs = ops.random_sample(kept.softmax(-1), dict(enumerate(generators(*range(16)))))
-    assert draw(ours, generators(*range(16))).tolist() == theirs.tolist()
+@pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
+def test_draws_follow_the_distribution_whatever_the_size_of_the_vocabulary(size: int) -> None:
+    rows = 20_000
+    weights = torch.rand(size, generator=generators(1)[0]).double() ** 3 + 0.05
+    p = weights / weights.sum()
+    ids = draw(p.log().float().expand(rows, -1), generators(*range(rows)))
+    assert size == 1 or chisquare(ids.bincount(minlength=size), p * rows).pvalue > 0.001
+    assert ids.max() < size
+
+
+@settings(deadline=None)
+@given(
+    weights=st.lists(st.sampled_from([0.0, 0.0, 1e-30, 1e-3, 1.0]), min_size=1, max_size=20).filter(any),
+    repeats=st.integers(1, 40),  # so that some vocabularies have several blocks
+    seed=st.integers(0, 2**63),
+)
+def test_a_token_without_probability_is_never_drawn(weights: list[float], repeats: int, seed: int) -> None:
+    p = torch.tensor(weights).repeat_interleave(repeats)
+    [token] = draw((p / p.sum()).log()[None], generators(seed)).tolist()
+    assert p[token] > 0
+
+
+LARGEST_U = 1 - 2**-53  # that `torch.rand` gives in float64
+
+
+@pytest.mark.parametrize(
+    ("mass", "u", "place"),
+    [
+        ([0.0, 0.0, 1.0, 1.0, 0.0], 0.0, 2),
+        ([0.0, 0.0, 1.0, 1.0, 0.0], 0.499999, 2),
+        ([0.0, 0.0, 1.0, 1.0, 0.0], 0.5, 3),
+        ([0.0, 0.0, 1.0, 1.0, 0.0], LARGEST_U, 3),
+        ([0.3, 0.3, 0.3, 0.0, 0.0], LARGEST_U, 2),
+        ([1e-38, 0.0], LARGEST_U, 0),
+        ([1.0, 1e-38, 0.0], LARGEST_U, 0),  # too little to move the sum, and too little to be missed
+        ([7.0], 0.0, 0),
+        ([7.0], LARGEST_U, 0),
+    ],
+)
+def test_inverse_at_the_ends(mass: list[float], u: float, place: int) -> None:
+    assert invert(torch.tensor([mass]), torch.tensor([u], dtype=torch.float64)).tolist() == [place]
+
+
+@given(
+    mass=st.lists(st.floats(0, 1, width=32, allow_subnormal=False), min_size=1, max_size=30).filter(
+        lambda mass: sum(mass) > 1e-6
+    )
+)
+@settings(deadline=None)
+def test_inverse_shares_the_interval_out_by_mass(mass: list[float]) -> None:
+    steps = 2000
+    u = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
+    counts = invert(torch.tensor(mass).expand(steps, -1), u).bincount(minlength=len(mass))
+    expected = np.array(mass) / sum(mass) * steps
+    assert np.abs(counts.numpy() - expected).max() <= 1.001  # a grid point more or less at either end
+
+
+def test_a_row_that_is_not_a_number_gives_an_id_of_the_vocabulary() -> None:
+    [token] = draw(torch.full((1, 300), math.nan), generators(0)).tolist()
+    assert 0 <= token < 300
+
+
+def test_float_noise_changes_few_draws() -> None:
+    rows, size = 512, 16_384
+    logits = 3 * torch.randn(rows, size, generator=generators(0)[0])
+    noisy = logits + 1e-4 * torch.randn(rows, size, generator=generators(1)[0])
+    seeds = range(rows)
+    one, other = (draw(scores.log_softmax(-1), generators(*seeds)) for scores in (logits, noisy))
+    u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators(*seeds)])
+    naive, naive_noisy = (invert(scores.softmax(-1), u) for scores in (logits, noisy))  # over the whole vocabulary
+    assert (one != other).sum() <= 2
+    assert (naive != naive_noisy).sum() > 10 * (one != other).sum()

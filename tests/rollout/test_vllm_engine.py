@@ -1,16 +1,31 @@
 """The real vLLM engine against transformers: same tokens, same log-probabilities, weights that really change."""
 
-from collections.abc import Iterator
+import copy
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    GemmaConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 pytest.importorskip("vllm", reason="vLLM is not installed here; the transformers engine is what runs")
 
+from rl.learner.export import export
 from rl.learner.gap import gap_stats
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy, load_policy
+from rl.models import load_model, load_tokenizer, save_tiny_model
 from rl.recipe import ModelSection
 from rl.rollout.engine import Completion, SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
@@ -23,8 +38,7 @@ SEEDS = [[11, 12, 13], [21, 22, 23], [31, 32, 33]]
 SAMPLED = SamplingParams(max_tokens=12, temperature=0.9)
 
 
-@pytest.fixture(scope="module")
-def engine(tiny_model: Path) -> Iterator[VllmEngine]:
+def start(model: Path, max_lora_rank: int = 0) -> VllmEngine:
     settings = VllmSettings(
         device="cpu",
         dtype="float32",
@@ -35,9 +49,14 @@ def engine(tiny_model: Path) -> Iterator[VllmEngine]:
         gpu_memory_utilization=0.4,
         enable_sleep_mode=False,
         tensor_parallel_size=1,
-        max_lora_rank=8,
+        max_lora_rank=max_lora_rank,
     )
-    started = VllmEngine(str(tiny_model), None, settings)
+    return VllmEngine(str(model), None, settings)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: Path) -> Iterator[VllmEngine]:
+    started = start(tiny_model)
     yield started
     started.close()
 
@@ -48,8 +67,8 @@ def oracle(tiny_model: Path) -> TransformersEngine:
 
 
 @pytest.fixture
-def policy(tiny_model: Path, engine: VllmEngine) -> Policy:
-    """A policy whose adapter does something; the engine has the base weights again afterwards."""
+def policy(tiny_model: Path) -> Policy:
+    """A policy whose adapter does something."""
     learner = load_policy(
         ModelSection(name=str(tiny_model), lora_r=4), "cpu", torch.float32, seed=0, keep_reference=False
     )
@@ -131,11 +150,88 @@ def test_new_weights_reach_the_engine_and_no_cached_prefix_survives(engine: Vllm
     assert tokens(engine.generate(PROMPTS, SAMPLED, SEEDS)) == tokens(stale)
 
 
-def test_an_adapter_is_as_good_as_merged_weights(engine: VllmEngine, policy: Policy, tmp_path: Path) -> None:
+def assert_agree(engine: VllmEngine, model: PreTrainedModel) -> None:
+    """The engine's log-probabilities, greedy and sampled, are those of a pass of the transformers model."""
+    for params in (SamplingParams(8, temperature=0.0), SAMPLED):
+        temperature = params.temperature or 1.0
+        for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, params, SEEDS), strict=True):
+            for completion in group:
+                ids = torch.tensor([[*prompt, *completion.token_ids]])
+                with torch.inference_mode():
+                    logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1] / temperature
+                chosen = logits.log_softmax(-1).gather(-1, torch.tensor(completion.token_ids)[:, None])[:, 0]
+                assert completion.logprobs == pytest.approx(chosen.tolist(), abs=1e-4)
+
+
+def test_every_weight_can_be_replaced(engine: VllmEngine, tiny_model: Path, tmp_path: Path) -> None:
+    save_tiny_model(load_tokenizer(str(tiny_model)), tmp_path, seed=5)
+    other, own = load_model(str(tmp_path)).eval(), load_model(str(tiny_model)).eval()
+    for model in (other, own):  # and back, for the tests that follow
+        engine.load_weights(model.named_parameters())
+        assert_agree(engine, model)
+
+
+def test_half_of_a_fused_layer_is_refused(engine: VllmEngine, tiny_model: Path) -> None:
+    own = load_model(str(tiny_model)).get_parameter
+    name = "model.layers.0.self_attn.{}_proj.weight"
+    with pytest.raises(ValueError, match="self_attn.qkv_proj needs q_proj, k_proj, v_proj, but only q_proj, v_proj"):
+        engine.load_weights((name.format(part), own(name.format(part))) for part in "qv")
+    with pytest.raises(ValueError, match=r"o_proj has shape \(128, 128\), the new one \(1, 128\)"):
+        engine.load_weights([(name.format("o"), torch.zeros(1, 128))])
+
+
+SIZES = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "head_dim": 64}
+HEADS = {"num_attention_heads": 2, "num_key_value_heads": 1, "initializer_range": 0.1}
+FAMILIES: dict[str, Callable[..., PreTrainedConfig]] = {
+    "llama, tied": partial(LlamaConfig, tie_word_embeddings=True),
+    "qwen2, biases": Qwen2Config,
+    "qwen3, tied, norms of q and k": partial(Qwen3Config, tie_word_embeddings=True),
+    "gemma, tied": GemmaConfig,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_new_weights_of_other_families(
+    family: Callable[..., PreTrainedConfig], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Both ways: an adapter merged in, and all weights, with a head that is tied to the embeddings."""
+    tokenizer = load_tokenizer(str(tiny_model))
+    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    config = family(vocab_size=len(tokenizer), **SIZES, **HEADS, **special)
+    first, second = (random_model(config, seed) for seed in (0, 1))
+    first.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    engine = start(tmp_path)
+    assert_agree(engine, first)
+    adapted = get_peft_model(first, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)).eval()
+    engine.load_weights(export(adapted.get_base_model()))
+    assert_agree(engine, adapted)
+    engine.load_weights(export(second))
+    assert_agree(engine, second)
+    engine.close()
+
+
+def random_model(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(copy.deepcopy(config)).eval()
+    for parameter in model.parameters():
+        if parameter.ndim == 1:  # biases and norms, constant in a fresh model
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    return model
+
+
+def test_an_adapter_is_as_good_as_merged_weights(tiny_model: Path, policy: Policy, tmp_path: Path) -> None:
+    engine = start(tiny_model, max_lora_rank=8)
+    plain = engine.generate(PROMPTS, SAMPLED, SEEDS)
     for number in (1, 2):  # the second must replace the first
         with torch.no_grad():
             for parameter in policy.trainable.values():
                 parameter.mul_(0.9)
         policy.save(tmp_path / str(number))
         engine.load_adapter(str(tmp_path / str(number)))
-        assert gap(policy, engine.generate(PROMPTS, SAMPLED, SEEDS), 0.9) < 1e-3
+        shutil.rmtree(tmp_path / str(number))  # nobody reads it any more
+        completions = engine.generate(PROMPTS, SAMPLED, SEEDS)
+        assert tokens(completions) != tokens(plain)
+        assert gap(policy, completions, 0.9) < 1e-3
+    engine.close()

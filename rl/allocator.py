@@ -1,7 +1,7 @@
 """Keeps memory that was freed, on a CPU.
 
 By default the C library hands large tensors back to the system and asks for new ones, whose pages the kernel has to
-clear again: on a step of the learner that took up to a third of the time (benchmarks/NOTES.md).
+clear again: that took up to a third of the learner's time (benchmarks/NOTES.md).
 """
 
 import ctypes

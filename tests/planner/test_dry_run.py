@@ -1,5 +1,6 @@
-"""The plan: counts against the model itself, bytes against arithmetic by hand."""
+"""What a dry run shows, and the sizes and bytes that it rests on: against the model itself, and by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from rl import plan
+from rl.planner import dry_run, memory
+from rl.planner.memory import Precision
+from rl.planner.predict import count_evaluations
+from rl.planner.shapes import Shape, shape_of
 from rl.recipe import ModelSection, Recipe
 
 TINY = LlamaConfig(
@@ -20,6 +24,12 @@ TINY = LlamaConfig(
     num_key_value_heads=2,
     tie_word_embeddings=True,
 )
+LORA = ModelSection(name="tiny", lora_r=4)
+
+
+def of_size(parameters: int, trainable: int) -> Shape:
+    """`TINY` with other numbers of parameters."""
+    return replace(shape_of(TINY, LORA), parameters=parameters, trainable=trainable)
 
 
 def make(name: Path | str = "tiny", /, **sections: Any) -> Recipe:
@@ -44,8 +54,10 @@ def test_counts_are_those_of_the_real_model(targets: str | list[str], dora: bool
     total = sum(p.numel() for p in model.parameters())
     lora = peft.LoraConfig(r=4, target_modules=targets, use_dora=dora, task_type="CAUSAL_LM")
     trainable = sum(p.numel() for p in peft.get_peft_model(model, lora).parameters() if p.requires_grad)
-    assert plan.count_parameters(TINY, section) == (total, trainable)
-    assert plan.count_parameters(TINY, section.model_copy(update={"use_peft": False})) == (total, total)
+    shape = shape_of(TINY, section)
+    assert (shape.parameters, shape.trainable) == (total, trainable)
+    full = shape_of(TINY, section.model_copy(update={"use_peft": False}))
+    assert (full.parameters, full.trainable) == (total, total)
 
 
 def test_a_known_model_has_its_published_size() -> None:
@@ -58,51 +70,67 @@ def test_a_known_model_has_its_published_size() -> None:
         vocab_size=151936,
         tie_word_embeddings=True,
     )
-    total, _ = plan.count_parameters(qwen, ModelSection(name="Qwen/Qwen2.5-0.5B"))
-    assert total == 494_032_768  # 0.49B on its model card
+    shape = shape_of(qwen, ModelSection(name="Qwen/Qwen2.5-0.5B"))
+    assert shape.parameters == 494_032_768  # 0.49B on its model card
 
 
 def test_shape_of_grouped_query_attention() -> None:
-    assert plan.shape_of(TINY) == plan.Shape(
-        layers=3, hidden=32, feed_forward=64, query=32, key_value=16, vocabulary=100
-    )
+    shape = shape_of(TINY, LORA)
+    assert (shape.layers, shape.hidden, shape.feed_forward, shape.query, shape.key_value) == (3, 32, 64, 32, 16)
 
 
 def test_the_cache_holds_keys_and_values_of_every_sequence_at_once() -> None:
-    shape = plan.shape_of(TINY)
+    shape = shape_of(TINY, LORA)
     # 2 problems x 4 completions, 110 tokens each, 3 layers, keys and values of 16 numbers, 2 bytes
-    assert plan.kv_cache_bytes(make(), shape, torch.bfloat16) == 8 * 110 * 3 * 2 * 16 * 2
-    assert plan.kv_cache_bytes(make(rollout={"max_num_seqs": 3}), shape, torch.float32) == 3 * 110 * 3 * 2 * 16 * 4
+    assert memory.kv_cache_bytes(make(), shape, torch.bfloat16) == 8 * 110 * 3 * 2 * 16 * 2
+    assert memory.kv_cache_bytes(make(rollout={"max_num_seqs": 3}), shape, torch.float32) == 3 * 110 * 3 * 2 * 16 * 4
 
 
 def test_memory_of_lora_and_of_full_fine_tuning() -> None:
-    shape, gib = plan.shape_of(TINY), 2**30
-    lora = plan.memory_gib(make(), shape, 1000, 10, torch.bfloat16, torch.bfloat16)
+    shape, gib, half = of_size(1000, 10), 2**30, Precision(torch.bfloat16, torch.bfloat16, "cpu")
+    lora = memory.memory_gib(make(), shape, half, None)
     assert lora["learner: weights"] * gib == 2000
     assert lora["learner: adapter"] * gib == lora["learner: gradients"] * gib == 40
     assert lora["learner: optimizer"] * gib == 80
     assert lora["engine: weights"] * gib == 2000
     full_recipe = make(model={"use_peft": False}, algorithm={"beta": 0.1}, optimizer={"name": "adamw_8bit"})
-    full = plan.memory_gib(full_recipe, shape, 1000, 1000, torch.bfloat16, torch.bfloat16)
+    full = memory.memory_gib(full_recipe, of_size(1000, 1000), half, None)
     assert full["learner: weights"] * gib == 8000  # float32, and a reference beside it
     assert full["learner: optimizer"] * gib == 2000
     assert "learner: adapter" not in full
 
 
-def test_checkpointing_and_smaller_micro_batches_take_less() -> None:
-    shape = plan.shape_of(TINY)
-    usual = plan.activation_bytes(make(), shape, torch.float32)
-    assert plan.activation_bytes(make(model={"gradient_checkpointing": True}), shape, torch.float32) < usual
-    assert plan.activation_bytes(make(optimizer={"micro_batch_tokens": 64}), shape, torch.float32) < usual
+def test_an_engine_on_a_gpu_takes_its_share() -> None:
+    recipe = make(rollout={"engine": "vllm", "device": "cuda", "gpu_memory_utilization": 0.5})
+    parts = memory.memory_gib(recipe, of_size(2**29, 10), Precision(torch.bfloat16, torch.bfloat16, "cuda"), 24)
+    assert parts["engine: weights"] == 1.0 and parts["engine: KV cache"] == pytest.approx(11.0)
+    activations = parts["learner: activations"]
+    resident = sum(parts.values()) - 12 - activations
+    assert memory.peak_gib(parts, sleeps=False) == pytest.approx(resident + 12 + activations)
+    assert memory.peak_gib(parts, sleeps=True) == pytest.approx(resident + 12)  # the engine is the larger
+
+
+def test_activations_are_linear_in_tokens() -> None:
+    """One token in each of 3 layers: 6 x 32 + 2 x 32 + 2 x 16 + 4 x 64 = 544 numbers; beside them 2 x 32 + 2 x 64."""
+    shape = shape_of(TINY, LORA)
+    assert memory.token_bytes(make(), shape, torch.float32) == (3 * 544 + 192) * 4
+    checkpointed = make(model={"gradient_checkpointing": True})
+    assert memory.token_bytes(checkpointed, shape, torch.float32) == (3 * 32 + 192) * 4
+    assert memory.layer_bytes(checkpointed, shape, torch.float32) == 544 * 4
+    single = Precision(torch.float32, torch.float32, "cpu")
+    large, small = (
+        memory.activation_bytes(make(optimizer={"micro_batch_tokens": n}), shape, single) for n in (280, 140)
+    )
+    assert large - small == 140 * (3 * 544 + 192) * 4  # a step has 280 tokens at most, a sample 110
 
 
 def test_token_budget_and_evaluations() -> None:
     recipe = make()
-    assert plan.tokens_per_step(recipe) == {"prompts": 200, "completions": 80}
-    assert plan.evaluation_tokens(recipe) == 40
-    assert plan.count_evaluations(recipe) == 4  # before, 3, 6, after 7
-    assert plan.count_evaluations(make(optimizer={"max_steps": 6})) == 3  # before, 3, after 6
-    assert plan.count_evaluations(make(evaluation={"every": 0})) == 2
+    assert dry_run.tokens_per_step(recipe) == {"prompts": 200, "completions": 80}
+    assert dry_run.evaluation_tokens(recipe) == 40
+    assert count_evaluations(recipe) == 4  # before, 3, 6, after 7
+    assert count_evaluations(make(optimizer={"max_steps": 6})) == 3  # before, 3, after 6
+    assert count_evaluations(make(evaluation={"every": 0})) == 2
 
 
 @pytest.mark.parametrize(
@@ -115,17 +143,17 @@ def test_token_budget_and_evaluations() -> None:
     ],
 )
 def test_the_price_is_told_only_where_something_limits_it(run: dict[str, float], dollars: float | None) -> None:
-    assert plan.dollars_at_most(make(run=run)) == dollars
+    assert dry_run.dollars_at_most(make(run=run)) == dollars
 
 
 def test_the_whole_plan_shows_the_prompt_exactly_as_sent(tiny_model: Path) -> None:
     recipe = make(tiny_model, problems={"prompt": "{question} = ?", "prefill": "<think>\n"})
-    made = plan.make_plan(recipe)
+    made = dry_run.make_plan(recipe)
     assert made.training_problems == 36 and made.held_out_problems == 4
     assert made.prompt_tokens == len(made.prompt_text.encode()) - 2 * (len("<|im_start|>") - 1) - (
         len("<|im_end|>") - 1
     )
     assert made.prompt_text.startswith("<|im_start|>user\n") and made.prompt_text.endswith("assistant\n<think>\n")
-    text = plan.plan_text(made)
+    text = dry_run.plan_text(made)
     assert made.prompt_text in text and "not known" not in text
-    assert plan.plan_dict(made, ["w"])["memory_total_gib"] == pytest.approx(sum(made.memory_gib.values()))
+    assert dry_run.plan_dict(made, ["w"])["memory_total_gib"] == pytest.approx(sum(made.memory_gib.values()))

@@ -1,0 +1,105 @@
+"""Gives each step its batch: collected when it is asked for, or ahead, in a thread, while the step before learns.
+
+Ahead (`rollout.max_staleness: 1`) means that the batch of step t + 1 comes from the weights that step t began with, one
+update older than those that learn from it; verl and AReaL call that a staleness of 1. The thread works only between
+`begin` and `finish`, so weights are never replaced, and nothing is measured, while it samples.
+
+One thread, always the same, does all sampling in that mode, the first batch's too: torch keeps settings by thread.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import Literal, Self
+
+from rl import ranks
+from rl.batch import Batch
+from rl.collect import Source, Task, collect
+from rl.session import Session
+
+Doing = Literal["generate", "grade"]
+
+
+class Pipeline:
+    """The batches of a run's steps; a context manager, on whose end no thread is left.
+
+    Whatever the engine or a grader raises in the thread is raised by `finish` as what it is.
+    """
+
+    def __init__(self, run: Session) -> None:
+        self._run = run
+        columns = frozenset(name for problem in run.training for name in problem.columns)
+        self._source = Source(run.recipe, run.engine, run.grader, run.tokenizer, run.prompt_at, columns)
+        self._ahead = run.recipe.rollout.max_staleness > 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
+        self._future: Future[Batch] | None = None
+        self._halt = threading.Event()
+        self._news = threading.Condition()
+        self._doing: Doing = "generate"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._halt.set()
+        self._thread.shutdown(cancel_futures=True)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of the next step, from what was collected ahead or a checkpoint kept, or else collected now."""
+        run = self._run
+        if step not in run.batches:
+            if self._ahead:
+                self._submit(Task(step, run.position, weights=step - 1))
+                self.finish()
+            else:
+                self._keep(collect(self._source, Task(step, run.position, step - 1), run.ledger.phase, self._halt))
+                with run.ledger.phase("generate"):
+                    run.engine.sleep()
+        return run.batches[step]
+
+    def begin(self, step: int) -> None:
+        """Begin to collect ahead, for the step after the one that is learned now, unless the recipe wants it fresh."""
+        run = self._run
+        if self._ahead and step <= run.recipe.optimizer.max_steps:
+            self._submit(Task(step, run.batches[step - 1].end, weights=step - 2))
+
+    def finish(self) -> None:
+        """Wait for what was begun; in the ledger that is generating or grading, whichever is waited for."""
+        future, self._future = self._future, None
+        if future is None:
+            return
+        while not future.done():
+            doing = self._doing
+            with self._run.ledger.phase(doing), self._news:
+                while self._doing == doing and not future.done():
+                    self._news.wait()
+        self._keep(future.result())
+
+    def _submit(self, task: Task) -> None:
+        self._doing = "generate"
+        self._future = self._thread.submit(collect, self._source, task, self._phase, self._halt)
+        self._future.add_done_callback(lambda _: self._tell(self._doing))
+
+    @contextmanager
+    def _phase(self, name: Doing) -> Iterator[None]:
+        """What stands for the ledger's phase in the thread: the ledger counts the main thread's time alone."""
+        self._tell(name)
+        yield
+
+    def _tell(self, doing: Doing) -> None:
+        with self._news:
+            self._doing = doing
+            self._news.notify_all()
+
+    def _keep(self, batch: Batch) -> None:
+        """Have the batch at hand, and let all ranks agree where the stream goes on: behind the farthest of them.
+
+        What was dealt to a rank that did not come as far is passed over until the next epoch.
+        """
+        self._run.ledger.add_tokens(generated=batch.generated)
+        self._run.batches[batch.step] = replace(batch, end=max(ranks.gather([batch.end])))

@@ -1,0 +1,106 @@
+"""The sizes of a model that decide how much it computes and keeps, from its configuration alone: no weights are read.
+
+Counted are dense decoders. Of a mixture of experts all experts count, and of a sliding window the whole context, so for
+such models the counts are upper bounds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import peft
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedConfig
+
+from rl.models import load_config
+from rl.recipe import ModelSection
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a decoder and of its adapter, in numbers (not bytes).
+
+    Attributes:
+        query: width of all query heads together.
+        key_value: width of all key heads together; values are as wide.
+        matrices: weights that each token is multiplied with in the layers; neither embeddings nor head.
+        head: weights of the vocabulary projection.
+        parameters: all of the model's, tied ones once, an adapter's not counted.
+        trainable: those that learn.
+        adapter: weights of the adapter that each token is multiplied with; 0 where all weights learn.
+        exported: weights that a merged adapter changes, with those that engines fuse with them, or all that learn.
+    """
+
+    layers: int
+    hidden: int
+    feed_forward: int
+    query: int
+    key_value: int
+    vocabulary: int
+    matrices: int
+    head: int
+    parameters: int
+    trainable: int
+    adapter: int
+    exported: int
+
+    @property
+    def full(self) -> bool:
+        """Whether all weights learn."""
+        return self.adapter == 0
+
+    @property
+    def token_weights(self) -> int:
+        """Weights that a token is multiplied with where the next one is predicted: what decoding reads each step."""
+        return self.matrices + self.head
+
+
+def load_shape(section: ModelSection) -> Shape:
+    """The sizes of a recipe's model. Raises BadInput if its configuration cannot be read."""
+    return shape_of(load_config(section.name, section.revision), section)
+
+
+def shape_of(config: PreTrainedConfig, section: ModelSection) -> Shape:
+    """The sizes of a model and of the adapter that `section` puts on it, counted on a model without storage."""
+    text = config.get_text_config()
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    key_value_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+        total = sum(parameter.numel() for parameter in model.parameters())
+        head = model.get_output_embeddings().weight.numel()
+        matrices = count_matrices(model.get_decoder())
+        adapted = lora_weights(model, section) if section.use_peft else {}
+    adapter = sum(adapted.values())
+    # A DoRA magnitude for each output of an adapted layer: the rows of its B.
+    magnitudes = 0
+    if section.use_dora:
+        magnitudes = sum(size // section.lora_r for name, size in adapted.items() if "lora_B" in name)
+    return Shape(
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        feed_forward=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        query=text.num_attention_heads * head_dim,
+        key_value=key_value_heads * head_dim,
+        vocabulary=text.vocab_size,
+        matrices=matrices,
+        head=head,
+        parameters=total,
+        trainable=adapter + magnitudes if section.use_peft else total,
+        adapter=adapter,
+        exported=matrices if section.use_peft else total,
+    )
+
+
+def count_matrices(decoder: nn.Module) -> int:
+    """Weights of every matrix of a decoder but its embeddings."""
+    inside = [module for module in decoder.modules() if not isinstance(module, nn.Embedding)]
+    return sum(p.numel() for module in inside for p in module.parameters(recurse=False) if p.ndim >= 2)
+
+
+def lora_weights(model: Any, section: ModelSection) -> Mapping[str, int]:
+    """Size of each A and B of the adapter. DoRA would read weights that a model without storage has not: plain LoRA."""
+    lora = peft.LoraConfig(r=section.lora_r, target_modules=section.lora_target_modules, task_type="CAUSAL_LM")
+    adapted = peft.get_peft_model(model, lora)
+    return {name: p.numel() for name, p in adapted.named_parameters() if p.requires_grad}
