@@ -40,7 +40,7 @@ from rl.recipe import OptimizerSection
 from rl.rollout.build import build_engine
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 
-PASS_TOKENS = OptimizerSection().micro_batch_tokens  # tree nodes of one pass: what a recipe gets by default
+PASS_TOKENS = OptimizerSection().pass_tokens  # tree nodes of one pass: what a recipe gets by default
 PATIENCE = 20.0  # seconds of a small step above which its precision is measured once only
 PRODUCT = ((1536, 576),)  # (out, in) of SmolLM2's largest matrix
 PRODUCT_ROWS = 512

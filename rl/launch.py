@@ -9,15 +9,16 @@ from rich.console import Console
 
 from rl import ranks
 from rl.evaluate.evaluation import build_grader
+from rl.learner.budget import MOST_TOKENS, auto_budget, available_bytes
 from rl.learner.optimizer import build_optimizer, build_scheduler
-from rl.learner.policy import load_policy
+from rl.learner.policy import Policy, load_policy
 from rl.learner.selfcheck import pick_layout
 from rl.models import load_tokenizer, model_fingerprint
 from rl.problems.fit import leave_out_long
 from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
 from rl.problems.stream import ProblemStream
-from rl.recipe import Recipe
+from rl.recipe import USUAL_PASS, Recipe
 from rl.rollout.build import build_engine, context_length, pick_device, pick_dtype
 from rl.run.checkpoints import latest_checkpoint, rewind
 from rl.run.display import Display
@@ -27,7 +28,7 @@ from rl.run.manifest import hash_problems, write_manifest
 from rl.run.report import write_report
 from rl.run.summary import read_summary
 from rl.run.trackers import start_trackers
-from rl.session import Session
+from rl.session import Session, with_pass
 from rl.signals import StopRequested, StopSignal
 from rl.train import train
 
@@ -106,6 +107,7 @@ def open_session(
     why_padded = pick_layout(policy, context_length(recipe))
     if why_padded:
         display.message(f"the learner computes padded rows, which is slower than prefix trees: {why_padded}")
+    recipe = settle_pass(recipe, policy)
     optimizer = build_optimizer(policy.trainable.values(), recipe.optimizer)
     session = Session(
         recipe=recipe,
@@ -140,6 +142,15 @@ def open_session(
         start_trackers(session.trackers, books, recipe)
         stack.callback(finish_trackers, session.trackers)
     return session
+
+
+def settle_pass(recipe: Recipe, policy: Policy) -> Recipe:
+    """The recipe with a number for `optimizer.micro_batch_tokens: auto`, the smallest that a rank has room for."""
+    if recipe.optimizer.micro_batch_tokens != "auto":
+        return recipe
+    on_cpu = policy.device.type == "cpu"
+    tokens = auto_budget(policy, available_bytes(policy.device.type), USUAL_PASS if on_cpu else MOST_TOKENS)
+    return with_pass(recipe, min(ranks.gather([tokens])))
 
 
 def finish_trackers(trackers: Accelerator) -> None:

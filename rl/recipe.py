@@ -3,11 +3,13 @@
 Names follow TRL's `GRPOConfig` and `ModelConfig` wherever TRL has the option.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rewards.sandbox import Mode
+
+USUAL_PASS = 4096  # packed tokens; matrix products on a CPU gain nothing from more
 
 
 class Section(BaseModel):
@@ -149,8 +151,15 @@ class OptimizerSection(Section):
     adam_beta2: float = Field(0.999, ge=0, lt=1)
     adam_epsilon: float = Field(1e-8, gt=0)
     max_grad_norm: float = Field(1.0, ge=0, description="0: no clipping")
-    micro_batch_tokens: int = Field(4096, ge=1, description="packed tokens of one forward and backward pass, at most")
+    micro_batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        USUAL_PASS, description="packed tokens of one forward and backward pass, at most; auto: by measured memory"
+    )
     micro_batch_size: int | None = Field(None, ge=1, description="completions of one pass, at most; default: no limit")
+
+    @property
+    def pass_tokens(self) -> int:
+        """`micro_batch_tokens` as a number: the usual one as long as it is still to be measured."""
+        return USUAL_PASS if self.micro_batch_tokens == "auto" else self.micro_batch_tokens
 
 
 class Band(Section):

@@ -193,6 +193,7 @@ class Session:
         torch.set_rng_state(state["torch_rng"])
         self.step = self.saved_step = state["step"]
         self.position = state["stream_position"]
+        self.recipe = with_pass(self.recipe, state.get("micro_batch_tokens", self.recipe.optimizer.pass_tokens))
         for batches in state.get("batches", []):  # of one step, for each rank that there was
             batch = from_state(batches[ranks.rank() % len(batches)], self.prompt_at)
             fresh = batch.step - 1 - batch.weights <= self.recipe.rollout.max_staleness
@@ -205,12 +206,18 @@ class Session:
         state = {
             "step": self.step,
             "stream_position": self.position,
+            "micro_batch_tokens": self.recipe.optimizer.pass_tokens,
             "batches": [ranks.gather([to_state(batch)]) for batch in self.batches.values()],
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "torch_rng": torch.get_rng_state(),
         }
         torch.save(state, folder / "state.pt")
+
+
+def with_pass(recipe: Recipe, tokens: int) -> Recipe:
+    """The recipe with passes of at most so many packed tokens."""
+    return recipe.model_copy(update={"optimizer": recipe.optimizer.model_copy(update={"micro_batch_tokens": tokens})})
 
 
 def in_memory(otherwise: Path, size: int) -> Path:

@@ -23,10 +23,11 @@ from rl.learner.policy import Policy
 
 STEP = 256
 SPARE = 0.1  # of the free memory: fragments, and what single operations take for themselves
+MOST_TOKENS = 32768  # more make no matrix product faster
 SIZES = (256, 768)  # packed tokens of the two passes
 
 
-def choose_budget(free_bytes: float, fixed: float, bytes_per_token: float, most: int = 32768) -> int:
+def choose_budget(free_bytes: float, fixed: float, bytes_per_token: float, most: int = MOST_TOKENS) -> int:
     """The most tokens, a multiple of `STEP` and at most `most`, that fit `free_bytes`; 0 if `STEP` tokens do not.
 
     A pass of n tokens takes `fixed + n * bytes_per_token` bytes. Raises ValueError unless a token takes some.
@@ -37,7 +38,7 @@ def choose_budget(free_bytes: float, fixed: float, bytes_per_token: float, most:
     return max(0, int(fitting // STEP) * STEP)
 
 
-def auto_budget(policy: Policy, free_bytes: float, most: int = 32768) -> int:
+def auto_budget(policy: Policy, free_bytes: float, most: int = MOST_TOKENS) -> int:
     """The micro-batch tokens for a policy with `free_bytes` left, measured.
 
     AdamW's state, made with the first step, and a share of `SPARE` are kept free. Raises BadInput if not even `STEP`

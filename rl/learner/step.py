@@ -87,7 +87,7 @@ def pack_useful(
     """Micro-batches of the samples that add to the gradient; of one sample alone if none does, to measure the gap."""
     always = algorithm.beta > 0 or algorithm.entropy_coef > 0
     useful = [i for i, s in enumerate(samples) if s.counted and (always or s.advantage != 0)] or [0]
-    batches = pack([samples[i] for i in useful], section.micro_batch_tokens, section.micro_batch_size, layout)
+    batches = pack([samples[i] for i in useful], section.pass_tokens, section.micro_batch_size, layout)
     return [b.with_indices(useful) for b in batches]
 
 

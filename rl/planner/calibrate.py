@@ -186,7 +186,7 @@ def measure_learner(
     """Operations and seconds of passes of two sizes, and seconds of the optimizer's step."""
     device = policy.device.type
     samples = to_samples(rolled)
-    room = min(recipe.optimizer.micro_batch_tokens, LEARNED[device])
+    room = min(recipe.optimizer.pass_tokens, LEARNED[device])
     small = largest(samples, room // 4)
     optimizer = build_optimizer(policy.trainable.values(), recipe.optimizer)
     algorithm = recipe.algorithm.model_copy(update={"num_iterations": 1, "beta": 0.0})

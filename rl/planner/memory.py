@@ -76,7 +76,7 @@ def logits_bytes(shape: Shape, device: str) -> float:
 
 def activation_bytes(recipe: Recipe, shape: Shape, precision: Precision) -> float:
     """What one forward and backward pass over `micro_batch_tokens` tokens keeps, or over a whole step if it is less."""
-    tokens = max(min(recipe.optimizer.micro_batch_tokens, most_tokens(recipe)), longest_sample(recipe))
+    tokens = max(min(recipe.optimizer.pass_tokens, most_tokens(recipe)), longest_sample(recipe))
     each = token_bytes(recipe, shape, precision.learner) + layer_bytes(recipe, shape, precision.learner)
     return tokens * each + logits_bytes(shape, precision.device)
 

@@ -121,7 +121,7 @@ def predict(
     if shape != calibration.shape:
         rates = scaled(rates, calibration.shape, shape)
     batch = batch_of(recipe, calibration.observed, mean_length)
-    tree = expect_tree(batch, recipe.optimizer.micro_batch_tokens)
+    tree = expect_tree(batch, recipe.optimizer.pass_tokens)
     flops = learner_flops(shape, tree, recipe)
     seconds = {
         "generate": rollout_seconds(recipe, shape, calibration, rates, batch),
