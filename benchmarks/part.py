@@ -56,12 +56,8 @@ def run_part(part: Part, arguments: Sequence[str] | None = None) -> int:
         facts = machine()
         sizes = {name: value for name, value in vars(options).items() if name != "output"}
         results = {"machine": facts, "options": sizes, **part.run(options)}
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RunStopped as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except (BadInput, RunStopped) as error:
+        return refused(error)
     except ChildFailed as failure:
         return failure.code
     results["seconds"] = time.perf_counter() - started
@@ -78,6 +74,12 @@ def run_part(part: Part, arguments: Sequence[str] | None = None) -> int:
     atomic.write_text(output / f"{part.name}.md", text + "\n")
     print(text)
     return 0
+
+
+def refused(error: BadInput | RunStopped) -> int:
+    """Say what was wrong; the exit code, as of every command."""
+    print(f"error: {error}", file=sys.stderr)
+    return 2 if isinstance(error, BadInput) else 1
 
 
 def writable(folder: Path) -> Path:
@@ -121,12 +123,8 @@ def child() -> int:
     function = getattr(importlib.import_module(module), name)
     try:
         result = function(**json.loads(Path(asked).read_text(encoding="utf-8")))
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RunStopped as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except (BadInput, RunStopped) as error:
+        return refused(error)
     # Not `atomic.write_json`: what is not finite must come back as it was.
     Path(answer).write_text(json.dumps(result), encoding="utf-8")
     return 0

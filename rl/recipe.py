@@ -137,6 +137,12 @@ class AlgorithmSection(Section):
     ] = Field("token_truncate", description="of the engine's log-probabilities against the learner's")
     importance_sampling_cap: float = Field(2.0, gt=0)
 
+    @property
+    def clip_high(self) -> float:
+        """`epsilon_high` as it holds; for cispo it bounds the ratio itself, and 5 is what its users take."""
+        usual = 5.0 if self.loss_type == "cispo" else self.epsilon
+        return usual if self.epsilon_high is None else self.epsilon_high
+
 
 class OptimizerSection(Section):
     """How the gradient becomes new weights."""

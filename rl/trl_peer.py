@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import peft
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -26,13 +25,14 @@ from rewards.errors import BadInput
 from rewards.grading import Grader
 from rl.checks import check_problems
 from rl.evaluate.evaluation import build_grader, grade_texts
+from rl.learner.policy import lora_config
 from rl.models import load_model, load_tokenizer
 from rl.problems.fit import leave_out_long
 from rl.problems.problem import Prompt
 from rl.problems.prompt import Prompter
 from rl.problems.sets import load_sets
 from rl.problems.stream import ProblemStream
-from rl.recipe import ModelSection, Recipe
+from rl.recipe import Recipe
 from rl.recipe_file import load_recipe
 from rl.rollout.build import pick_device, pick_dtype
 from rl.run import atomic
@@ -85,7 +85,7 @@ def build_trainer(
             {"prompt": [text_for_trl(prompt, tokenizer) for prompt in prompts], "place": list(range(len(prompts)))}
         ),
         processing_class=tokenizer,
-        peft_config=to_lora(recipe.model) if recipe.model.use_peft else None,
+        peft_config=lora_config(recipe.model) if recipe.model.use_peft else None,
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
@@ -190,27 +190,14 @@ def as_reward(prompts: Sequence[Prompt], grader: Grader) -> Callable[..., list[f
     return penny
 
 
-def to_lora(section: ModelSection) -> peft.LoraConfig:
-    """The recipe's adapter."""
-    return peft.LoraConfig(
-        r=section.lora_r,
-        lora_alpha=section.lora_alpha,
-        lora_dropout=section.lora_dropout,
-        target_modules=section.lora_target_modules,
-        use_rslora=section.use_rslora,
-        use_dora=section.use_dora,
-        task_type="CAUSAL_LM",
-    )
-
-
 def to_config(recipe: Recipe, output: Path) -> GRPOConfig:
     """The recipe's settings under TRL's names."""
     rollout, algorithm, section = recipe.rollout, recipe.algorithm, recipe.optimizer
     device = pick_device(rollout.device)
     completions = algorithm.problems_per_step * rollout.num_generations
     batch = pass_size(completions, section.micro_batch_size)
-    # For cispo the bound is the largest ratio itself, and 5 is what `penny train` takes.
-    high = 5.0 if algorithm.loss_type == "cispo" and algorithm.epsilon_high is None else algorithm.epsilon_high
+    # TRL's cispo has no bound of its own, as ours has; what else is left out means the same on both sides.
+    high = algorithm.clip_high if algorithm.loss_type == "cispo" else algorithm.epsilon_high
     return GRPOConfig(
         output_dir=str(output),
         use_cpu=device == "cpu",

@@ -74,7 +74,6 @@ class FrozenHead(torch.autograd.Function):
                 expected[here] = (e.to(weight.dtype) @ weight) / total[:, None]
         ctx.save_for_backward(expected, weight, row, target)
         ctx.temperature = temperature
-        ctx.mark_non_differentiable(entropy)
         found = entropy[row]
         ctx.mark_non_differentiable(found)
         return chosen - normalizer[row], found

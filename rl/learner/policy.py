@@ -118,7 +118,18 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
         reference = copy.deepcopy(model).requires_grad_(False).eval() if keep_reference else None
         compile_layers(model, section)
         return Policy(model.train(), has_adapter=False, autocast=dtype != kept, reference=reference)
-    config = peft.LoraConfig(
+    if section.gradient_checkpointing:
+        model.enable_input_require_grads()
+    torch.manual_seed(seed)  # A starts random, B at zero
+    adapted = peft.get_peft_model(model, lora_config(section)).train()
+    fuse_adapters(adapted)
+    compile_layers(model, section)
+    return Policy(adapted, has_adapter=True)
+
+
+def lora_config(section: ModelSection) -> peft.LoraConfig:
+    """The recipe's adapter."""
+    return peft.LoraConfig(
         r=section.lora_r,
         lora_alpha=section.lora_alpha,
         lora_dropout=section.lora_dropout,
@@ -127,13 +138,6 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
         use_dora=section.use_dora,
         task_type="CAUSAL_LM",
     )
-    if section.gradient_checkpointing:
-        model.enable_input_require_grads()
-    torch.manual_seed(seed)  # A starts random, B at zero
-    adapted = peft.get_peft_model(model, config).train()
-    fuse_adapters(adapted)
-    compile_layers(model, section)
-    return Policy(adapted, has_adapter=True)
 
 
 def compile_layers(model: Any, section: ModelSection) -> None:

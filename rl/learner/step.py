@@ -113,9 +113,6 @@ def batch_loss(
     kl = None
     if algorithm.beta > 0:
         kl = kl_per_token(logps, policy.reference_logps(batch, settings.temperature), algorithm.kl_estimator)
-    # For cispo the bound is the largest ratio itself, and 5 is what its users take.
-    usual_high = 5.0 if algorithm.loss_type == "cispo" else algorithm.epsilon
-    high = usual_high if algorithm.epsilon_high is None else algorithm.epsilon_high
     loss, sums = policy_loss(
         logps,
         old,
@@ -125,7 +122,7 @@ def batch_loss(
         totals,
         loss_type=algorithm.loss_type,
         epsilon=algorithm.epsilon,
-        epsilon_high=high,
+        epsilon_high=algorithm.clip_high,
         importance_sampling_level=algorithm.importance_sampling_level,
         correction=correction,
         kl=kl,

@@ -9,6 +9,7 @@ of the recipe may differ from the one that was calibrated with; so may the model
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rl.collect import token_budget
 from rl.planner import lengths
 from rl.planner.flops import Batch, TreeCounts, cache_bytes, expect_tree, learner_flops
 from rl.planner.lengths import Survival
@@ -19,8 +20,6 @@ from rl.planner.shapes import Shape
 from rl.planner.signal import share_with_signal
 from rl.recipe import Recipe
 from rl.rollout.build import context_length, pick_engine, pick_sync
-
-FULL_BATCHES = 4  # of full length: where dynamic sampling stops unless the recipe says otherwise
 
 
 @dataclass(frozen=True)
@@ -196,9 +195,7 @@ def batch_of(recipe: Recipe, observed: Observed, mean: float | None) -> Batch:
 def drawn_problems(recipe: Recipe, signal: float, mean: float) -> float:
     """Problems a step until `problems_per_step` of them have a signal, or the token budget of dynamic sampling ends."""
     wanted, group = recipe.algorithm.problems_per_step, recipe.rollout.num_generations
-    budget = recipe.algorithm.dynamic_sampling_max_tokens
-    budget = budget or FULL_BATCHES * wanted * group * recipe.rollout.max_completion_length
-    return min(wanted / signal if signal else float("inf"), max(wanted, budget / (group * mean)))
+    return min(wanted / signal if signal else float("inf"), max(wanted, token_budget(recipe) / (group * mean)))
 
 
 def survival_of(observed: Observed, limit: int, mean: float | None) -> Survival:
