@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**27}  # logits that live at once: in a processor's cache, in 512 MiB
+# Logits that live at once, 64 and 512 MiB: products with few rows run at half the speed of those with hundreds.
+CHUNK_ELEMENTS = {"cpu": 2**24, "cuda": 2**27}
 
 
 def rows_at_once(vocabulary: int, device: torch.device) -> int:
     """Hidden states whose logits live at once."""
-    return max(16, CHUNK_ELEMENTS.get(device.type, 2**22) // vocabulary)
+    return max(16, CHUNK_ELEMENTS.get(device.type, 2**24) // vocabulary)
 
 
 def head_logps(
