@@ -22,6 +22,7 @@ from rl.rollout.server_url import is_local
 
 NO_SUCH_PAGE = "Not Found"  # all that vLLM says of a method that it does not offer
 PROBE = SamplingParams(max_tokens=1, top_k=1)  # one token survives, so after truncation its probability is 1
+PROBED = (1, 2, 3)  # not 0: often padding, after which a model finds all tokens equally likely, and all survive
 
 
 def open_server(section: RolloutSection) -> "ServerEngine":
@@ -72,7 +73,7 @@ class ServerEngine:
         Raises:
             BadInput: it gives no token ids, other log-probabilities than those sampled from, or takes no adapters.
         """
-        [(_, _, completion)] = self.stream([(0,)], PROBE, [[0]])
+        [(_, _, completion)] = self.stream([PROBED], PROBE, [[0]])
         if completion.logprobs[0] < -1e-6:
             raise BadInput(
                 f"The server at {self._endpoint.url} gives log-probabilities from before temperature and truncation: "

@@ -22,6 +22,7 @@ from rl.recipe import ModelSection, RolloutSection
 from rl.rollout.engine import SamplingParams
 from rl.rollout.server_engine import open_server
 from rl.rollout.transformers_engine import TransformersEngine
+from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 from tests.test_train import STEPS, recipe
 from tests.vllm_server import Server, serving
@@ -75,11 +76,11 @@ def test_a_run_learns_from_a_server(server: Server, tiny_model: Path, tmp_path: 
     whole = recipe(tiny_model, tmp_path / "run", rollout=rollout)
     check_recipe(whole)
     code, folder = run_recipe(whole)
-    metrics = read_metrics(folder)
+    metrics = read_metrics(RunFolder.open(folder))
     assert code == 0 and len(metrics) == STEPS
     assert [line["staleness"] for line in metrics] == [0] + [ahead] * (STEPS - 1)
     # Paid for low letters, it says more of them, as it does on any engine.
-    rewards = [line["reward"] for line in metrics]
+    rewards = [line["reward/mean"] for line in metrics]
     assert sum(rewards[-2:]) > sum(rewards[:2])
 
 
