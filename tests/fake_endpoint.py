@@ -38,8 +38,11 @@ class Asked:
 
 
 def prompt_of(body: Body) -> str:
-    """The text that is continued, or the last message."""
-    return body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
+    """The text that is continued (token ids with a space between them), or the last message."""
+    if "prompt" not in body:
+        return str(body["messages"][-1]["content"])
+    prompt = body["prompt"]
+    return prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
 
 
 def completion(body: Body, text: str, token_ids: Sequence[int] = (), **message: Any) -> Answer:

@@ -8,7 +8,7 @@ import pytest
 from transformers import LlamaConfig
 
 from rewards.errors import BadInput
-from rl import checks
+from rl import checks, engine_checks
 from rl.recipe import Recipe
 from rl.recipe_file import check_tree, parse_override
 
@@ -73,7 +73,21 @@ def test_an_adapter_must_exist_and_be_one_that_vllm_serves() -> None:
     assert "model.use_peft is false" in refusal(make("tiny", "rollout.weight_sync=adapter", "model.use_peft=false"))
     dora = ["rollout.weight_sync=adapter", "model.use_dora=true"]
     assert "DoRA" in refusal(make("tiny", *dora, "rollout.engine=vllm"))
-    checks.check_sync(make("tiny", *dora, "rollout.engine=transformers"))
+    engine_checks.check_sync(make("tiny", *dora, "rollout.engine=transformers"))
+
+
+def test_a_server_takes_adapters_of_one_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ["rollout.engine=server", "rollout.server_url=http://127.0.0.1:9/v1"]
+    assert "takes adapters only" in refusal(make("tiny", *server, "rollout.weight_sync=merged"))
+    assert "model.use_peft is false" in refusal(make("tiny", *server, "model.use_peft=false"))
+    assert "DoRA" in refusal(make("tiny", *server, "model.use_dora=true"))
+    assert "needs rollout.server_url" in refusal(make("tiny", "rollout.engine=server"))
+    assert "No server answers at http://127.0.0.1:9/v1" in refusal(make("tiny", *server))
+    assert "is no folder" in refusal(make("tiny", *server, f"rollout.server_folder={tmp_path / 'none'}"))
+    assert "use engine=server" in refusal(make("tiny", server[1]))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BadInput, match="one rank only"):
+        engine_checks.check_server(make("tiny", *server))
 
 
 def test_sampling_ahead_needs_a_correction_and_an_engine_that_is_awake() -> None:
@@ -81,8 +95,8 @@ def test_sampling_ahead_needs_a_correction_and_an_engine_that_is_awake() -> None
     message = refusal(make("tiny", ahead, "algorithm.importance_sampling_correction=none"))
     assert "older weights" in message and "use token_truncate" in message
     assert "enable_sleep_mode" in refusal(make("tiny", ahead, "rollout.enable_sleep_mode=true"))
-    checks.check_staleness(make("tiny", ahead))
-    checks.check_staleness(make("tiny", "algorithm.importance_sampling_correction=none"))
+    engine_checks.check_staleness(make("tiny", ahead))
+    engine_checks.check_staleness(make("tiny", "algorithm.importance_sampling_correction=none"))
 
 
 def test_ranks_share_problems_evenly() -> None:
@@ -102,12 +116,12 @@ def test_ranks_share_problems_evenly() -> None:
 )
 def test_the_gpu_that_is_asked_for_must_be_there(overrides: list[str], gpus: list[float], expected: str) -> None:
     with pytest.raises(BadInput, match=expected):
-        checks.check_device(make("tiny", *overrides), gpus)
+        engine_checks.check_device(make("tiny", *overrides), gpus)
 
 
 def test_a_gpu_may_report_a_little_less_than_its_name_says() -> None:
-    checks.check_device(make("tiny", "run.min_gpu_memory_gib=24"), [23.5])
-    checks.check_device(make("tiny"), [])
+    engine_checks.check_device(make("tiny", "run.min_gpu_memory_gib=24"), [23.5])
+    engine_checks.check_device(make("tiny"), [])
 
 
 @pytest.mark.parametrize(
@@ -123,7 +137,7 @@ def test_a_gpu_may_report_a_little_less_than_its_name_says() -> None:
 )
 def test_a_vllm_that_does_not_fit_is_refused(installed: tuple[str, str] | None, device: str, expected: str) -> None:
     with pytest.raises(BadInput, match=expected):
-        checks.check_vllm(installed, device)
+        engine_checks.check_vllm(installed, device)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +150,7 @@ def test_a_vllm_that_does_not_fit_is_refused(installed: tuple[str, str] | None, 
     ],
 )
 def test_a_vllm_that_fits_passes(installed: tuple[str, str], device: str) -> None:
-    checks.check_vllm(installed, device)
+    engine_checks.check_vllm(installed, device)
 
 
 def test_packages_that_options_need(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +253,10 @@ def test_long_problems_are_left_out_if_the_recipe_says_so(tiny_model: Path, tmp_
     rows = ["problems.source=jsonl", f"problems.path={path}", "problems.size=null", "problems.drop_long=true", other]
     assert checks.check_recipe(make(tiny_model, *rows)) == ["1 training problem(s) are left out (drop_long)."]
     assert "All 10 prompts are longer" in refusal(make(tiny_model, *rows, "problems.max_prompt_length=3"))
+
+
+def test_a_server_does_not_repeat_itself_bit_for_bit() -> None:
+    assert any("bit for bit" in text for text in checks.list_warnings(make("tiny", "rollout.engine=server")))
 
 
 def test_warnings_tell_what_may_surprise(monkeypatch: pytest.MonkeyPatch) -> None:

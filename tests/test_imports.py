@@ -25,6 +25,7 @@ LAYERS = [
     ["pipeline"],
     ["train"],
     ["launch"],
+    ["engine_checks"],
     ["checks", "regrade", "resume"],
     ["planner", "trl_peer"],
     ["grade_commands", "reward_commands"],

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rl.checks import gpu_memory_gib
+from rl.engine_checks import gpu_memory_gib
 from rl.models import load_tokenizer
 from rl.planner.memory import GIB, kv_cache_bytes, memory_gib, precision_of
 from rl.planner.predict import count_evaluations

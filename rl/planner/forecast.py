@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rewards.errors import BadInput
-from rl.checks import check_decontamination, check_lengths, check_model, check_recipe, check_sampling, check_sync
+from rl.checks import check_decontamination, check_lengths, check_model, check_recipe, check_sampling
+from rl.engine_checks import check_sync
 from rl.models import load_config
 from rl.planner.assume import of_gpu, of_this_machine
 from rl.planner.calibrate import calibrate
@@ -69,7 +70,9 @@ def forecast(request: Request, say: Say) -> list[Forecast]:
 
 
 def check_request(request: Request) -> None:
-    """Refuse lengths and prices that cannot be."""
+    """Refuse lengths and prices that cannot be, and engines of which nothing is known."""
+    if request.recipe.rollout.engine == "server":
+        raise BadInput("penny plan knows nothing of a server's hardware: add rollout.engine=vllm, which runs in Penny.")
     limit, mean, price = request.recipe.rollout.max_completion_length, request.mean_length, request.dollars_per_hour
     if mean is not None and not 1 <= mean <= limit:
         raise BadInput(

@@ -9,7 +9,7 @@ from rl.models import resolve_model
 from rl.recipe import Recipe, RolloutSection
 from rl.rollout.engine import RolloutEngine
 
-EngineName = Literal["vllm", "transformers"]
+EngineName = Literal["vllm", "transformers", "server"]
 Sync = Literal["merged", "adapter"]
 
 
@@ -35,12 +35,14 @@ def pick_engine(section: RolloutSection) -> EngineName:
 
 
 def pick_sync(section: RolloutSection) -> Sync:
-    """`auto` is merged.
+    """`auto` is merged, but for a server, which takes adapters only.
 
     Handing over an adapter is quicker, but then every layer of every rollout computes it beside the base, which costs
     more in all: measured on a CPU (benchmarks/NOTES.md), and taken over to GPUs, where nothing was measured.
     """
-    return "merged" if section.weight_sync == "auto" else section.weight_sync
+    if section.weight_sync == "auto":
+        return "adapter" if section.engine == "server" else "merged"
+    return section.weight_sync
 
 
 def context_length(recipe: Recipe) -> int:
@@ -52,6 +54,10 @@ def context_length(recipe: Recipe) -> int:
 def build_engine(recipe: Recipe) -> RolloutEngine:
     """Start the recipe's engine with the base model's weights."""
     section = recipe.rollout
+    if section.engine == "server":
+        from rl.rollout.server_engine import open_server
+
+        return open_server(section)
     device = pick_device(section.device)
     policy_dtype = pick_dtype(recipe.model.dtype, device)
     dtype = policy_dtype if section.dtype == "auto" else pick_dtype(section.dtype, device)

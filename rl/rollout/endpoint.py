@@ -46,7 +46,11 @@ _JITTER = random.Random()  # of its own: nothing that is sampled may depend on i
 
 
 class EndpointDown(RunStopped):
-    """The server stopped answering; the replies before were handed over."""
+    """The server stopped answering; the replies before were handed over. `what` is the fact without the advice."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: what came is kept, and when it is up again the same command goes on from there.")
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,19 @@ class Endpoint:
         Raises:
             BadInput: no server answers, it does not take the key, or the model is not on its list.
         """
+        model, names = self._settings.model, self.models()
+        if names and not {model, f"models/{model}"} & set(names):
+            near = difflib.get_close_matches(model, names, n=3, cutoff=0.4) or sorted(names)[:3]
+            raise BadInput(
+                f"The server at {self.url} has no model {model!r}: name one of its own, like {', '.join(near)}."
+            )
+
+    def models(self) -> list[str]:
+        """Names of the server's models; none if it has no list.
+
+        Raises:
+            BadInput: no server answers, it does not take the key, or what it gives is no list.
+        """
         try:
             response = self._client.get(f"{self.url}/models", timeout=min(self._settings.timeout, CHECK_TIMEOUT))
         except httpx.RequestError as error:
@@ -120,22 +137,24 @@ class Endpoint:
             said = f"HTTP {response.status_code}: {self._refusal(response).sentence}"
             raise BadInput(f"The server at {self.url} is not ready ({said}): try again when it is.")
         if not response.is_success:
-            return
+            return []
         names = read_models(response.content)
         if names is None:
             raise BadInput(
                 f"{self.url}/models gives no list of models but {excerpt(response.content)}: "
                 "give the base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."
             )
-        model = self._settings.model
-        if names and not {model, f"models/{model}"} & set(names):
-            near = difflib.get_close_matches(model, names, n=3, cutoff=0.4) or sorted(names)[:3]
-            raise BadInput(
-                f"The server at {self.url} has no model {model!r}: name one of its own, like {', '.join(near)}."
-            )
+        return names
 
-    def stream(self, requests: Sequence[Request], params: SamplingParams) -> Generator[tuple[int, Reply], None, None]:
+    def stream(
+        self,
+        requests: Sequence[Request],
+        params: SamplingParams,
+        refill: Callable[[], Sequence[Request]] | None = None,
+    ) -> Generator[tuple[int, Reply], None, None]:
         """Ask everything, at most `concurrency` at once, and yield (index of the request, its reply) as they come.
+
+        `refill` is called again and again for what else to ask; the numbers of those requests follow.
 
         When a request fails for good no new one is sent, and those on their way are waited for (a minute at most) and
         yielded. Leaving the loop, or an interrupt, stops at once.
@@ -144,12 +163,19 @@ class Endpoint:
             EndpointDown: a request failed as often as `retries` allows.
             BadInput: the server refuses a request for what it asks, or the key.
         """
-        count = 0
+        count, asked = 0, list(requests)
+
+        def more() -> int:
+            further = refill() if refill else ()
+            asked.extend(further)
+            return len(further)
+
         calls = fan_out(
-            lambda index, halt: self._ask(requests[index], params, halt),
-            len(requests),
+            lambda index, halt: self._ask(asked[index], params, halt),
+            len(asked),
             self._settings.concurrency,
             patience=min(self._settings.timeout, LAST_WAIT),
+            more=more if refill else None,
         )
         try:
             with contextlib.closing(calls):
@@ -158,9 +184,22 @@ class Endpoint:
                     yield answered
         except _Trouble as trouble:
             raise EndpointDown(
-                f"The server at {self.url} stopped answering after {count} of {len(requests)} replies ({trouble}): "
-                "what came is kept, and when it is up again the same command goes on from there."
+                f"The server at {self.url} stopped answering after {count} of {len(asked)} replies ({trouble})"
             ) from trouble
+
+    def command(self, method: str, body: dict[str, Any]) -> Refusal | None:
+        """Tell the server something that is no question, once; what it says if it will not.
+
+        Raises:
+            EndpointDown: it did not answer.
+            BadInput: it does not take the key.
+        """
+        try:
+            response = self._client.post(f"{self.url}/{method}", content=json.dumps(body))
+        except httpx.RequestError as error:
+            raise EndpointDown(f"The server at {self.url} did not answer to {method} ({describe(error)})") from error
+        self._require_admission(response)
+        return None if response.is_success else self._refusal(response)
 
     def close(self) -> None:
         """Drop the connections, those of unanswered requests too."""

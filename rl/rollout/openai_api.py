@@ -27,12 +27,13 @@ class Request:
     Attributes:
         messages: a conversation; the server puts it in its chat template. Dictionaries with `role` and `content`.
         text: what the model continues. The server tokenises it and puts in front what its tokenizer adds, such as a
-            token for the beginning: leave that out of the text.
+            token for the beginning: leave that out of the text. Token ids, which vLLM's servers take too, stay as
+            they are.
         seed: of the sampling; None leaves it to the server.
     """
 
     messages: tuple[dict[str, str], ...] | None
-    text: str | None
+    text: str | tuple[int, ...] | None
     seed: int | None
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ def build_body(model: str, request: Request, params: SamplingParams) -> tuple[di
     must: dict[str, Any] = {"model": model, "max_tokens": params.max_tokens, "temperature": params.temperature}
     may: dict[str, Any] = {"return_token_ids": True, "repetition_penalty": 1.0}
     if request.messages is None:
-        must["prompt"] = request.text
+        must["prompt"] = list(request.text) if isinstance(request.text, tuple) else request.text
         may["logprobs"] = 1  # how many of the likeliest; some servers take 0 for none at all
     else:
         must["messages"] = list(request.messages)

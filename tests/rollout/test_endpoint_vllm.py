@@ -1,13 +1,7 @@
 """The client against a vLLM server that really runs: tokens and log-probabilities are the model's own."""
 
 import contextlib
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,25 +17,9 @@ from rl.rollout.endpoint import Endpoint, EndpointDown, EndpointSettings
 from rl.rollout.engine import SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
 from tests.fake_endpoint import GREEDY, answers, at_once, chat, texts
+from tests.vllm_server import Server, serving
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
-
-SERVER = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
-OPTIONS = {
-    "served-model-name": "tiny",
-    "dtype": "float32",
-    "max-model-len": "256",
-    "max-num-batched-tokens": "4096",
-    "block-size": "32",
-    "logprobs-mode": "processed_logprobs",
-}
-SURROUNDINGS = {
-    "HF_HUB_OFFLINE": "1",
-    "OMP_NUM_THREADS": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_NO_USAGE_STATS": "1",
-}
 
 
 @pytest.fixture(scope="module")
@@ -55,37 +33,15 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(model: Path) -> Iterator[tuple[Endpoint, subprocess.Popen[bytes]]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = [part for name, value in OPTIONS.items() for part in (f"--{name}", value)]
-    command = [*SERVER, "--port", str(port), "--model", str(model), "--enforce-eager", *options]
-    running = subprocess.Popen(
-        [*command, "--no-enable-chunked-prefill"], env=os.environ | SURROUNDINGS, start_new_session=True
-    )
-    endpoint = Endpoint(EndpointSettings(f"http://127.0.0.1:{port}", "tiny", timeout=30, retries=2), at_once)
-    deadline = time.monotonic() + 300
-    while True:
-        try:
-            endpoint.check()
-            break
-        except BadInput:
-            assert running.poll() is None and time.monotonic() < deadline, "the server did not start"
-            time.sleep(1)
-    yield endpoint, running
-    endpoint.close()
-    kill(running)
-    running.wait(60)
+def server(model: Path) -> Iterator[tuple[Endpoint, Server]]:
+    with (
+        serving(str(model)) as running,
+        contextlib.closing(Endpoint(EndpointSettings(running.url, "tiny", timeout=30, retries=2), at_once)) as endpoint,
+    ):
+        yield endpoint, running
 
 
-def kill(running: subprocess.Popen[bytes]) -> None:
-    """The server and its engine, which is a process of its own."""
-    with contextlib.suppress(ProcessLookupError):  # gone already
-        os.killpg(running.pid, signal.SIGKILL)
-
-
-def test_a_real_server(server: tuple[Endpoint, subprocess.Popen[bytes]], model: Path) -> None:
+def test_a_real_server(server: tuple[Endpoint, Server], model: Path) -> None:
     endpoint, running = server
     oracle = TransformersEngine(str(model))
     tokenizer = oracle.tokenizer
@@ -125,5 +81,5 @@ def test_a_real_server(server: tuple[Endpoint, subprocess.Popen[bytes]], model: 
         for index, _ in endpoint.stream(texts(*(f"{i}" for i in range(200))), SamplingParams(max_tokens=100)):
             came.append(index)
             if len(came) == 3:
-                kill(running)
+                running.kill()
     assert 3 <= len(came) < 200

@@ -77,3 +77,31 @@ def test_results_that_are_there_are_yielded_whatever_the_patience() -> None:
             came.append(i)
             assert failed.wait(5)
     assert came == [0, 1]
+
+
+def test_further_calls_run_beside_the_rest_until_there_are_none() -> None:
+    further = iter([2, 0, 1])
+
+    def more() -> int:
+        return next(further, 0)
+
+    def call(i: int, halt: threading.Event) -> int:
+        time.sleep(0.15 if i == 0 else 0)  # long enough for `more` to be asked meanwhile
+        return i * i
+
+    assert sorted(fan_out(call, 1, 2, 1.0, more)) == [(0, 0), (1, 1), (2, 4), (3, 9)]
+
+
+def test_further_calls_after_all_others_are_done() -> None:
+    came: list[int] = []
+    for i, _ in fan_out(lambda i, halt: i, 1, 4, 1.0, lambda: 1 if len(came) == 1 else 0):
+        came.append(i)
+    assert came == [0, 1]
+
+
+def test_what_asks_for_more_may_end_it_all() -> None:
+    def more() -> int:
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        list(fan_out(lambda i, halt: halt.wait(5), 1, 1, 1.0, more))
