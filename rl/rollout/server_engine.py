@@ -8,6 +8,7 @@ that was computed with an older one is ever reused. Differences from the engines
 what else the server runs at the moment, in rounding, so runs are repeatable only up to that; a request a completion.
 """
 
+import contextlib
 import secrets
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -33,8 +34,8 @@ def open_server(section: RolloutSection) -> "ServerEngine":
     """
     if section.server_url is None:
         raise BadInput("rollout.engine=server needs rollout.server_url, like http://localhost:8000/v1.")
-    endpoint = Endpoint(EndpointSettings(section.server_url, "", concurrency=section.max_num_seqs))
-    try:
+    settings = EndpointSettings(section.server_url, "", concurrency=section.max_num_seqs)
+    with contextlib.closing(Endpoint(settings)) as endpoint:
         names = endpoint.models()
         if not names:
             raise BadInput(f"The server at {endpoint.url} names no model: start a vLLM server there.")
@@ -43,15 +44,11 @@ def open_server(section: RolloutSection) -> "ServerEngine":
                 f"The server at {endpoint.url} cannot read this machine's memory: name a folder that both see, in "
                 "rollout.server_folder."
             )
-    finally:
-        endpoint.close()
-    # The base comes first on a vLLM server's list; adapters follow.
-    engine = ServerEngine(EndpointSettings(section.server_url, names[0], concurrency=section.max_num_seqs))
-    try:
+    with contextlib.ExitStack() as stack:
+        # The base comes first on a vLLM server's list; adapters follow.
+        engine = stack.enter_context(contextlib.closing(ServerEngine(replace(settings, model=names[0]))))
         engine.check()
-    except BaseException:
-        engine.close()
-        raise
+        stack.pop_all()  # it is fit, so it stays open
     return engine
 
 
