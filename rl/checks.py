@@ -48,13 +48,15 @@ def check_recipe(recipe: Recipe) -> list[str]:
     check_packages(recipe)
     RunFolder.check(Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name), recipe)
     check_model(recipe, load_config(recipe.model.name, recipe.model.revision))
+    check_teacher(recipe)
     return list_warnings(recipe) + check_problems(recipe)
 
 
 def check_sampling(recipe: Recipe) -> None:
     """Refuse groups too small for a baseline, and sampling that the learner's log-probabilities cannot describe."""
     rollout, estimator = recipe.rollout, recipe.algorithm.advantage_estimator
-    if rollout.num_generations < 2:
+    teacher_alone = recipe.distillation.teacher is not None and not recipe.distillation.reward_weight
+    if rollout.num_generations < 2 and not teacher_alone:
         raise BadInput(
             f"rollout.num_generations is {rollout.num_generations}, but the baseline of "
             f"algorithm.advantage_estimator={estimator} is taken over a problem's completions: use 2 or more."
@@ -133,6 +135,32 @@ def check_model(recipe: Recipe, config: Any) -> None:
         raise BadInput(
             f"{recipe.model.name} ties its embeddings to its head, which an adapter on one of them would part: leave "
             f"{' and '.join(TABLES)} out of model.lora_target_modules, or use rollout.engine=transformers."
+        )
+
+
+def check_teacher(recipe: Recipe) -> None:
+    """Refuse a teacher that reads other tokens than the policy writes, and what makes no sense beside one."""
+    section = recipe.distillation
+    if section.teacher is None:
+        return
+    if recipe.algorithm.dynamic_sampling:
+        raise BadInput(
+            "algorithm.dynamic_sampling replaces groups whose rewards are all equal, and a teacher has something to say "
+            "of every group: leave it out, or distillation.teacher."
+        )
+    ours = load_tokenizer(recipe.model.name, recipe.model.revision)
+    theirs = load_tokenizer(section.teacher, section.revision)
+    if ours.get_vocab() != theirs.get_vocab():
+        raise BadInput(
+            f"distillation.teacher {section.teacher} has another tokenizer ({len(theirs)} tokens) than "
+            f"{recipe.model.name} ({len(ours)}), and can only score tokens that it knows: choose one of the same "
+            "family, or distil its texts (a distill stage)."
+        )
+    limit = getattr(load_config(section.teacher, section.revision).get_text_config(), "max_position_embeddings", None)
+    if limit is not None and context_length(recipe) > limit:
+        raise BadInput(
+            f"Prompt and completion may take {context_length(recipe)} tokens, but the context of the teacher "
+            f"{section.teacher} is {limit}: lower rollout.max_completion_length, or choose another teacher."
         )
 
 

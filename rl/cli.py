@@ -18,6 +18,7 @@ from rl import eval_commands
 from rl.grade_commands import Json, RunArgument, doctor, grade, regrade
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
+from rl.stage_commands import run, stage
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def samples(
 
 
 app.command()(plan)
+app.command()(run)
+app.command(hidden=True)(stage)
 app.command("eval")(eval_commands.evaluate)
 app.command()(eval_commands.compare)
 app.command()(eval_commands.results)

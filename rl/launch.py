@@ -11,7 +11,7 @@ from rl import ranks
 from rl.evaluate.evaluation import build_grader
 from rl.learner.budget import MOST_TOKENS, auto_budget, available_bytes
 from rl.learner.optimizer import build_optimizer, build_scheduler
-from rl.learner.policy import Policy, load_policy
+from rl.learner.policy import Policy, load_policy, load_teacher
 from rl.learner.selfcheck import pick_layout
 from rl.models import load_tokenizer, model_fingerprint
 from rl.problems.fit import leave_out_long
@@ -107,6 +107,7 @@ def open_session(
     why_padded = pick_layout(policy, context_length(recipe))
     if why_padded:
         display.message(f"the learner computes padded rows, which is slower than prefix trees: {why_padded}")
+    teacher = load_scorer(recipe, policy, display) if recipe.distillation.teacher else None
     recipe = settle_pass(recipe, policy)
     optimizer = build_optimizer(policy.trainable.values(), recipe.optimizer)
     session = Session(
@@ -129,6 +130,7 @@ def open_session(
         optimizer=optimizer,
         scheduler=build_scheduler(optimizer, recipe.optimizer),
         engine=engine,
+        teacher=teacher,
     )
     checkpoint = latest_checkpoint(target)
     if checkpoint:
@@ -142,6 +144,18 @@ def open_session(
         start_trackers(session.trackers, books, recipe)
         stack.callback(finish_trackers, session.trackers)
     return session
+
+
+def load_scorer(recipe: Recipe, policy: Policy, display: Display) -> Policy:
+    """The teacher of on-policy distillation; what it cannot compute as trees, the policy does not either."""
+    display.message(f"loading the teacher {recipe.distillation.teacher}")
+    teacher = load_teacher(recipe.distillation, policy.device.type, policy.compute_dtype)
+    why_padded = pick_layout(teacher, context_length(recipe))
+    if why_padded and policy.layout == "tree":
+        display.message(f"the learner computes padded rows, which is slower, as the teacher must: {why_padded}")
+        policy.use_layout("padded")
+    teacher.use_layout(policy.layout)
+    return teacher
 
 
 def settle_pass(recipe: Recipe, policy: Policy) -> Recipe:

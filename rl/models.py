@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -66,6 +67,19 @@ def resolve_model(name: str, revision: str | None = None) -> str:
     if not (folder / "config.json").is_file():
         raise BadInput(f"The model folder {name} has no config.json: give a folder saved by save_pretrained.")
     return str(folder)
+
+
+def pinned(name: str, revision: str | None) -> str:
+    """A name that stands for these very weights without a revision: of a pinned hub model, the folder it is fetched to.
+
+    Raises:
+        BadInput: there is no such model, or it cannot be fetched.
+    """
+    path = resolve_model(name, revision)
+    if revision is None:
+        return name
+    with _readable(name):
+        return snapshot_download(path, revision=revision)
 
 
 def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:

@@ -150,6 +150,15 @@ class AlgorithmSection(Section):
         return usual if self.epsilon_high is None else self.epsilon_high
 
 
+class DistillationSection(Section):
+    """On-policy distillation: a teacher scores the tokens that the policy samples."""
+
+    teacher: str | None = Field(None, description="alias, local folder or hub id with the same tokenizer; None: off")
+    revision: str | None = Field(None, description="hub commit to pin")
+    weight: float = Field(1.0, gt=0, description="of the reverse KL to the teacher, an advantage of each token")
+    reward_weight: float = Field(0.0, ge=0, description="of the advantages that come from the rewards")
+
+
 class OptimizerSection(Section):
     """How the gradient becomes new weights."""
 
@@ -220,6 +229,7 @@ class Recipe(Section):
     rewards: RewardsSection
     rollout: RolloutSection = RolloutSection()
     algorithm: AlgorithmSection = AlgorithmSection()
+    distillation: DistillationSection = DistillationSection()
     optimizer: OptimizerSection = OptimizerSection()
     evaluation: EvaluationSection = EvaluationSection()
     run: RunSection = RunSection()

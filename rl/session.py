@@ -63,6 +63,7 @@ class Session:
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     engine: RolloutEngine
+    teacher: Policy | None = None
     step: int = 0
     saved_step: int = 0
     position: int = 0

@@ -63,6 +63,8 @@ def batch_advantages(run: Session, answers: Sequence[Answer]) -> list[float]:
     valid = torch.tensor([reward is not None for reward in rewards]).view(-1, size)  # [P, G]
     values = torch.tensor([reward or 0.0 for reward in rewards], dtype=torch.float64).view(-1, size)  # [P, G]
     advantages = compute_advantages(algorithm.advantage_estimator, algorithm.scale_rewards, values, valid)
+    if run.teacher is not None:
+        advantages = advantages * run.recipe.distillation.reward_weight
     first = ranks.rank() * len(answers)
     return advantages.flatten().tolist()[first : first + len(answers)]
 
@@ -85,9 +87,11 @@ def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
     """Learn from the samples and advance the learning rate's schedule."""
     torch.manual_seed(completion_seeds(run.recipe.run.seed, step, -1 - ranks.rank(), 1)[0])  # dropout
     rollout = run.recipe.rollout
-    settings = LearnerSettings(rollout.temperature, rollout.max_completion_length, rollout.max_gap)
+    settings = LearnerSettings(
+        rollout.temperature, rollout.max_completion_length, rollout.max_gap, run.recipe.distillation.weight
+    )
     learning_rate = float(run.scheduler.get_last_lr()[0])
-    update = learn(run.policy, run.optimizer, samples, run.recipe.algorithm, run.recipe.optimizer, settings)
+    update = learn(run.policy, run.optimizer, samples, run.recipe.algorithm, run.recipe.optimizer, settings, run.teacher)
     run.scheduler.step()
     run.ledger.add_tokens(trained=sum(len(logps) for logps in update.logps.values()))
     return replace(update, metrics=update.metrics | {"learning_rate": learning_rate})

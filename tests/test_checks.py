@@ -10,7 +10,8 @@ from transformers import LlamaConfig
 from rewards.errors import BadInput
 from rl import checks, engine_checks
 from rl.recipe import Recipe
-from rl.recipe_file import check_tree, parse_override
+from rl.recipe_file import check_tree
+from rl.yaml_tree import parse_override
 
 BASE: dict[str, Any] = {
     "name": "mine",
@@ -31,7 +32,7 @@ def make(model: Path | str, *overrides: str) -> Recipe:
     tree: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in BASE.items()}
     tree["model"] = {"name": str(model)}
     for override in overrides:
-        dotted, value = parse_override(override)
+        dotted, value = parse_override(Recipe, override)
         section, key = dotted.split(".")
         tree.setdefault(section, {})[key] = value
     return check_tree(tree, "test")

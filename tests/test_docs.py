@@ -23,7 +23,9 @@ import yaml
 from typer.testing import CliRunner
 
 from rl.cli import app
-from rl.recipe_file import RECIPES, known_keys, list_recipes, load_recipe
+from rl.recipe import Recipe
+from rl.recipe_file import RECIPES, list_recipes, load_recipe
+from rl.yaml_tree import known_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "recipes" / "README.md"]
@@ -177,7 +179,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @by_page
 def test_named_keys_exist(page: Path) -> None:
     """Whatever looks like `section.key` or `section.key=value` in running text is a key of a recipe."""
-    keys = set(known_keys())
+    keys = set(known_keys(Recipe))
     sections = "|".join(sorted({key.split(".")[0] for key in keys if "." in key}))
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     for key in re.findall(rf"`((?:{sections})\.[a-z_.]+)\b[^`/]*`", text):

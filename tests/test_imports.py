@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ["allocator", "caches", "errors", "install", "models", "ranks", "signals", "told", "yaml_text"],
     ["recipe"],
+    ["yaml_tree"],
     ["recipe_file"],
     ["problems"],
     ["rollout"],
@@ -27,9 +28,9 @@ LAYERS = [
     ["launch"],
     ["engine_checks"],
     ["checks", "regrade", "resume"],
-    ["planner", "trl_peer"],
+    ["planner", "stages", "trl_peer"],
     ["grade_commands", "reward_commands"],
-    ["eval_commands", "plan_commands"],
+    ["eval_commands", "plan_commands", "stage_commands"],
     ["cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

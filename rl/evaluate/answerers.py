@@ -8,8 +8,9 @@ from rl.evaluate.cache import AnswerCache, answer_key
 from rl.evaluate.outputs import Output
 from rl.evaluate.samples import Samples
 from rl.evaluate.units import Unit
-from rl.rollout.endpoint import Endpoint, Request
+from rl.rollout.endpoint import Endpoint
 from rl.rollout.engine import RolloutEngine
+from rl.rollout.openai_api import Reply, Request
 
 if TYPE_CHECKING:  # takes seconds to import, and a file of outputs does not need it
     from transformers import PreTrainedTokenizerBase
@@ -65,25 +66,25 @@ class EndpointAnswerer:
 
     def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[Answered]:
         """See `Answerer`."""
-        requests = [self._request(unit, p, g) for p, g in wanted]
+        requests = [request_for(unit, place) for place in wanted]
         for index, reply in self.endpoint.stream(requests, unit.params):
-            yield (
-                *wanted[index],
-                Output(
-                    reply.text,
-                    reply.token_ids,
-                    reply.logprobs,
-                    reply.num_tokens,
-                    reply.finish_reason,
-                    reply.prompt_tokens,
-                ),
-            )
+            yield *wanted[index], output_of(reply)
 
-    def _request(self, unit: Unit, p: int, g: int) -> Request:
-        prompt = unit.prompts[p]
-        seed = unit.seed_of(p, g) if unit.params.temperature > 0 else None
-        messages = tuple(dict(message) for message in prompt.messages) or None
-        return Request(messages=messages, text=None if messages else prompt.text, seed=seed)
+
+def request_for(unit: Unit, place: Place) -> Request:
+    """What a server is asked for a sample of a unit."""
+    p, g = place
+    prompt = unit.prompts[p]
+    seed = unit.seed_of(p, g) if unit.params.temperature > 0 else None
+    messages = tuple(dict(message) for message in prompt.messages) or None
+    return Request(messages=messages, text=None if messages else prompt.text, seed=seed)
+
+
+def output_of(reply: Reply) -> Output:
+    """What a server said."""
+    return Output(
+        reply.text, reply.token_ids, reply.logprobs, reply.num_tokens, reply.finish_reason, reply.prompt_tokens
+    )
 
 
 @dataclass(frozen=True)

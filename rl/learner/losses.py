@@ -56,6 +56,7 @@ def policy_loss(
     beta: float = 0.0,
     entropy: torch.Tensor | None = None,  # [N]
     entropy_coef: float = 0.0,
+    token_advantages: torch.Tensor | None = None,  # [N]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return this micro-batch's share of the loss (a scalar to differentiate), and sums over its counted tokens.
 
@@ -69,6 +70,7 @@ def policy_loss(
         correction: weights of the policy term (not of the KL), from rl/learner/correction.py.
         kl: estimate per token, from rl/learner/kl.py; penalized with weight `beta`.
         entropy: of the policy at each token, in nats; rewarded with weight `entropy_coef`.
+        token_advantages: added to those of the tokens' sequences, from rl/learner/distillation.py.
 
     The sums are those of `ratio_sums`, and `kl` and `entropy` where given. Add them over micro-batches and ranks, then
     divide by `tokens`.
@@ -77,6 +79,8 @@ def policy_loss(
     # Only counted tokens from here on.
     logps, old_logps, sequence = logps[mask], old_logps[mask].detach(), sequence[mask]  # [n]
     advantage = advantages.to(logps.dtype)[sequence]  # [n]
+    if token_advantages is not None:
+        advantage = advantage + token_advantages[mask].to(logps.dtype)
     ratio = importance_ratio(logps - old_logps, sequence, sequences, importance_sampling_level)  # [n]
     low, high = clip_range(loss_type, epsilon, epsilon_high)
     is_cispo = loss_type == "cispo"

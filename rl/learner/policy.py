@@ -17,7 +17,7 @@ from rl.learner.head import head_logps, recomputed_logps, select_logps
 from rl.learner.lora import fuse_adapters
 from rl.learner.packing import Layout, MicroBatch
 from rl.models import load_model
-from rl.recipe import ModelSection
+from rl.recipe import DistillationSection, ModelSection
 
 # Losses and logits are rl/learner/head.py's.
 LIGER_KERNELS = {
@@ -69,6 +69,11 @@ class Policy:
         """Log-probability [N] of each completion token and the entropy [N] of its distribution, at `temperature`."""
         with self._precision():
             return token_logps(self.causal_lm, batch, temperature, with_entropy_grad)
+
+    @torch.no_grad()
+    def frozen_logps(self, batch: MicroBatch, temperature: float) -> Tensor:
+        """Log-probabilities [N] without a gradient: what a teacher is asked."""
+        return self.logps(batch, temperature)[0]
 
     @torch.no_grad()
     def reference_logps(self, batch: MicroBatch, temperature: float) -> Tensor:
@@ -125,6 +130,13 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
     fuse_adapters(adapted)
     compile_layers(model, section)
     return Policy(adapted, has_adapter=True)
+
+
+def load_teacher(section: DistillationSection, device: str, dtype: torch.dtype) -> Policy:
+    """Load the frozen model that scores the policy's tokens. Raises BadInput if there is no such model."""
+    assert section.teacher is not None
+    model = load_model(section.teacher, section.revision, dtype=dtype, device=device)
+    return Policy(model.requires_grad_(False).eval(), has_adapter=False)
 
 
 def lora_config(section: ModelSection) -> peft.LoraConfig:

@@ -62,6 +62,8 @@ def by_layout(policy: Policy, layout: Layout) -> tuple[Tensor, list[Tensor]]:
     logps, _ = policy.logps(batch.to(policy.device), 1.0)
     weights = torch.linspace(-1, 1, len(logps), device=logps.device)
     parameters = list(policy.trainable.values())
+    if not parameters:  # a teacher
+        return logps.detach(), []
     chosen = parameters[:: max(1, len(parameters) // COMPARED)] + parameters[-1:]
     grads = torch.autograd.grad((weights * logps).sum(), chosen, allow_unused=True)
     return logps.detach(), [torch.zeros_like(p) if g is None else g for p, g in zip(chosen, grads, strict=True)]
@@ -82,12 +84,19 @@ def difference(
 ) -> str | None:
     """Says how far two results are apart if that is too far."""
     logps = float((ours[0] - theirs[0]).abs().max())
-    norm = torch.stack([grad.float().norm() for grad in theirs[1]]).norm()
-    apart = torch.stack([(a - b).float().norm() for a, b in zip(ours[1], theirs[1], strict=True)]).norm()
-    grads = float(apart / norm.clamp_min(torch.finfo(norm.dtype).tiny))
+    grads = share_apart(ours[1], theirs[1])
     if logps <= tolerance[0] and grads <= tolerance[1]:
         return None
     return (
         f"packed and padded sequences differ by {logps:.2g} in a log-probability and by {grads:.1%} in the gradient, "
         f"above {tolerance[0]:g} and {tolerance[1]:.0%}"
     )
+
+
+def share_apart(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """How far gradients are apart, as a share of the norm of theirs; 0 for a model that does not learn."""
+    if not theirs:
+        return 0.0
+    norm = torch.stack([grad.float().norm() for grad in theirs]).norm()
+    apart = torch.stack([(a - b).float().norm() for a, b in zip(ours, theirs, strict=True)]).norm()
+    return float(apart / norm.clamp_min(torch.finfo(norm.dtype).tiny))

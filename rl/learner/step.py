@@ -10,6 +10,7 @@ from torch import Tensor
 from rl import ranks
 from rl.errors import RunStopped
 from rl.learner.correction import importance_weights
+from rl.learner.distillation import reverse_kl_advantages
 from rl.learner.gap import gap_stats
 from rl.learner.kl import kl_per_token
 from rl.learner.losses import Totals, policy_loss
@@ -27,12 +28,21 @@ class Update:
 
 
 @dataclass(frozen=True)
+class Before:
+    """Log-probabilities [N] of a micro-batch's tokens before the first update: the policy's, and a teacher's."""
+
+    logps: Tensor
+    teacher_logps: Tensor | None
+
+
+@dataclass(frozen=True)
 class LearnerSettings:
     """Recipe values that a step needs, beside its own sections."""
 
     temperature: float
     max_completion_length: int
     max_gap: float
+    distillation_weight: float = 1.0
 
 
 def learn(
@@ -42,16 +52,20 @@ def learn(
     algorithm: AlgorithmSection,
     section: OptimizerSection,
     settings: LearnerSettings,
+    teacher: Policy | None = None,
 ) -> Update:
     """Update the policy `num_iterations` times on this rank's samples; the gradient is that of all ranks' together.
+
+    A `teacher` scores every token before the first update, and its scores are part of the advantages.
 
     The ratio's "old" log-probabilities are those of the first iteration, taken as it goes, so no extra pass is spent on
     them. Before the first update the gap to the engine is measured. Raises `RunStopped` if it is above
     `settings.max_gap` or if the gradient is not finite; the weights are then still the old ones.
     """
     totals = batch_totals(samples, settings.max_completion_length)
-    micro_batches = list(pack_useful(samples, algorithm, section, policy.layout))
-    update, old = Update({}), list[Tensor]()
+    always = teacher is not None or algorithm.beta > 0 or algorithm.entropy_coef > 0
+    micro_batches = pack_useful(samples, section, policy.layout, always)
+    update, old, taught = Update({}), list[Tensor](), list[Tensor | None]()
     for iteration in range(algorithm.num_iterations):
         optimizer.zero_grad(set_to_none=True)
         sums = dict[str, float]()
@@ -60,7 +74,9 @@ def learn(
             logps, entropy = policy.logps(batch, settings.temperature, with_entropy_grad=algorithm.entropy_coef > 0)
             if iteration == 0:
                 old.append(logps.detach())
-            loss, stats = batch_loss(policy, batch, logps, old[number], entropy, totals, algorithm, settings)
+                taught.append(None if teacher is None else teacher.frozen_logps(batch, settings.temperature))
+            first = Before(old[number], taught[number])
+            loss, stats = batch_loss(policy, batch, logps, first, entropy, totals, algorithm, settings)
             loss.backward()
             for name, value in (stats | {"loss": loss.detach()}).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
@@ -82,10 +98,12 @@ def batch_totals(samples: Sequence[Sample], max_completion_length: int) -> Total
 
 
 def pack_useful(
-    samples: Sequence[Sample], algorithm: AlgorithmSection, section: OptimizerSection, layout: Layout
+    samples: Sequence[Sample], section: OptimizerSection, layout: Layout, always: bool
 ) -> list[MicroBatch]:
-    """Micro-batches of the samples that add to the gradient; of one sample alone if none does, to measure the gap."""
-    always = algorithm.beta > 0 or algorithm.entropy_coef > 0
+    """Micro-batches of the samples that add to the gradient; of one sample alone if none does, to measure the gap.
+
+    `always`: also those without an advantage do, by a KL term, an entropy bonus or a teacher.
+    """
     useful = [i for i, s in enumerate(samples) if s.counted and (always or s.advantage != 0)] or [0]
     batches = pack([samples[i] for i in useful], section.pass_tokens, section.micro_batch_size, layout)
     return [b.with_indices(useful) for b in batches]
@@ -95,7 +113,7 @@ def batch_loss(
     policy: Policy,
     batch: MicroBatch,
     logps: Tensor,  # [N]
-    old: Tensor,  # [N]
+    first: Before,
     entropy: Tensor,  # [N]
     totals: Totals,
     algorithm: AlgorithmSection,
@@ -103,7 +121,7 @@ def batch_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """This micro-batch's share of the loss, and sums for the metrics."""
     correction, correction_sums = importance_weights(
-        old,
+        first.logps,
         batch.engine_logps,
         batch.sequence,
         batch.mask,
@@ -113,9 +131,14 @@ def batch_loss(
     kl = None
     if algorithm.beta > 0:
         kl = kl_per_token(logps, policy.reference_logps(batch, settings.temperature), algorithm.kl_estimator)
+    token_advantages, taught_sums = None, dict[str, Tensor]()
+    if first.teacher_logps is not None:
+        token_advantages, taught_sums = reverse_kl_advantages(
+            first.logps, first.teacher_logps, batch.mask, settings.distillation_weight
+        )
     loss, sums = policy_loss(
         logps,
-        old,
+        first.logps,
         batch.advantages,
         batch.sequence,
         batch.mask,
@@ -129,8 +152,9 @@ def batch_loss(
         beta=algorithm.beta,
         entropy=entropy,
         entropy_coef=algorithm.entropy_coef,
+        token_advantages=token_advantages,
     )
-    return loss, correction_sums | sums
+    return loss, correction_sums | taught_sums | sums
 
 
 def averages(parts: list[dict[str, float]]) -> dict[str, float]:
@@ -145,7 +169,7 @@ def averages(parts: list[dict[str, float]]) -> dict[str, float]:
         "correction/mean": sums["correction"] / tokens,
         "correction/capped": sums["correction_capped"] / tokens,
     }
-    return metrics | ({"kl": sums["kl"] / tokens} if "kl" in sums else {})
+    return metrics | {name: sums[name] / tokens for name in ("kl", "reverse_kl") if name in sums}
 
 
 def logps_by_sample(micro_batches: Sequence[MicroBatch], logps: Sequence[Tensor]) -> dict[int, list[float]]:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from rewards.errors import BadInput
+from rl.problems.worked import worked
 from rl.recipe import ProblemsSection, Section
 
 Row = dict[str, Any]
@@ -50,7 +51,8 @@ def make_countdown(section: ProblemsSection, seed: int) -> list[Row]:
     Each is built from a random expression whose intermediate results are positive integers, so it can be reached.
 
     Returns:
-        rows with `nums`, `target`, `question` (the task in words) and `solution` (the expression it was built from).
+        rows with `nums`, `target`, `question` (the task in words), `solution` (the expression it was built from) and
+        `worked` (its steps).
 
     Raises:
         BadInput: unknown or contradictory options, no size, or fewer distinct problems than asked for.
@@ -71,7 +73,13 @@ def make_countdown(section: ProblemsSection, seed: int) -> list[Row]:
         return countdown_key(nums, target) if options.min_target <= target <= options.max_target else None
 
     return [
-        {"nums": nums, "target": target, "question": _countdown_question(nums, target), "solution": solution}
+        {
+            "nums": nums,
+            "target": target,
+            "question": _countdown_question(nums, target),
+            "solution": solution,
+            "worked": worked(solution),
+        }
         for nums, target, solution in _distinct(draws(), key, section)
     ]
 
@@ -80,7 +88,7 @@ def make_arithmetic(section: ProblemsSection, seed: int) -> list[Row]:
     """Integer expressions such as `23 + 45`; problems that differ only in the order of terms or factors count as one.
 
     Returns:
-        rows with `question` (the expression), `answer` (a string), `operands` and `operators`.
+        rows with `question` (the expression), `answer` (a string), `operands`, `operators` and `worked` (the steps).
 
     Raises:
         BadInput: unknown or contradictory options, no size, or fewer distinct problems than asked for.
@@ -181,6 +189,7 @@ def _arithmetic_row(operands: tuple[int, ...], operators: tuple[str, ...]) -> Ro
         "answer": str(sum(terms)),
         "operands": list(operands),
         "operators": list(operators),
+        "worked": worked(question),
     }
 
 

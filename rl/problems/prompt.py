@@ -112,40 +112,40 @@ def plain_text(section: ProblemsSection, question: str) -> str:
     return system + shots + question
 
 
-def fill(template: str, columns: Mapping[str, Any], where: str) -> str:
+def fill(template: str, columns: Mapping[str, Any], where: str, option: str = "problems.prompt") -> str:
     """Put a row's columns into a template such as `What is {question}?`, by the rules of `str.format_map`.
 
     `{{` and `}}` stand for braces, `{operands[0]}` for an element, and a list is written as `[1, 2, 3]`.
 
     Raises:
-        BadInput: the template is malformed, or names something that the row does not have; names `where`.
+        BadInput: the template is malformed, or names something that the row does not have; names `where` and `option`.
     """
-    missing = [name for name in template_columns(template) if name not in columns]
+    missing = [name for name in template_columns(template, option) if name not in columns]
     if missing:
         raise BadInput(
-            f"problems.prompt names the column {missing[0]!r}, which {where} does not have; its columns: "
+            f"{option} names the column {missing[0]!r}, which {where} does not have; its columns: "
             f"{', '.join(columns)} (a brace that is meant as one is written twice)."
         )
     try:
         return template.format_map(columns)
     except (LookupError, AttributeError, ValueError, TypeError) as error:  # {nums[9]}, {nums.x}, {target:q}, {nums:3}
         raise BadInput(
-            f"problems.prompt does not fit {where} ({type(error).__name__}: {error}); correct {template!r}."
+            f"{option} does not fit {where} ({type(error).__name__}: {error}); correct {template!r}."
         ) from error
 
 
-def template_columns(template: str) -> list[str]:
+def template_columns(template: str, option: str = "problems.prompt") -> list[str]:
     """The columns that a prompt template names, in order, each once. Raises BadInput if it is malformed."""
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
         raise BadInput(
-            f"problems.prompt is malformed ({error}): {template!r}; write a brace that is meant as one twice."
+            f"{option} is malformed ({error}): {template!r}; write a brace that is meant as one twice."
         ) from error
     names = list(dict.fromkeys(re.split(r"[.\[]", field, maxsplit=1)[0] for field in fields))
     if any(not name or name.isdigit() for name in names):
         raise BadInput(
-            f"problems.prompt has braces without a column name: {template!r}; write {{question}} for a column, and "
+            f"{option} has braces without a column name: {template!r}; write {{question}} for a column, and "
             "a brace that is meant as one twice."
         )
     return names

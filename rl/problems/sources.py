@@ -128,7 +128,8 @@ def last_boxed(text: str) -> str | None:
     return None
 
 
-def _hub_rows(section: ProblemsSection, _: int) -> NamedRows:
+def hub_rows(section: ProblemsSection, _: int = 0) -> NamedRows:
+    """The rows of a data set on the hub, or of the local file that stands in for it, each with its id. Raises BadInput."""
     name = _required(section, "name")
     if name == LIVECODEBENCH:
         return livecodebench_rows(section)
@@ -192,7 +193,7 @@ def _generated(make: Callable[[ProblemsSection, int], list[Row]]) -> Callable[[P
 
 
 _SOURCES: dict[str, Callable[[ProblemsSection, int], NamedRows]] = {
-    "hub": _hub_rows,
+    "hub": hub_rows,
     "jsonl": _jsonl_rows,
     "reasoning_gym": _generated(make_reasoning_gym),
     "countdown": _generated(make_countdown),

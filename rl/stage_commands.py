@@ -1,0 +1,100 @@
+"""The commands of the ladder: `penny run`, and `penny stage`, which it starts for each stage."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rl.grade_commands import Json
+from rl.told import told
+
+if TYPE_CHECKING:
+    from rl.stages.schema import Pipeline
+
+
+def run(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="PIPELINE [STAGE.SECTION.KEY=VALUE ...]", help="Name or path, and changes to it."),
+    ],
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STAGE", help="Do this stage and all after it again; what they made is kept aside."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="Keep it here; default: runs/PIPELINE.")
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="With the pipeline's smoke settings, on any machine.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the stages, load no model.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline of stages; the same command goes on where it was stopped."""
+    with told(as_json):
+        from rl.stages.books import PipelineFolder, enter
+        from rl.stages.checks import check_pipeline
+        from rl.stages.pipeline_file import load_pipeline
+
+        pipeline = load_pipeline(arguments[0], arguments[1:], smoke)
+        place = folder or Path("runs") / pipeline.name
+        for warning in check_pipeline(pipeline):
+            print(f"warning: {warning}", file=sys.stderr)
+        if dry_run:
+            print(json.dumps(plan_of(pipeline)) if as_json else plan_text(pipeline, PipelineFolder(place, pipeline)))
+            return
+        from rl.stages.ladder import write_ladder
+        from rl.stages.runner import launch_process, run_pipeline
+
+        books = enter(place, pipeline, begin)
+        code = run_pipeline(books, launch_process, lambda text: print(text, file=sys.stderr, flush=True))
+        print_ladder(write_ladder(books), place, as_json)
+    raise typer.Exit(code)
+
+
+def stage(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a pipeline's run.")],
+    name: Annotated[str, typer.Argument(metavar="STAGE", help="The stage.")],
+) -> None:
+    """Run one stage of a pipeline that `penny run` has begun."""
+    with told(False):
+        from rl.evaluate.command import Listener
+        from rl.stages.books import open_pipeline
+        from rl.stages.runner import run_stage
+
+        code = run_stage(open_pipeline(folder), name, Listener(lambda text: print(f"note: {text}", file=sys.stderr)))
+    raise typer.Exit(code)
+
+
+def plan_of(pipeline: "Pipeline") -> dict[str, Any]:
+    """What a pipeline would do, as data."""
+    stages = {name: stage.model_dump(mode="json") for name, stage in pipeline.stages.items()}
+    return {"name": pipeline.name, "description": pipeline.description, "stages": stages}
+
+
+def plan_text(pipeline: "Pipeline", books: Any) -> str:
+    """What a pipeline would do, stage by stage."""
+    lines = [f"{pipeline.name}: {pipeline.description}"]
+    for name, stage in pipeline.stages.items():
+        data = f", data of {', '.join(stage.data_from) or 'the last traces'}" if stage.kind == "sft" else ""
+        lines.append(f"  {name:<16} {stage.kind:<9} from {books.start_of(name)}{data}")
+    return "\n".join(lines)
+
+
+def print_ladder(found: dict[str, Any], place: Path, as_json: bool) -> None:
+    """Show what came out."""
+    if as_json:
+        print(json.dumps(found | {"folder": str(place)}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from rl.stages.ladder import HEADS, table
+
+    shown = Table(*HEADS, box=None)
+    for row in table(found):
+        shown.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    if found["band_reason"]:
+        print(found["band_reason"])
+    print(place / "ladder.md")

@@ -1,0 +1,189 @@
+"""What a pipeline and its stages keep on the disk.
+
+    runs/r1-mini/
+      pipeline.yaml         everything filled in
+      01-worked/            a folder a stage: its ledger, what it made, and, once it is done, result.json
+      ladder.json, .md      every stage's score and cost
+      report.html
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rewards.errors import BadInput
+from rl.run import atomic
+from rl.run.folder import RunFolder
+from rl.run.ledger import ledger_totals
+from rl.stages.pipeline_file import dump_pipeline, load_pipeline
+from rl.stages.schema import BASE, PREVIOUS, WRITES, Pipeline, SftStage, models_before
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a finished stage hands on, and what it took.
+
+    Attributes:
+        model: folder of the model that it made, relative to the stage's; None: it made none.
+        data: file of traces, likewise.
+        figures: what its kind counts.
+        seconds, dollars, tokens: of all its sessions; tokens were generated or trained on.
+    """
+
+    kind: str
+    model: str | None = None
+    data: str | None = None
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    dollars: float = 0.0
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class PipelineFolder:
+    """The paths of one pipeline's run, and its stages in order."""
+
+    path: Path
+    pipeline: Pipeline
+
+    @property
+    def ladder(self) -> Path:
+        return self.path / "ladder.json"
+
+    def stage(self, name: str) -> Path:
+        """The folder of a stage."""
+        return self.path / f"{list(self.pipeline.stages).index(name) + 1:02d}-{name}"
+
+    def result(self, name: str) -> StageResult | None:
+        """What a stage came to; None if it is not done."""
+        file = self.stage(name) / RESULT
+        return StageResult(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+
+    def finish(self, name: str, result: StageResult) -> StageResult:
+        """Keep a stage's result, with what its ledger says it took. From here on the stage is not done again."""
+        folder = self.stage(name)
+        totals = ledger_totals(RunFolder(folder))
+        whole = StageResult(
+            kind=result.kind,
+            model=result.model,
+            data=result.data,
+            figures=result.figures,
+            seconds=totals["total_seconds"],
+            dollars=totals["dollars"] + result.dollars,
+            tokens=sum(totals["tokens"].values()),
+        )
+        atomic.write_json(folder / RESULT, asdict(whole))
+        return whole
+
+    def model_of(self, name: str) -> str:
+        """Where the model of `base`, or that a stage has made, lies. Raises BadInput if it is not there."""
+        if name == BASE:
+            return self.pipeline.base.name
+        result = self.result(name)
+        if result is None or result.model is None or not (self.stage(name) / result.model).is_dir():
+            raise BadInput(f"{self.stage(name)} holds no model: run the pipeline with --from {name}.")
+        return str(self.stage(name) / result.model)
+
+    def start_of(self, name: str) -> str:
+        """Whose model a stage starts from: `base` or a stage before it."""
+        asked = self.pipeline.stages[name].model_from
+        return models_before(self.pipeline, name)[-1] if asked == PREVIOUS else asked
+
+    def data_of(self, name: str) -> list[Path]:
+        """The traces that an `sft` stage learns from. Raises BadInput if they are not there."""
+        stage = self.pipeline.stages[name]
+        assert isinstance(stage, SftStage)
+        names = list(self.pipeline.stages)
+        made = [other for other in names[: names.index(name)] if self.pipeline.stages[other].kind in WRITES]
+        sources = stage.data_from or made[-1:]
+        paths = []
+        for source in sources:
+            result = self.result(source)
+            if result is None or result.data is None or not (self.stage(source) / result.data).is_file():
+                raise BadInput(f"{self.stage(source)} holds no traces: run the pipeline with --from {source}.")
+            paths.append(self.stage(source) / result.data)
+        return paths
+
+
+def enter(path: Path, pipeline: Pipeline, begin: str | None = None) -> PipelineFolder:
+    """The folder of a pipeline's run, new or gone on with.
+
+    A stage that is done must have been done with the settings that it has now, and so must all before it. `begin` puts
+    aside what that stage and the later ones have made, under another name, so that they are done again.
+
+    Raises:
+        BadInput: the folder holds something else, a finished stage has other settings, or there is no stage `begin`.
+    """
+    folder = PipelineFolder(path, pipeline)
+    file = path / "pipeline.yaml"
+    if begin is not None and begin not in pipeline.stages:
+        raise BadInput(f"There is no stage {begin!r}: the stages are {', '.join(pipeline.stages)}.")
+    if file.exists():
+        _check_unchanged(folder, load_pipeline(str(file)), begin)
+    elif path.exists() and any(path.iterdir()):
+        raise BadInput(f"{path} holds other files but no pipeline: name another folder (--dir).")
+    path.mkdir(parents=True, exist_ok=True)
+    if begin is not None:
+        _put_aside(folder, begin)
+    atomic.write_text(file, dump_pipeline(pipeline))
+    return folder
+
+
+def open_pipeline(path: Path) -> PipelineFolder:
+    """The folder of a pipeline that was run before. Raises BadInput if there is none."""
+    file = path / "pipeline.yaml"
+    if not file.is_file():
+        raise BadInput(f"{path} holds no pipeline: give the folder that `penny run` named.")
+    return PipelineFolder(path, load_pipeline(str(file)))
+
+
+def is_pipeline(path: Path) -> bool:
+    """Whether `path` is the folder of a pipeline's run."""
+    return (path / "pipeline.yaml").is_file()
+
+
+def _check_unchanged(folder: PipelineFolder, old: Pipeline, begin: str | None) -> None:
+    """Refuse to go on from stages that were done otherwise than they would be now."""
+    for number, (name, stage) in enumerate(folder.pipeline.stages.items()):
+        if name == begin:
+            return
+        names = list(old.stages)
+        if number >= len(names) or not (folder.path / f"{number + 1:02d}-{names[number]}" / RESULT).exists():
+            return
+        if names[number] != name or old.stages[name] != stage:
+            what = _first_difference(old.stages[name], stage) if names[number] == name else "another name"
+            raise BadInput(
+                f"{folder.path} has done the stage {names[number]} with {what}: run with --from {name} to do it and "
+                "all after it again, or name another folder (--dir)."
+            )
+
+
+def _first_difference(old: Any, new: Any) -> str:
+    was, now = old.model_dump(mode="json"), new.model_dump(mode="json")
+    section = next((key for key in now if was.get(key) != now[key]), "kind")
+    if not isinstance(now[section], dict) or not isinstance(was.get(section), dict):
+        return f"{section} = {was.get(section)!r}, not {now[section]!r}"
+    key = next(key for key in now[section] if was[section].get(key) != now[section][key])
+    return f"{section}.{key} = {was[section].get(key)!r}, not {now[section][key]!r}"
+
+
+def _put_aside(folder: PipelineFolder, begin: str) -> None:
+    names = list(folder.pipeline.stages)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for number in range(names.index(begin) + 1, len(names) + 1):
+        for stage in folder.path.glob(f"{number:02d}-*"):
+            stage.rename(folder.path / f"before-{stamp}-{stage.name}")
+
+
+@contextmanager
+def made(path: Path) -> Iterator[Path]:
+    """A folder that is written whole or not at all; what a killed attempt left is taken away first."""
+    atomic.remove_leftovers(path.parent)
+    with atomic.folder(path) as temporary:
+        yield temporary

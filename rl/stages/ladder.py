@@ -1,0 +1,115 @@
+"""What a pipeline came to: every rung's score with its interval, what it took, and whether the promise was kept."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rl.run import atomic
+from rl.run.report import duration
+from rl.run.summary import ROUNDING, percent
+from rl.stages.books import PipelineFolder, StageResult
+from rl.stages.schema import BASE
+
+HEADS = ("stage", "kind", "pass@1 (95 % interval)", "time", "dollars", "what")
+
+
+def write_ladder(books: PipelineFolder) -> dict[str, Any]:
+    """Write `ladder.json` and `ladder.md` from what is done so far, and return what the former holds."""
+    found = ladder(books)
+    atomic.write_json(books.ladder, found)
+    atomic.write_text(books.ladder.with_suffix(".md"), markdown(found))
+    return found
+
+
+def ladder(books: PipelineFolder) -> dict[str, Any]:
+    """Every stage that is done, with the score of the model that it made."""
+    results = {name: books.result(name) for name in books.pipeline.stages}
+    done = {name: result for name, result in results.items() if result is not None}
+    scores: dict[str, list[dict[str, Any]]] = {}
+    for result in done.values():
+        scores |= result.figures.get("scores", {})
+    rungs = [{"stage": BASE, "kind": "", "scores": scores.get(BASE, []), "seconds": 0.0, "dollars": 0.0, "what": ""}]
+    rungs += [
+        {
+            "stage": name,
+            "kind": result.kind,
+            "scores": scores.get(name, []),
+            "seconds": result.seconds,
+            "dollars": result.dollars,
+            "what": what(result),
+        }
+        for name, result in done.items()
+    ]
+    met = band_met(books)
+    return {
+        "pipeline": books.pipeline.name,
+        "complete": len(done) == len(results),
+        "rungs": rungs,
+        "seconds": sum(result.seconds for result in done.values()),
+        "dollars": sum(result.dollars for result in done.values()),
+        "band_met": None if met is None else met[0],
+        "band_reason": None if met is None else met[1],
+    }
+
+
+def what(result: StageResult) -> str:
+    """What a stage did, in a few words."""
+    figures = result.figures
+    if result.kind in ("distill", "reject"):
+        return (
+            f"kept {figures['kept']} of {figures['answers']} answers ({figures['solved']} solved), "
+            f"{100 * figures['dollars_per_trace']:.2g} cents each"
+        )
+    if result.kind == "sft":
+        return f"{figures['examples']} examples, {figures['steps']} steps, last loss {figures['loss']:.3g}"
+    if result.kind == "grpo":
+        return f"{percent(figures['before']['pass@1'])} to {percent(figures['after']['pass@1'])} by its own measure"
+    if result.kind == "evaluate":
+        return f"{len(figures['scores'])} models"
+    return ", ".join(figures.get("files", []))
+
+
+def band_met(books: PipelineFolder) -> tuple[bool, str] | None:
+    """Whether the pipeline's promise was kept, and why; None without one, or before it can be told."""
+    band = books.pipeline.band
+    results = [books.result(name) for name in books.pipeline.stages]
+    if band is None or not all(results):
+        return None
+    scores: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        scores |= {} if result is None else result.figures.get("scores", {})
+    if not {band.stage, band.over} <= scores.keys():
+        return False, f"Nothing was measured of {band.stage} or {band.over}."
+    after, before = (scores[name][0]["pass@1"] for name in (band.stage, band.over))
+    minutes = sum(result.seconds for result in results if result is not None) / 60
+    said = (
+        f"{band.stage} has {percent(after)} where {band.over} has {percent(before)}, {100 * (after - before):+.1f} "
+        f"points of at least {100 * band.min_gain:.1f} promised"
+    )
+    met = after - before >= band.min_gain - ROUNDING
+    if band.max_minutes is not None:
+        said += f", in {minutes:.1f} of at most {band.max_minutes:.1f} minutes"
+        met = met and minutes <= band.max_minutes
+    return met, f"Band {'met' if met else 'missed'}: {said}."
+
+
+def table(found: Mapping[str, Any]) -> list[Sequence[str]]:
+    """The cells of a ladder, row by row, without the heads."""
+    rows: list[Sequence[str]] = []
+    for rung in found["rungs"]:
+        scores = "; ".join(
+            ("" if score["benchmark"] == "held-out" else f"{score['benchmark']} ")
+            + f"{percent(score['pass@1'])} ({percent(score['ci95'][0])} to {percent(score['ci95'][1])}, "
+            f"{score['n']} problems)"
+            for score in rung["scores"]
+        )
+        cost = ("", "") if rung["stage"] == BASE else (duration(rung["seconds"]), f"{rung['dollars']:.4f}")
+        rows.append((rung["stage"], rung["kind"], scores, *cost, rung["what"]))
+    rows.append(("all", "", "", duration(found["seconds"]), f"{found['dollars']:.4f}", ""))
+    return rows
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The ladder as a table."""
+    lines = [f"# {found['pipeline']}", "", "| " + " | ".join(HEADS) + " |", "|" + "---|" * len(HEADS)]
+    lines += ["| " + " | ".join(row) + " |" for row in table(found)]
+    return "\n".join([*lines, "", found["band_reason"] or "", ""]).rstrip() + "\n"

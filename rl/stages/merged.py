@@ -1,0 +1,31 @@
+"""A model on its own: base weights with an adapter merged in, as safetensors that transformers and vLLM load."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rl.models import load_model
+from rl.recipe import ModelSection
+from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.engine import NamedTensors
+from rl.stages.books import made
+
+
+def write_merged(
+    section: ModelSection, weights: NamedTensors, tokenizer: Any, folder: Path, dtype: torch.dtype | None = None
+) -> None:
+    """Write the model of `section` with some of its weights replaced, and its tokenizer.
+
+    Args:
+        weights: under Hugging Face names, whole tensors.
+        dtype: of what is written; None: that in which the model is computed here.
+    """
+    kept = dtype or pick_dtype(section.dtype, pick_device("auto"))
+    # Put together in float32 and rounded once.
+    model = load_model(section.name, section.revision, dtype=torch.float32, device="cpu")
+    missing = model.load_state_dict(dict(weights), strict=False)
+    assert not missing.unexpected_keys, missing.unexpected_keys
+    with made(folder) as place:
+        model.to(kept).save_pretrained(place)
+        tokenizer.save_pretrained(place)

@@ -1,0 +1,149 @@
+"""Pipelines as files: find, read, fill in, override, check, write.
+
+A file has `name`, `stages` (by name, in order; each with its `kind`) and `defaults`: sections of keys that each stage
+has, where its kind knows them, unless it sets the key itself. `smoke` holds `defaults` and `stages` of its own.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rewards.errors import BadInput
+from rl.recipe import Section
+from rl.recipe_file import RECIPES
+from rl.stages.schema import BASE, PREVIOUS, SCHEMAS, TRAINS, WRITES, AnyStage, Pipeline, PipelineBand, SftStage
+from rl.yaml_text import dump_yaml
+from rl.yaml_tree import Tree, assign, check, parse_override, read_tree, shown
+
+PIPELINES = RECIPES / "pipelines"
+KEYS = ("name", "description", "status", "defaults", "stages", "band", "smoke")
+
+
+class Heading(Section):
+    """What a pipeline's file has beside its stages."""
+
+    name: str
+    description: str = ""
+    status: str = "not yet run"
+    band: PipelineBand | None = None
+
+
+def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool = False) -> Pipeline:
+    """Read a pipeline, fill in its defaults, apply its smoke settings if asked, then overrides, and check the whole.
+
+    Args:
+        name_or_path: `r1-mini` for `recipes/pipelines/r1-mini.yaml`, or a path to any YAML file.
+        overrides: each `STAGE.section.key=value`, or `defaults.section.key=value`; the value is YAML.
+
+    Raises:
+        BadInput: no such file, not YAML, an unknown key, a value that is not allowed, or stages that do not fit.
+    """
+    path = find_pipeline(name_or_path)
+    tree, where = read_tree(path), shown(path)
+    if odd := [key for key in tree if key not in KEYS]:
+        raise BadInput(f"{odd[0]}: unknown key; a pipeline has {', '.join(KEYS)} ({where}).")
+    if smoke:
+        for part in ("defaults", "stages"):
+            merge(tree.setdefault(part, {}), (tree.get("smoke") or {}).get(part) or {})
+        tree["band"] = None
+        tree["name"] = f"{tree.get('name')}-smoke"
+    stages = tree.get("stages")
+    if not isinstance(stages, dict) or not stages or not all(isinstance(stage, dict) for stage in stages.values()):
+        raise BadInput(f"A pipeline has stages, each a name with keys, and this one has none ({where}).")
+    for override in overrides:
+        apply(tree, override)
+    heading = check(Heading, {key: tree[key] for key in Heading.model_fields if key in tree}, where)
+    filled = {name: fill(name, stage, tree.get("defaults") or {}, where) for name, stage in stages.items()}
+    pipeline = Pipeline(heading.name, filled, heading.description, heading.status, heading.band)
+    check_wiring(pipeline, where)
+    return pipeline
+
+
+def find_pipeline(name_or_path: str) -> Path:
+    """The file of a pipeline given by name or path. Raises BadInput, naming the nearest, if there is none."""
+    for path in (Path(name_or_path), PIPELINES / f"{name_or_path}.yaml"):
+        if path.is_file():
+            return path
+    known = sorted(path.stem for path in PIPELINES.glob("*.yaml"))
+    near = difflib.get_close_matches(Path(name_or_path).stem, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known pipelines: {', '.join(known)}."
+    raise BadInput(f"No pipeline {name_or_path!r}, neither as a file nor in {PIPELINES}; {hint}")
+
+
+def list_pipelines() -> list[Pipeline]:
+    """All pipelines that come with Penny, by name."""
+    return [load_pipeline(str(path)) for path in sorted(PIPELINES.glob("*.yaml"), key=lambda path: path.stem)]
+
+
+def dump_pipeline(pipeline: Pipeline) -> str:
+    """The whole pipeline as YAML, everything filled in; `load_pipeline` reads it back to an equal one."""
+    return dump_yaml(
+        {
+            "name": pipeline.name,
+            "description": pipeline.description,
+            "status": pipeline.status,
+            "band": pipeline.band.model_dump(mode="json") if pipeline.band else None,
+            "stages": {name: stage.model_dump(mode="json") for name, stage in pipeline.stages.items()},
+        }
+    )
+
+
+def merge(tree: Tree, changes: Mapping[str, Any], depth: int = 3) -> None:
+    """Set keys, section by section; below `depth` levels a value replaces the whole one."""
+    for key, value in changes.items():
+        if depth > 1 and isinstance(value, dict) and isinstance(tree.get(key), dict):
+            merge(tree[key], value, depth - 1)
+        else:
+            tree[key] = value
+
+
+def apply(tree: Tree, override: str) -> None:
+    """Set one `STAGE.section.key=value` in a pipeline's tree. Raises BadInput if there is no such stage."""
+    stage, dot, rest = override.partition(".")
+    known = ["defaults", *tree["stages"]]
+    if not dot or stage not in known:
+        near = difflib.get_close_matches(stage, known, n=1)
+        hint = f"did you mean {near[0]}.{rest}?" if near else f"the stages are {', '.join(tree['stages'])}."
+        raise BadInput(f"{override!r} names no stage: write STAGE.section.key=value, or defaults.section.key; {hint}")
+    target = tree.setdefault("defaults", {}) if stage == "defaults" else tree["stages"][stage]
+    schema = SCHEMAS.get(str(target.get("kind")), SCHEMAS["grpo"])  # the kind that has the most sections
+    assign(target, *parse_override(schema, rest))
+
+
+def fill(name: str, tree: Tree, defaults: Mapping[str, Any], where: str) -> AnyStage:
+    """A stage with its defaults, checked. Raises BadInput."""
+    kind = tree.get("kind")
+    if kind not in SCHEMAS:
+        raise BadInput(f"stages.{name}.kind is {kind!r}: use one of {', '.join(SCHEMAS)} ({where}).")
+    schema = SCHEMAS[kind]
+    whole: Tree = {}
+    merge(whole, {key: dict(keys) for key, keys in defaults.items() if key in schema.model_fields})
+    merge(whole, tree, depth=2)
+    return check(schema, whole, f"stage {name}, {where}")
+
+
+def check_wiring(pipeline: Pipeline, where: str) -> None:
+    """Refuse stages that ask for what no stage before them makes."""
+    models, data = [BASE], list[str]()
+    for name, stage in pipeline.stages.items():
+        if name == BASE or name == PREVIOUS:
+            raise BadInput(f"A stage cannot be called {name}: that is what model_from says ({where}).")
+        if stage.model_from not in (PREVIOUS, *models):
+            raise BadInput(
+                f"{name}.model_from is {stage.model_from!r}, and no stage before it makes a model of that name: use "
+                f"{', '.join([PREVIOUS, *models])} ({where})."
+            )
+        if isinstance(stage, SftStage):
+            if odd := [source for source in stage.data_from if source not in data]:
+                raise BadInput(f"{name}.data_from names {odd[0]!r}, and no stage before it makes that data ({where}).")
+            if not data and stage.data.source == "stages":
+                raise BadInput(f"{name} has nothing to learn from: put a distill stage before it, or set data.source.")
+        if stage.kind == "distill" and getattr(stage, "teacher", None) is None:
+            raise BadInput(f"{name}.teacher is missing: say who writes the traces ({where}).")
+        if stage.kind == "reject" and getattr(stage, "teacher", None) is not None:
+            raise BadInput(f"{name}.teacher: a reject stage samples from its own model; make it distill ({where}).")
+        models += [name] if stage.kind in TRAINS else []
+        data += [name] if stage.kind in WRITES else []
+    if pipeline.band and (odd := [n for n in (pipeline.band.stage, pipeline.band.over) if n not in models]):
+        raise BadInput(f"band names {odd[0]!r}, and the models are {', '.join(models)} ({where}).")

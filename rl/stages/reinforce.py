@@ -1,0 +1,47 @@
+"""`grpo`: a recipe's training inside a pipeline, in the stage's folder, then the model on its own."""
+
+import os
+from pathlib import Path
+
+from rl.checks import check_recipe
+from rl.errors import RunStopped
+from rl.evaluate.command import Listener
+from rl.evaluate.subject import find_subject, merged_weights
+from rl.launch import run_recipe
+from rl.models import load_tokenizer
+from rl.run.folder import RunFolder
+from rl.run.ledger import Ledger
+from rl.run.summary import read_summary
+from rl.signals import StopRequested
+from rl.stages.books import StageResult
+from rl.stages.merged import write_merged
+from rl.stages.schema import GrpoStage, as_recipe
+
+MODEL = "model"
+
+
+def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener) -> StageResult:
+    """Run a `grpo` stage, or go on with it.
+
+    Raises:
+        BadInput: what `rl.checks.check_recipe` finds.
+        StopRequested: a signal or the budget ended it, with everything saved.
+    """
+    recipe = as_recipe(name, stage)
+    recipe = recipe.model_copy(update={"run": recipe.run.model_copy(update={"dir": str(folder)})})
+    for warning in check_recipe(recipe):
+        listener.say(warning)
+    run = RunFolder(folder)
+    summary = read_summary(run)
+    if summary is None:
+        run_recipe(recipe)
+        summary = read_summary(run)
+    if summary is None:
+        raise StopRequested(f"stage {name} is not done")
+    subject = find_subject(str(folder))
+    if subject.adapter is None:
+        return StageResult(stage.kind, model=os.path.relpath(subject.model.name, folder), figures=summary)
+    with Ledger(run, stage.run.dollars_per_hour) as ledger, ledger.phase("save"):
+        tokenizer = load_tokenizer(stage.model.name, stage.model.revision)
+        write_merged(stage.model, merged_weights(stage.model, subject.adapter), tokenizer, folder / MODEL)
+    return StageResult(stage.kind, model=MODEL, figures=summary)

@@ -1,0 +1,131 @@
+"""Runs a pipeline: each stage in a process of its own, in order; what is done is not done again.
+
+A process of its own frees all memory and every engine when a stage ends. Signals are handed on to it, so that it stops
+at its next safe point, and the same command goes on from there.
+"""
+
+import ctypes
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rl.evaluate.command import Listener
+from rl.run.folder import RunFolder
+from rl.run.ledger import Ledger
+from rl.signals import StopRequested, StopSignal
+from rl.stages.books import PipelineFolder, StageResult
+from rl.stages.export import export_model
+from rl.stages.ladder import band_met, write_ladder
+from rl.stages.measure import measure
+from rl.stages.reinforce import reinforce
+from rl.stages.schema import BASE, AnyStage, EvaluateStage, GrpoStage, SftStage, TracesStage
+from rl.stages.sft import fine_tune
+from rl.stages.teachers import check_teacher
+from rl.stages.traces import write_traces
+
+BAND_MISSED = 3
+INTERRUPTED = 130
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+Launch = Callable[[PipelineFolder, str], int]
+Say = Callable[[str], None]
+
+
+def run_pipeline(books: PipelineFolder, launch: Launch, say: Say) -> int:
+    """Do the stages that are not done; returns the exit code.
+
+    0: done, or stopped by SIGTERM or a budget with everything saved; 3: done, but the pipeline's band was missed; else
+    what the stage that failed or was stopped has said.
+
+    Args:
+        launch: runs one stage and returns its exit code.
+    """
+    for number, (name, stage) in enumerate(books.pipeline.stages.items(), start=1):
+        place = f"stage {number} of {len(books.pipeline.stages)}, {name} ({stage.kind})"
+        if books.result(name) is not None:
+            say(f"{place}: done before")
+            continue
+        say(f"{place}: {books.stage(name)}")
+        code = launch(books, name)
+        write_ladder(books)
+        if code or books.result(name) is None:
+            say(f"stopped in {name}; the same command goes on from there")
+            return code
+    met = band_met(books)
+    return BAND_MISSED if met is not None and not met[0] else 0
+
+
+def launch_process(books: PipelineFolder, name: str) -> int:
+    """Run a stage in a process of its own, which gets the signals that this one gets."""
+    command = [sys.executable, "-m", "rl.cli", "stage", str(books.path), name]
+    with subprocess.Popen(command, start_new_session=True) as process, handed_on(process):
+        return process.wait()
+
+
+@contextmanager
+def handed_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Send SIGINT and SIGTERM on to a process while the block runs."""
+
+    def hand_on(number: int, _: Any) -> None:
+        process.send_signal(number)
+
+    old = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def end_with_parent() -> None:
+    """Have this process stopped when the one that started it is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def run_stage(books: PipelineFolder, name: str, listener: Listener) -> int:
+    """Run one stage in this process; returns its exit code.
+
+    Raises:
+        BadInput, RunStopped: what its kind raises.
+    """
+    end_with_parent()
+    with RunFolder(books.path).lock():
+        try:
+            books.finish(name, stage_result(books, name, listener))
+        except StopRequested as request:
+            listener.say(f"stage {name} was stopped ({request}), and has saved")
+            return INTERRUPTED if str(request) == signal.SIGINT.name else 0
+    return 0
+
+
+def stage_result(books: PipelineFolder, name: str, listener: Listener) -> StageResult:
+    """Do the work of a stage, by its kind."""
+    stage, folder = resolved(books, name), books.stage(name)
+    folder.mkdir(exist_ok=True)
+    if isinstance(stage, GrpoStage):  # keeps its own ledger, and stops by itself
+        return reinforce(name, stage, folder, listener)
+    with Ledger(RunFolder(folder), stage.run.dollars_per_hour) as ledger:
+        if isinstance(stage, TracesStage):
+            return write_traces(name, stage, folder, ledger, listener)
+        if isinstance(stage, EvaluateStage):
+            return measure(name, stage, books, folder, ledger, listener)
+        if isinstance(stage, SftStage):
+            with StopSignal().installed() as stop:
+                return fine_tune(name, stage, folder, books.data_of(name), ledger, listener, stop)
+        return export_model(name, stage, books, folder, ledger, listener)
+
+
+def resolved(books: PipelineFolder, name: str) -> AnyStage:
+    """A stage with the model that it starts from. Raises BadInput if that is not there."""
+    stage, start = books.pipeline.stages[name], books.start_of(name)
+    if isinstance(stage, TracesStage) and stage.teacher is not None:
+        check_teacher(name, stage.teacher)
+    if start == BASE:
+        base = books.pipeline.base
+        model = stage.model.model_copy(update={"name": base.name, "revision": base.revision})
+    else:
+        model = stage.model.model_copy(update={"name": books.model_of(start), "revision": None})
+    return stage.model_copy(update={"model": model})

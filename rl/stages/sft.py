@@ -1,0 +1,182 @@
+"""`sft`: supervised fine-tuning on traces, by TRL's SFTTrainer.
+
+Sequences are handed over as token ids with a mask, so that the prompt is the one that training and evaluation use. The
+trainer's own checkpoints make a killed stage go on; the model that comes out is whole, the adapter merged in.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from rewards.errors import BadInput
+from rl.evaluate.command import Listener
+from rl.learner.export import export
+from rl.learner.policy import lora_config
+from rl.models import load_model, load_tokenizer
+from rl.rollout.build import pick_device, pick_dtype
+from rl.run import jsonl
+from rl.run.folder import RunFolder
+from rl.run.ledger import Ledger
+from rl.signals import StopRequested, StopSignal
+from rl.stages.books import StageResult, made
+from rl.stages.examples import Encoder, Example, fitting, gather_rows
+from rl.stages.merged import write_merged
+from rl.stages.schema import SftStage
+
+MODEL = "model"
+ADAPTER = "adapter"
+
+
+def fine_tune(
+    name: str,
+    stage: SftStage,
+    folder: Path,
+    traces: Sequence[Path],
+    ledger: Ledger,
+    listener: Listener,
+    stop: StopSignal,
+) -> StageResult:
+    """Run an `sft` stage.
+
+    Raises:
+        BadInput: a row that cannot be learned from, or none that is short enough.
+        StopRequested: a signal came; the last step is saved.
+    """
+    with ledger.phase("start"):
+        tokenizer = load_tokenizer(stage.model.name, stage.model.revision)
+        examples, too_long = read_examples(name, stage, traces, tokenizer)
+        if too_long:
+            listener.say(f"{too_long} sequences are longer than sft.max_length = {stage.sft.max_length} and left out")
+        trainer = build_trainer(stage, folder, tokenizer, examples)
+        books = Books(RunFolder(folder), ledger, stop)
+        trainer.add_callback(books)
+    last = last_checkpoint(folder)
+    books.begin()
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    if stop.received:
+        raise StopRequested(stop.received.name)
+    with ledger.phase("save"):
+        save(stage, trainer.model, tokenizer, folder)
+    figures = {
+        "examples": len(examples),
+        "too_long": too_long,
+        "learned_tokens": sum(example.learned for example in examples),
+        "steps": trainer.state.global_step,
+        "loss": books.loss,
+    }
+    return StageResult(stage.kind, model=MODEL, figures=figures)
+
+
+def read_examples(
+    name: str, stage: SftStage, traces: Sequence[Path], tokenizer: Any
+) -> tuple[list[Example], int]:
+    """What is learned, and how many sequences are too long for it. Raises BadInput."""
+    encoder = Encoder(stage.problems, tokenizer)
+    rows = gather_rows(traces, stage.data, stage.run.seed)
+    examples, too_long = fitting((encoder.encode(row, where) for where, row in rows), stage.sft.max_length)
+    if not examples:
+        raise BadInput(
+            f"Stage {name} has nothing to learn from: all {too_long} sequences are longer than sft.max_length = "
+            f"{stage.sft.max_length}; raise it."
+            if too_long
+            else f"Stage {name} has nothing to learn from: its data have no rows."
+        )
+    return examples, too_long
+
+
+def build_trainer(stage: SftStage, folder: Path, tokenizer: Any, examples: Sequence[Example]) -> SFTTrainer:
+    """TRL's trainer with the stage's model, options and examples."""
+    section = stage.model
+    device = pick_device("auto")
+    dtype = pick_dtype(section.dtype, device)
+    # Weights that learn are float32: a small step is lost in bfloat16's eight bits.
+    kept = dtype if section.use_peft else torch.float32
+    sft = stage.sft
+    arguments = SFTConfig(
+        output_dir=str(folder / "checkpoints"),
+        seed=stage.run.seed,
+        data_seed=stage.run.seed,
+        use_cpu=device == "cpu",
+        bf16=dtype == torch.bfloat16,
+        gradient_checkpointing=section.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if section.gradient_checkpointing else None,
+        use_liger_kernel=section.use_liger_kernel,
+        save_strategy="steps",
+        save_total_limit=1,
+        logging_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+        **sft.model_dump(),
+    )
+    return SFTTrainer(
+        model=load_model(section.name, section.revision, dtype=kept, device=device),
+        args=arguments,
+        train_dataset=datasets.Dataset.from_dict(
+            {
+                "input_ids": [list(example.input_ids) for example in examples],
+                "completion_mask": [example.completion_mask for example in examples],
+            }
+        ),
+        processing_class=tokenizer,
+        peft_config=lora_config(section) if section.use_peft else None,
+    )
+
+
+class Books(TrainerCallback):
+    """Writes a line of metrics and of the ledger for each step, and ends training when a signal has come."""
+
+    def __init__(self, folder: RunFolder, ledger: Ledger, stop: StopSignal) -> None:
+        self.loss: float | None = None  # of the last step
+        self._folder, self._ledger, self._stop = folder, ledger, stop
+        self._phase: Any = None
+        self._seen = 0  # tokens, when the last step ended
+
+    def begin(self) -> None:
+        """Start to count seconds as learning."""
+        self._phase = self._ledger.phase("learn")
+        self._phase.__enter__()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """A step has ended."""
+        if not logs or "loss" not in logs:
+            return
+        self._phase.__exit__(None, None, None)
+        self.loss = float(logs["loss"])
+        tokens = int(logs.get("num_tokens", 0))
+        self._ledger.add_tokens(trained=tokens - self._seen)
+        self._seen = tokens
+        costs = self._ledger.step_done(state.global_step)
+        jsonl.append(self._folder.metrics, {"step": state.global_step, **logs, **costs})
+        self.begin()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save and stop where a signal says so."""
+        if self._stop.received:
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """No more learning."""
+        self._phase.__exit__(None, None, None)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that is whole: the trainer writes its state last."""
+    whole = [path.parent for path in (folder / "checkpoints").glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def save(stage: SftStage, model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write the adapter, if there is one, and the whole model with it merged in."""
+    if not stage.model.use_peft:
+        with made(folder / MODEL) as place:
+            model.save_pretrained(place)
+            tokenizer.save_pretrained(place)
+        return
+    with made(folder / ADAPTER) as place:
+        model.save_pretrained(place)
+    write_merged(stage.model, export(model.get_base_model()), tokenizer, folder / MODEL)

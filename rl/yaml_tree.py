@@ -1,0 +1,144 @@
+"""Sections of keys as YAML: read, changed by `section.key=value`, checked against a schema.
+
+Everything the user can get wrong here ends as one `BadInput` sentence that names the key, the file and what is allowed.
+YAML is read with two mends: `1e-5` is a number (PyYAML takes it for a string), and a key given twice is an error.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rewards.errors import BadInput
+from rl.recipe import Section
+from rl.yaml_text import parse_yaml
+
+Tree = dict[str, Any]  # sections of keys before they are checked
+Origins = Sequence[tuple[str, str]]  # (dotted key, where it was set): for error messages, last wins
+Schema = TypeVar("Schema", bound=Section)
+
+
+def check(schema: type[Schema], tree: Tree, where: str, origins: Origins = ()) -> Schema:
+    """Check keys and values. Raises BadInput for the first problem; unknown keys come first."""
+    try:
+        # Strict, so that `yes` is no number; by way of JSON, so that lists are accepted where tuples are meant.
+        return schema.model_validate_json(json.dumps(tree, default=str), strict=True)
+    except ValidationError as failure:
+        errors = failure.errors()
+        error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+        dotted = _dotted(error, tree)
+        origin = next((o for key, o in reversed(origins) if _touches(key, dotted)), where)
+        raise BadInput(f"{_sentence(schema, error, dotted)} ({origin})") from None
+
+
+def parse_override(schema: type[Section], text: str) -> tuple[str, Any]:
+    """Split `section.key=value` and read the value as YAML; the value of a text option stays text. Raises BadInput."""
+    dotted, equals, raw = text.partition("=")
+    if not equals or not dotted.strip():
+        raise BadInput(f"{text!r} is not an override; write it as section.key=value.")
+    dotted = dotted.strip()
+    if dotted in _text_keys(schema) and raw[:1] not in ("'", '"'):
+        # `problems.prompt={question}` is a mapping to YAML, `model.revision=12e5` a number: here they are text.
+        return dotted, None if raw in ("null", "") else raw
+    try:
+        return dotted, parse_yaml(raw)
+    except yaml.YAMLError as error:
+        raise BadInput(f"The value of {dotted} is not YAML: {raw!r}; quote it if it is text (command line).") from error
+
+
+def _touches(key: str, other: str) -> bool:
+    """True if one dotted key is the other, or a section that holds it."""
+    return f"{other}.".startswith(f"{key}.") or f"{key}.".startswith(f"{other}.")
+
+
+def known_keys(schema: type[Section]) -> list[str]:
+    """Every key with its section, e.g. `optimizer.learning_rate`."""
+    return [dotted for dotted, _ in _walk_keys(schema)]
+
+
+def _walk_keys(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, field in section.model_fields.items():
+        yield prefix + key, field.annotation
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                yield from _walk_keys(kind, f"{prefix}{key}.")
+
+
+def _text_keys(schema: type[Section]) -> set[str]:
+    return {dotted for dotted, kind in _walk_keys(schema) if kind is str or set(get_args(kind)) == {str, type(None)}}
+
+
+def read_tree(path: Path) -> Tree:
+    """The sections of a YAML file, not checked. Raises BadInput."""
+    try:
+        tree = parse_yaml(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadInput(f"Not valid YAML: {error.problem or error.context} ({shown(path)}{line}).") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"Not a YAML text file ({shown(path)}).") from error
+    if not isinstance(tree, dict):
+        raise BadInput(f"A recipe is a YAML mapping of sections, and this is none ({shown(path)}).")
+    return tree
+
+
+def shown(path: Path) -> str:
+    """The path as a reader would write it: relative to the working folder where it is inside."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def assign(tree: Tree, dotted: str, value: Any) -> None:
+    """Set a dotted key, making the sections that are missing."""
+    *sections, key = dotted.split(".")
+    for section in sections:
+        if not isinstance(tree.get(section), dict):
+            tree[section] = {}
+        tree = tree[section]
+    tree[key] = value
+
+
+def _dotted(error: ErrorDetails, tree: Tree) -> str:
+    """The key an error is about; pydantic appends union branches to its location, which are no keys."""
+    parts: list[str] = []
+    value: Any = tree
+    for part in error["loc"]:
+        present = part in value if isinstance(value, Mapping) else isinstance(value, list) and isinstance(part, int)
+        if not present and not (error["type"] == "missing" and part == error["loc"][-1]):
+            break
+        parts.append(str(part))
+        value = value[part] if present else None
+    return ".".join(parts)
+
+
+def _sentence(schema: type[Section], error: ErrorDetails, dotted: str) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{dotted}: unknown key; {_suggestion(schema, dotted)}"
+        case "missing":
+            return f"{dotted} is missing; add it."
+        case "model_type" | "model_attributes_type":
+            return f"{dotted or 'The recipe'} must be a section of keys, not {error['input']!r}."
+    message = error["msg"]
+    for ours, theirs in (("must be ", "Input should be "), ("must ", "String should "), ("must ", "Input should ")):
+        message = message.replace(theirs, ours)
+    return f"{dotted} {message[:1].lower()}{message[1:]}, not {error['input']!r}."
+
+
+def _suggestion(schema: type[Section], dotted: str) -> str:
+    """The nearest known key: in the same section, else the same name in another one, else the nearest of all."""
+    *sections, leaf = dotted.split(".")
+    known = known_keys(schema)
+    prefix = ".".join([*sections, ""]) if sections else ""
+    siblings = {key[len(prefix) :]: key for key in known if key.startswith(prefix) and "." not in key[len(prefix) :]}
+    same_name = [key for key in known if key.split(".")[-1] == leaf]
+    if near := difflib.get_close_matches(leaf, siblings, n=1):
+        return f"did you mean {siblings[near[0]]}?"
+    if near := same_name or difflib.get_close_matches(dotted, known, n=1):
+        return f"did you mean {near[0]}?"
+    return f"known here: {', '.join(siblings)}."

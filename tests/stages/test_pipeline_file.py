@@ -1,0 +1,128 @@
+"""Pipelines as files: what is filled in, and what is refused in one sentence."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewards.errors import BadInput
+from rl.stages.pipeline_file import PIPELINES, dump_pipeline, load_pipeline
+from rl.stages.schema import GrpoStage, Pipeline, SftStage, models_before
+from rl.yaml_text import dump_yaml
+
+Tree = dict[str, Any]
+
+
+def load(tree: Tree, folder: Path, *overrides: str, smoke: bool = False) -> Pipeline:
+    path = folder / "p.yaml"
+    path.write_text(dump_yaml(tree))
+    return load_pipeline(str(path), overrides, smoke)
+
+
+def refusal(tree: Tree, folder: Path, *overrides: str) -> str:
+    with pytest.raises(BadInput) as failure:
+        load(tree, folder, *overrides)
+    assert "\n" not in str(failure.value)
+    return str(failure.value)
+
+
+def test_defaults_reach_the_stages_that_know_them(pipeline_tree: Tree, tmp_path: Path) -> None:
+    pipeline = load(pipeline_tree, tmp_path)
+    reinforce, cold = pipeline.stages["reinforce"], pipeline.stages["cold-start"]
+    assert isinstance(reinforce, GrpoStage) and isinstance(cold, SftStage)
+    assert reinforce.rollout.max_completion_length == 6 and reinforce.algorithm.problems_per_step == 2
+    assert cold.problems == reinforce.problems and cold.model.lora_r == 4
+
+
+def test_a_stages_own_key_goes_before_the_default_and_leaves_its_neighbors(pipeline_tree: Tree, tmp_path: Path) -> None:
+    pipeline_tree["stages"]["reinforce"]["rollout"] = {"num_generations": 4}
+    stage = load(pipeline_tree, tmp_path).stages["reinforce"]
+    assert isinstance(stage, GrpoStage)
+    assert (stage.rollout.num_generations, stage.rollout.max_completion_length) == (4, 6)
+
+
+def test_overrides_of_a_stage_and_of_all(pipeline_tree: Tree, tmp_path: Path) -> None:
+    changes = ("reinforce.optimizer.learning_rate=1e-5", "defaults.model.lora_r=8", "worked.problems.prompt={question}")
+    pipeline = load(pipeline_tree, tmp_path, *changes)
+    reinforce = pipeline.stages["reinforce"]
+    assert isinstance(reinforce, GrpoStage)
+    assert reinforce.optimizer.learning_rate == 1e-5
+    assert [stage.model.lora_r for stage in pipeline.stages.values()] == [8] * 6
+    assert pipeline.stages["worked"].problems.prompt == "{question}"  # type: ignore[union-attr]
+
+
+def test_smoke_changes_single_keys(pipeline_tree: Tree, tmp_path: Path) -> None:
+    pipeline_tree["smoke"] = {"defaults": {"model": {"lora_r": 2}}, "stages": {"reinforce": {"rollout": {"top_p": 0.5}}}}
+    pipeline_tree["band"] = {"stage": "reinforce", "over": "base", "min_gain": 0.5}
+    pipeline = load(pipeline_tree, tmp_path, smoke=True)
+    assert pipeline.name == "ladder-smoke" and pipeline.band is None
+    reinforce = pipeline.stages["reinforce"]
+    assert isinstance(reinforce, GrpoStage)
+    assert (reinforce.rollout.top_p, reinforce.rollout.num_generations, reinforce.model.lora_r) == (0.5, 2, 2)
+
+
+def test_what_is_written_reads_back(pipeline_yaml: Path, tmp_path: Path) -> None:
+    pipeline = load_pipeline(str(pipeline_yaml))
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_pipeline(pipeline))
+    assert load_pipeline(str(path)) == pipeline
+
+
+def test_models_before_a_stage_are_those_of_stages_that_train(pipeline_yaml: Path) -> None:
+    pipeline = load_pipeline(str(pipeline_yaml))
+    assert models_before(pipeline, "reject") == ["base", "cold-start", "reinforce"]
+
+
+def change(tree: Tree, dotted: str, value: Any) -> None:
+    *parts, last = dotted.split("/")
+    for part in parts:
+        tree = tree[part]
+    if value is None:
+        del tree[last]
+    else:
+        tree[last] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("stages", {}, "this one has none"),
+        ("stage", {}, "stage: unknown key"),
+        ("stages/reinforce/kind", "ppo", "stages.reinforce.kind is 'ppo': use one of distill, reject, sft"),
+        ("stages/cold-start/sft/lerning_rate", 1, "did you mean sft.learning_rate? (stage cold-start"),
+        ("stages/cold-start/rollout", {}, "rollout: unknown key"),
+        ("stages/cold-start/model_from", "reinforce", "no stage before it makes a model of that name"),
+        ("stages/fine-tune/data_from", ["reinforce"], "names 'reinforce', and no stage before it makes that data"),
+        ("stages/worked/teacher", None, "worked.teacher is missing"),
+        ("stages/reject/teacher", {"source": "column"}, "make it distill"),
+        ("stages/worked/keep/per_problem", 0, "keep.per_problem must be greater than or equal to 1"),
+        ("band", {"stage": "reject", "over": "base", "min_gain": 0.1}, "band names 'reject'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(pipeline_tree: Tree, tmp_path: Path, key: str, value: Any, says: str) -> None:
+    tree = copy.deepcopy(pipeline_tree)
+    change(tree, key, value)
+    assert says in refusal(tree, tmp_path)
+
+
+def test_a_stage_that_learns_needs_something_to_learn_from(pipeline_tree: Tree, tmp_path: Path) -> None:
+    del pipeline_tree["stages"]["worked"]
+    assert "cold-start has nothing to learn from" in refusal(pipeline_tree, tmp_path)
+
+
+def test_an_override_of_no_stage_names_the_nearest(pipeline_tree: Tree, tmp_path: Path) -> None:
+    assert "did you mean reinforce.optimizer.max_steps=3?" in refusal(
+        pipeline_tree, tmp_path, "reinforc.optimizer.max_steps=3"
+    )
+
+
+def test_no_such_pipeline() -> None:
+    with pytest.raises(BadInput, match="did you mean r1-mini?"):
+        load_pipeline("r1-min")
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+@pytest.mark.parametrize("name", sorted(path.stem for path in PIPELINES.glob("*.yaml")))
+def test_every_pipeline_that_comes_with_penny_is_whole(name: str, smoke: bool) -> None:
+    assert load_pipeline(name, smoke=smoke).name == name + ("-smoke" if smoke else "")
