@@ -18,6 +18,7 @@ from rl import eval_commands
 from rl.grade_commands import Json, RunArgument, doctor, grade, regrade
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
+from rl.serve_commands import chat, export, price, serve
 from rl.stage_commands import run, stage
 from rl.told import told
 
@@ -145,6 +146,10 @@ def samples(
 app.command()(plan)
 app.command()(run)
 app.command(hidden=True)(stage)
+app.command()(export)
+app.command()(serve)
+app.command()(chat)
+app.command()(price)
 app.command("eval")(eval_commands.evaluate)
 app.command()(eval_commands.compare)
 app.command()(eval_commands.results)

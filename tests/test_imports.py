@@ -29,8 +29,9 @@ LAYERS = [
     ["engine_checks"],
     ["checks", "regrade", "resume"],
     ["planner", "stages", "trl_peer"],
+    ["serving"],
     ["grade_commands", "reward_commands"],
-    ["eval_commands", "plan_commands", "stage_commands"],
+    ["eval_commands", "plan_commands", "serve_commands", "stage_commands"],
     ["cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

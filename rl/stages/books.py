@@ -20,7 +20,7 @@ from rl.run import atomic
 from rl.run.folder import RunFolder
 from rl.run.ledger import ledger_totals
 from rl.stages.pipeline_file import dump_pipeline, load_pipeline
-from rl.stages.schema import BASE, PREVIOUS, WRITES, Pipeline, SftStage, models_before
+from rl.stages.schema import BASE, PREVIOUS, TRAINS, WRITES, Pipeline, SftStage, models_before
 
 RESULT = "result.json"
 
@@ -89,6 +89,13 @@ class PipelineFolder:
         if result is None or result.model is None or not (self.stage(name) / result.model).is_dir():
             raise BadInput(f"{self.stage(name)} holds no model: run the pipeline with --from {name}.")
         return str(self.stage(name) / result.model)
+
+    def last_model(self) -> str:
+        """Where the last model that is done lies. Raises BadInput if none is."""
+        done = [name for name, stage in self.pipeline.stages.items() if stage.kind in TRAINS and self.result(name)]
+        if not done:
+            raise BadInput(f"{self.path} has made no model yet: let `penny run` go on.")
+        return self.model_of(done[-1])
 
     def start_of(self, name: str) -> str:
         """Whose model a stage starts from: `base` or a stage before it."""

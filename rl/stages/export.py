@@ -21,8 +21,12 @@ from rl.evaluate.command import Listener
 from rl.evaluate.subject import Subject, find_subject, merged_weights
 from rl.models import load_tokenizer
 from rl.rollout.engine import NamedTensors
-from rl.run.ledger import Ledger
-from rl.stages.books import PipelineFolder, StageResult
+from rl.recipe_file import load_recipe
+from rl.run.folder import RunFolder, is_run
+from rl.run.ledger import Ledger, ledger_totals
+from rl.run.report import duration
+from rl.run.summary import interval, percent, read_summary
+from rl.stages.books import PipelineFolder, StageResult, is_pipeline, open_pipeline
 from rl.stages.ladder import ladder, markdown
 from rl.stages.merged import write_merged
 from rl.stages.schema import BASE, ExportSection, ExportStage, TracesStage
@@ -56,7 +60,9 @@ def export_model(
         raise BadInput(f"{name} is to export an adapter, and {start} has made none: leave it out of export.formats.")
     adapter = books.stage(start) / "adapter" if start != BASE else None
     with ledger.phase("save"):
-        files = write_export(stage.model.name, adapter, stage.export, folder / "export", facts_of(books), listener)
+        files = write_export(
+            stage.model.name, "last", adapter, stage.export, folder / "export", facts_of(books), listener
+        )
     return StageResult(stage.kind, model="export", figures={"files": files})
 
 
@@ -79,19 +85,48 @@ def facts_of(books: PipelineFolder) -> Facts:
     return Facts(books.pipeline.base.name, datasets=sorted(set(data)), body=body)
 
 
+def facts_about(path: Path) -> Facts:
+    """What the folder of a run or a pipeline knows for its model's card; of anything else only its name."""
+    if is_pipeline(path):
+        return facts_of(open_pipeline(path))
+    if not is_run(path):
+        return Facts(path.name)
+    run = RunFolder(path)
+    recipe, summary, totals = load_recipe(str(run.recipe)), read_summary(run), ledger_totals(run)
+    lines = [recipe.description, "", f"Trained by Penny with GRPO by the recipe `{recipe.name}`."]
+    if summary is not None:
+        before, after = summary["before"], summary["after"]
+        lines += [
+            "",
+            "| held-out problems | pass@1 before | after | time | dollars |",
+            "|---|---|---|---|---|",
+            f"| {after['n']} | {percent(before['pass@1'])} {interval(before)} | {percent(after['pass@1'])} "
+            f"{interval(after)} | {duration(totals['total_seconds'])} | {totals['dollars']:.4f} |",
+        ]
+    lines += ["", "```yaml", run.recipe.read_text(encoding="utf-8").rstrip(), "```"]
+    data = [recipe.problems.name] if recipe.problems.source == "hub" and recipe.problems.name else []
+    return Facts(recipe.model.name, datasets=data, body="\n".join(lines))
+
+
 def write_export(
-    model: str, adapter: Path | None, section: ExportSection, folder: Path, facts: Facts, listener: Listener
+    model: str,
+    checkpoint: str,
+    adapter: Path | None,
+    section: ExportSection,
+    folder: Path,
+    facts: Facts,
+    listener: Listener,
 ) -> list[str]:
     """Write a model in the formats that are asked, push it if asked, and return the names of what was written.
 
     Args:
-        model: see `find_subject`.
+        model, checkpoint: see `find_subject`.
         adapter: folder of the adapter to hand out alone, where it is not the subject's own.
 
     Raises:
         BadInput: no converter for GGUF, no adapter, or a hub that refuses.
     """
-    subject = find_subject(model)
+    subject = find_subject(model, checkpoint)
     converter = find_converter() if "gguf" in section.formats else None
     adapter = adapter or subject.adapter
     if "adapter" in section.formats and adapter is None:

@@ -1,0 +1,181 @@
+"""The commands that hand a model on: `penny serve`, `chat`, `price` and `export`."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rewards.errors import BadInput
+from rl.grade_commands import Json, print_table
+from rl.told import told
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Run, pipeline, checkpoint, adapter, folder, alias or hub id.")
+]
+Checkpoint = Annotated[str, typer.Option(help="Of a run: last, best, or a step.")]
+EngineOption = Annotated[str, typer.Option("--engine", help="vllm, transformers or auto.")]
+
+
+def serve(
+    model: Model,
+    checkpoint: Checkpoint = "last",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    name: Annotated[str | None, typer.Option(help="What the server calls the model; default: the last part.")] = None,
+    extra: Annotated[list[str] | None, typer.Argument(help="Further options of vLLM's server, after --.")] = None,
+) -> None:
+    """Serve a model by vLLM's OpenAI-compatible server."""
+    with told(False):
+        import importlib.util
+
+        if importlib.util.find_spec("vllm") is None:
+            raise BadInput("vLLM is not installed: run `make install`.")
+        from rl.evaluate.subject import find_subject
+        from rl.serving import servable, server_command
+
+        subject = find_subject(model_in(model), checkpoint)
+        command = server_command(servable(subject), name or Path(model).name, host, port, extra or [])
+        print(f"serving on http://{host}:{port}/v1", file=sys.stderr, flush=True)
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+        os.execv(command[0], command)  # so that signals are the server's
+
+
+def chat(
+    model: Model,
+    question: Annotated[list[str] | None, typer.Argument(help="Ask this and leave; default: ask in turns.")] = None,
+    checkpoint: Checkpoint = "last",
+    engine: EngineOption = "auto",
+    temperature: Annotated[float, typer.Option(min=0, help="0: greedy.")] = 0.6,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
+    context: Annotated[int, typer.Option(min=1, help="Longest talk, in tokens, beside the answer.")] = 1024,
+    as_json: Json = False,
+) -> None:
+    """Talk with a model, in the form that it was trained on."""
+    with told(as_json):
+        from rl.evaluate.subject import find_subject
+        from rl.models import load_tokenizer
+        from rl.rollout.engine import SamplingParams
+        from rl.serving import Talk, opened, own_section
+
+        found = model_in(model)
+        subject = find_subject(found, checkpoint)
+        tokenizer = load_tokenizer(subject.model.name, subject.model.revision)
+        with opened(subject, found, checkpoint, engine, context, max_tokens) as running:
+            talk = Talk(running, tokenizer, SamplingParams(max_tokens, temperature), own_section(subject))
+            for asked in question or typed():
+                answer = talk.say(asked)
+                print(json.dumps({"question": asked, "answer": answer}) if as_json else answer, flush=True)
+
+
+def price(
+    model: Model,
+    dollars_per_hour: Annotated[float, typer.Option(min=0, help="Price of the machine.")],
+    checkpoint: Checkpoint = "last",
+    engine: EngineOption = "auto",
+    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Sequences at once.")] = "1,8,32,64",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 128,
+    repeats: Annotated[int, typer.Option(min=1)] = 3,
+    as_json: Json = False,
+) -> None:
+    """Measure tokens a second at several batch sizes, and state cents for a million tokens."""
+    with told(as_json):
+        from rl.evaluate.subject import find_subject
+        from rl.models import load_tokenizer
+        from rl.serving import STORY, YI_LIGHTNING, measure_speed, opened
+
+        found, sizes = model_in(model), numbers(batch)
+        subject = find_subject(found, checkpoint)
+        tokenizer = load_tokenizer(subject.model.name, subject.model.revision)
+        prompt = list(tokenizer(STORY).input_ids)
+        with opened(subject, found, checkpoint, engine, len(prompt), max_tokens) as running:
+            speeds = measure_speed(running, prompt, max_tokens, sizes, repeats)
+        rows = [
+            {
+                "batch": speed.batch,
+                "tokens_per_second": speed.median,
+                "lowest": min(speed.tokens_per_second),
+                "highest": max(speed.tokens_per_second),
+                "cents_per_million": speed.cents_per_million(dollars_per_hour),
+            }
+            for speed in speeds
+        ]
+        if as_json:
+            print(json.dumps({"model": model, "dollars_per_hour": dollars_per_hour, "speeds": rows}))
+            return
+        print_table(
+            ["batch", "tokens/s", "lowest to highest", "cents per million"],
+            [
+                [
+                    str(row["batch"]),
+                    f"{row['tokens_per_second']:.0f}",
+                    f"{row['lowest']:.0f} to {row['highest']:.0f}",
+                    f"{row['cents_per_million']:.2f}",
+                ]
+                for row in rows
+            ],
+        )
+        print(
+            f"At {dollars_per_hour:g} dollars an hour; written tokens alone. Press reports gave {YI_LIGHTNING:g} cents for "
+            "Yi-Lightning, a far larger model."
+        )
+
+
+def export(
+    model: Model,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A new folder.")],
+    checkpoint: Checkpoint = "last",
+    formats: Annotated[str, typer.Option("--format", metavar="NAMES", help="merged, adapter, gguf.")] = "merged",
+    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16",
+    push_to_hub: Annotated[str | None, typer.Option(metavar="REPO", help="Also push there.")] = None,
+    private: Annotated[bool, typer.Option(help="Of the pushed repository.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Write a model as others want it, with a card."""
+    with told(as_json):
+        from rl.evaluate.command import Listener
+        from rl.stages.export import facts_about, write_export
+        from rl.stages.schema import ExportSection
+        from rl.yaml_tree import check
+
+        asked = {"formats": formats.split(","), "dtype": dtype, "push_to_hub": push_to_hub, "private": private}
+        section = check(ExportSection, asked, "command line")
+        if output.exists() and any(output.iterdir()):
+            raise BadInput(f"{output} is not empty: name a new folder.")
+        listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
+        found = model_in(model)
+        files = write_export(found, checkpoint, None, section, output, facts_about(Path(model)), listener)
+        print(json.dumps({"folder": str(output), "files": files}) if as_json else f"{output}: {', '.join(files)}")
+
+
+def model_in(name: str) -> str:
+    """The model that a name stands for: of a pipeline's folder the last one that it has made. Raises BadInput."""
+    from rl.stages.books import is_pipeline, open_pipeline
+
+    return open_pipeline(Path(name)).last_model() if is_pipeline(Path(name)) else name
+
+
+def numbers(text: str) -> list[int]:
+    """Batch sizes. Raises BadInput."""
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadInput(f"{text!r} is no list of numbers: give --batch 1,8,64.") from error
+    if min(sizes) < 1:
+        raise BadInput(f"A batch has at least one sequence: {text!r} has {min(sizes)}.")
+    return sizes
+
+
+def typed() -> Iterator[str]:
+    """Questions as they are typed, until the end of the input."""
+    while True:
+        if sys.stdin.isatty():
+            print("> ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()
