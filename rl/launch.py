@@ -1,6 +1,8 @@
 """Builds the session of a recipe, new or resumed, trains it, and says how it ended."""
 
+import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,18 +10,22 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from rl import ranks
+from rl.caches import cache_folder
+from rl.curriculum import curriculum
 from rl.evaluate.evaluation import build_grader
 from rl.learner.budget import MOST_TOKENS, auto_budget, available_bytes
 from rl.learner.optimizer import build_optimizer, build_scheduler
 from rl.learner.policy import Policy, load_policy, load_teacher
 from rl.learner.selfcheck import pick_layout
 from rl.models import load_tokenizer, model_fingerprint
+from rl.problems.difficulty import in_band, known_rates
 from rl.problems.fit import leave_out_long
+from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
-from rl.problems.stream import ProblemStream
 from rl.recipe import USUAL_PASS, Recipe
 from rl.rollout.build import build_engine, context_length, pick_device, pick_dtype
+from rl.run.atomic import write_json
 from rl.run.checkpoints import latest_checkpoint, rewind
 from rl.run.display import Display
 from rl.run.folder import RunFolder, default_path
@@ -91,6 +97,8 @@ def open_session(
     training, held_out = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     training = leave_out_long(recipe.problems, training, tokenizer)
+    rates = settled_rates(recipe, training, target)
+    training = in_band(recipe.difficulty, training, rates)
     asker = Prompter(held_out_section(recipe), tokenizer)
     grader = stack.enter_context(build_grader(recipe.rewards))
     device = pick_device(recipe.rollout.device)
@@ -124,7 +132,7 @@ def open_session(
         training=training,
         prompter=Prompter(recipe.problems, tokenizer),
         held_out=[asker.render(problem) for problem in held_out],
-        stream=ProblemStream(len(training), recipe.run.seed, recipe.problems.shuffle),
+        stream=curriculum(training, recipe.run.seed, recipe.problems.shuffle, recipe.difficulty.order, rates),
         grader=grader,
         policy=policy,
         optimizer=optimizer,
@@ -156,6 +164,17 @@ def load_scorer(recipe: Recipe, policy: Policy, display: Display) -> Policy:
         policy.use_layout("padded")
     teacher.use_layout(policy.layout)
     return teacher
+
+
+def settled_rates(recipe: Recipe, training: Sequence[Problem], target: RunFolder) -> dict[str, float]:
+    """The pass rates that the run goes by, by problem id: those known when it began, whatever was measured since."""
+    if not recipe.difficulty.has_band and recipe.difficulty.order == "random":
+        return {}
+    if ranks.rank() == 0 and not target.difficulty.exists():
+        write_json(target.difficulty, known_rates(recipe, training, cache_folder()))
+    ranks.gather([None])  # the file is there for all
+    rates: dict[str, float] = json.loads(target.difficulty.read_text(encoding="utf-8"))
+    return rates
 
 
 def settle_pass(recipe: Recipe, policy: Policy) -> Recipe:

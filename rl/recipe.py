@@ -70,6 +70,26 @@ class ProblemsSection(Section):
     contaminated: Literal["drop", "refuse"] = Field("drop", description="what is done with such training problems")
 
 
+Order = Literal["random", "easy_first", "informative_first"]
+
+
+class DifficultySection(Section):
+    """What pass rates of the training problems are used for; `penny difficulty` measures them."""
+
+    min_pass_rate: float = Field(0.0, ge=0, le=1, description="train on problems that are solved at least so often")
+    max_pass_rate: float = Field(1.0, ge=0, le=1, description="and at most so often; unknown ones are trained on")
+    order: Order = Field("random", description="informative_first: those solved about half of the time")
+
+    @property
+    def has_band(self) -> bool:
+        """Whether any problem could be left out."""
+        return self.min_pass_rate > 0 or self.max_pass_rate < 1
+
+    def includes(self, rate: float | None) -> bool:
+        """Whether a problem with this pass rate is trained on; None: nobody knows it."""
+        return rate is None or self.min_pass_rate <= rate <= self.max_pass_rate
+
+
 class RewardsSection(Section):
     """Which functions grade a completion. A reward is the weighted sum of what they return."""
 
@@ -226,6 +246,7 @@ class Recipe(Section):
     status: str = Field("not yet run", description="what was observed, on what hardware, or 'not yet run'")
     model: ModelSection
     problems: ProblemsSection
+    difficulty: DifficultySection = DifficultySection()
     rewards: RewardsSection
     rollout: RolloutSection = RolloutSection()
     algorithm: AlgorithmSection = AlgorithmSection()

@@ -15,12 +15,12 @@ from accelerate import Accelerator
 from rewards.grading import Grader
 from rl import ranks
 from rl.batch import Batch, from_state, to_state
+from rl.curriculum import Curriculum
 from rl.evaluate.evaluation import accuracy_of, answer_all, grade_all, training_row
 from rl.evaluate.statistics.measures import measures
 from rl.learner.policy import Policy
 from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter
-from rl.problems.stream import ProblemStream
 from rl.recipe import Recipe
 from rl.rollout.build import pick_sync
 from rl.rollout.engine import RolloutEngine, SamplingParams
@@ -57,7 +57,7 @@ class Session:
     training: Sequence[Problem]
     prompter: Prompter
     held_out: Sequence[Prompt]
-    stream: ProblemStream
+    stream: Curriculum
     grader: Grader
     policy: Policy
     optimizer: torch.optim.Optimizer
@@ -136,6 +136,7 @@ class Session:
         MetricsLog(self.folder).append(metrics)
         log_metrics(self.trackers, metrics)
         self.display.step(metrics)
+        self.stream.observe(rows)
         self.step, self.position = step, self.batches.pop(step).end
 
     def finish_step(self) -> None:
@@ -195,6 +196,8 @@ class Session:
         torch.set_rng_state(state["torch_rng"])
         self.step = self.saved_step = state["step"]
         self.position = state["stream_position"]
+        if "curriculum" in state:
+            self.stream.restore(state["curriculum"])
         self.recipe = with_pass(self.recipe, state.get("micro_batch_tokens", self.recipe.optimizer.pass_tokens))
         for batches in state.get("batches", []):  # of one step, for each rank that there was
             batch = from_state(batches[ranks.rank() % len(batches)], self.prompt_at)
@@ -208,6 +211,7 @@ class Session:
         state = {
             "step": self.step,
             "stream_position": self.position,
+            "curriculum": self.stream.to_state(),
             "micro_batch_tokens": self.recipe.optimizer.pass_tokens,
             "batches": [ranks.gather([to_state(batch)]) for batch in self.batches.values()],
             "optimizer": self.optimizer.state_dict(),

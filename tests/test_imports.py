@@ -20,7 +20,7 @@ LAYERS = [
     ["learner"],
     ["run"],
     ["evaluate"],
-    ["batch", "selection"],
+    ["batch", "curriculum", "selection"],
     ["collect", "metrics"],
     ["session"],
     ["pipeline"],

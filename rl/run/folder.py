@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "evals"
 
     @property
+    def difficulty(self) -> Path:
+        """Pass rates of the training problems that the run goes by."""
+        return self.path / "difficulty.json"
+
+    @property
     def summary(self) -> Path:
         return self.path / "summary.json"
 
