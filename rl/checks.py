@@ -72,7 +72,7 @@ def check_sampling(recipe: Recipe) -> None:
 
 def check_lengths(recipe: Recipe) -> None:
     """Refuse a context that the longest prompt with the longest completion does not fit."""
-    completion = max(recipe.rollout.max_completion_length, recipe.evaluation.max_completion_length or 0)
+    completion = max(recipe.rollout.longest_completion, recipe.evaluation.max_completion_length or 0)
     prompt, context = recipe.problems.max_prompt_length, context_length(recipe)
     if prompt + completion > context:
         raise BadInput(

@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -133,7 +133,8 @@ class _Collection:
     """One batch while it is collected."""
 
     def __init__(self, source: Source, task: Task, halt: threading.Event) -> None:
-        recipe = source.recipe
+        recipe = source.recipe.model_copy(update={"rollout": source.recipe.rollout.at(task.step)})
+        source = replace(source, recipe=recipe)
         self._source, self._task, self._halt = source, task, halt
         self.grading: Overlap[Sequence[Said], Graded] = Overlap(self._grade_jobs)
         self._share = recipe.algorithm.problems_per_step // ranks.world_size()

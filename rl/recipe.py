@@ -106,6 +106,14 @@ class RewardsSection(Section):
     sandbox: Mode = Field("auto", description="how programs are isolated; unsafe: not at all")
 
 
+class ScheduleEntry(Section):
+    """What changes about rollouts from a step on."""
+
+    from_step: int = Field(ge=1, description="the first step of which it holds")
+    temperature: float | None = Field(None, gt=0)
+    max_completion_length: int | None = Field(None, ge=1, description="tokens")
+
+
 class RolloutSection(Section):
     """Who answers, and how completions are drawn."""
 
@@ -137,6 +145,20 @@ class RolloutSection(Section):
     enforce_eager: bool = Field(True, description="skip compilation; false pays off on long GPU runs")
     kv_cache_gib: float = Field(1.0, gt=0, description="CPU: memory of the engine's KV cache, GiB")
     max_num_seqs: int = Field(256, ge=1, description="sequences the engine runs at once")
+    schedule: list[ScheduleEntry] = Field(
+        default_factory=list, description="temperature and length of later steps, as R1 changed them"
+    )
+
+    def at(self, step: int) -> "RolloutSection":
+        """The section as it holds at a step: of the entries that have begun, the latest that says something."""
+        begun = sorted((entry for entry in self.schedule if entry.from_step <= step), key=lambda entry: entry.from_step)
+        changes = [entry.model_dump(exclude={"from_step"}, exclude_none=True) for entry in begun]
+        return self.model_copy(update={key: value for change in changes for key, value in change.items()})
+
+    @property
+    def longest_completion(self) -> int:
+        """`max_completion_length` of the step that has the highest."""
+        return max([self.max_completion_length, *(entry.max_completion_length or 0 for entry in self.schedule)])
 
 
 class AlgorithmSection(Section):

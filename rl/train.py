@@ -21,6 +21,7 @@ from rl.learner.step import LearnerSettings, Update, learn
 from rl.metrics import logged_metrics, rollout_metrics, sampling_metrics, to_rows
 from rl.pipeline import Pipeline
 from rl.problems.stream import completion_seeds
+from rl.reflection import reflection_metrics
 from rl.session import Session
 
 
@@ -86,7 +87,7 @@ def to_samples(run: Session, answers: Sequence[Answer], advantages: Sequence[flo
 def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
     """Learn from the samples and advance the learning rate's schedule."""
     torch.manual_seed(completion_seeds(run.recipe.run.seed, step, -1 - ranks.rank(), 1)[0])  # dropout
-    rollout = run.recipe.rollout
+    rollout = run.recipe.rollout.at(step)
     settings = LearnerSettings(
         rollout.temperature, rollout.max_completion_length, rollout.max_gap, run.recipe.distillation.weight
     )
@@ -102,7 +103,8 @@ def record(run: Session, batch: Batch, samples: Sequence[Sample], update: Update
     staleness = batch.step - 1 - batch.weights  # updates between the weights that sampled and those that learned
     assert 0 <= staleness <= run.recipe.rollout.max_staleness
     rows = ranks.gather(to_rows(batch.answers, samples, update.logps))
-    metrics = rollout_metrics(rows, run.recipe.rollout.num_generations) | logged_metrics(batch.logged)
+    metrics = rollout_metrics(rows, run.recipe.rollout.num_generations) | reflection_metrics(rows)
+    metrics |= logged_metrics(batch.logged)
     if run.recipe.algorithm.dynamic_sampling:
         metrics |= sampling_metrics(batch)
     run.record(batch.step, rows, {"step": batch.step, "staleness": staleness} | metrics | update.metrics | synced)

@@ -21,7 +21,7 @@ LAYERS = [
     ["run"],
     ["evaluate"],
     ["batch", "curriculum", "selection"],
-    ["collect", "metrics"],
+    ["collect", "metrics", "reflection"],
     ["session"],
     ["pipeline"],
     ["train"],

@@ -47,7 +47,7 @@ def pick_sync(section: RolloutSection) -> Sync:
 
 def context_length(recipe: Recipe) -> int:
     """Tokens of the longest prompt with the longest completion, unless the recipe says otherwise."""
-    lengths = [recipe.rollout.max_completion_length, recipe.evaluation.max_completion_length or 0]
+    lengths = [recipe.rollout.longest_completion, recipe.evaluation.max_completion_length or 0]
     return recipe.rollout.max_model_length or recipe.problems.max_prompt_length + max(lengths)
 
 
