@@ -19,7 +19,7 @@ from rl.grade_commands import Json, RunArgument, doctor, grade, regrade
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.serve_commands import chat, export, price, serve
-from rl.stage_commands import run, stage
+from rl.stage_commands import difficulty, run, stage
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ def samples(
 
 app.command()(plan)
 app.command()(run)
+app.command()(difficulty)
 app.command(hidden=True)(stage)
 app.command()(export)
 app.command()(serve)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rl.grade_commands import Json
+from rl.grade_commands import Json, print_table
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -64,6 +64,33 @@ def stage(
 
         code = run_stage(open_pipeline(folder), name, Listener(lambda text: print(f"note: {text}", file=sys.stderr)))
     raise typer.Exit(code)
+
+
+def difficulty(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="RECIPE [SECTION.KEY=VALUE ...]", help="Name or path, and changes to it."),
+    ],
+    samples: Annotated[int, typer.Option("-n", "--num-samples", min=1, help="Answers a problem.")] = 4,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many training problems.")] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="With the recipe's smoke settings.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how often a recipe's model solves its training problems; `difficulty` in recipes goes by it."""
+    with told(as_json):
+        from rl.evaluate.command import Listener
+        from rl.recipe_file import load_recipe
+        from rl.stages.difficulty import measure_difficulty
+
+        recipe = load_recipe(arguments[0], arguments[1:], smoke)
+        listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
+        found = measure_difficulty(recipe, samples, limit, listener)
+        if as_json:
+            print(json.dumps(found))
+            return
+        print(f"{found['problems']} problems, {found['answers']} answers, pass rate {found['pass_rate']:.1%}")
+        print_table(["pass rate", "problems"], [[name, str(count)] for name, count in found["histogram"].items()])
+        print(f"{found['in_band']} inside the band of the recipe's difficulty")
 
 
 def plan_of(pipeline: "Pipeline") -> dict[str, Any]:

@@ -23,8 +23,10 @@ from rl.evaluate.outcome import Tally
 from rl.evaluate.source import Source
 from rl.evaluate.units import OWN, Unit, asked_sha256, fitted, render
 from rl.problems.benchmark import Benchmark
+from rl.problems.difficulty import DifficultyStore, Rate, asked_key, problem_key
 from rl.problems.problem import Problem
 from rl.problems.sets import Sets, prepare_sets
+from rl.recipe import Recipe
 from rl.run import jsonl
 from rl.run.atomic import write_json
 from rl.run.evaluations import EvaluationRow
@@ -52,7 +54,7 @@ def write_traces(name: str, stage: TracesStage, folder: Path, ledger: Ledger, li
     spending = Spending(teacher.dollars_per_million or (0.0, 0.0), teacher.max_dollars)
     with ledger.phase("start"):
         source = teacher_source(teacher, stage.rollout.engine, spending)
-        unit = traces_unit(name, stage, problems, teacher, source)
+        unit = traces_unit(recipe, problems, teacher, source)
         [unit], notes = fitted([unit], source.context, None, str(teacher.name))
     for note in notes:
         listener.say(note)
@@ -72,7 +74,10 @@ def write_traces(name: str, stage: TracesStage, folder: Path, ledger: Ledger, li
             f"teacher.max_dollars = {spending.limit:g} is spent after {tally.answers} of {sum(unit.samples_P)} answers: "
             "the traces are made of these"
         )
-    kept, dropped = choose(grouped(problems, tally.rows[0]), stage.keep)
+    groups = grouped(problems, tally.rows[0])
+    if stage.kind == "reject":
+        keep_rates(recipe, groups)
+    kept, dropped = choose(groups, stage.keep)
     if not kept:
         raise RunStopped(nothing_kept(tally, dropped))
     jsonl.rewrite(folder / TRACES, [as_line(trace) for trace in kept])
@@ -83,28 +88,30 @@ def write_traces(name: str, stage: TracesStage, folder: Path, ledger: Ledger, li
     return StageResult(stage.kind, data=TRACES, figures=figures, dollars=spending.dollars)
 
 
-def traces_unit(
-    name: str, stage: TracesStage, problems: Sequence[Problem], teacher: TeacherSection, source: Source
-) -> Unit:
-    """What the teacher is asked."""
-    benchmark = Benchmark(
-        name=name,
-        problems=stage.problems,
-        rewards=stage.rewards,
-        max_completion_length=stage.rollout.max_completion_length,
-        stop=stage.rollout.stop,
-    )
-    counts = [stage.rollout.num_generations] * len(problems)
+def traces_unit(recipe: Recipe, problems: Sequence[Problem], teacher: TeacherSection, source: Source) -> Unit:
+    """What the teacher is asked. Raises BadInput if it cannot be asked so."""
     if teacher.source == "column":
         column = ColumnTeacher(teacher.template or "")
+        plain = recipe.problems.model_copy(update={"prefill": ""})  # the trace begins with it, if it is wanted
         counts = [len(column.texts(problem)) for problem in problems]
-        plain = stage.problems.model_copy(update={"prefill": ""})  # the trace begins with it, if it is wanted
-        benchmark = benchmark.model_copy(update={"problems": plain})
-    elif benchmark.problems.chat_template and not source.has_chat:
-        raise BadInput(f"{teacher.name} takes no chats: set problems.chat_template of stage {name} to false.")
-    params = sampling_params(as_recipe(name, stage))
+        return asked_unit(recipe.model_copy(update={"problems": plain}), problems, counts, source)
+    return asked_unit(recipe, problems, [recipe.rollout.num_generations] * len(problems), source)
+
+
+def asked_unit(recipe: Recipe, problems: Sequence[Problem], counts: Sequence[int], source: Source) -> Unit:
+    """Problems of a recipe, each asked so many times, sampled as in training. Raises BadInput if no chats are taken."""
+    if recipe.problems.chat_template and not source.has_chat:
+        raise BadInput(f"{source.subject['name']} takes no chats: set problems.chat_template to false.")
+    benchmark = Benchmark(
+        name=recipe.name,
+        problems=recipe.problems,
+        rewards=recipe.rewards,
+        max_completion_length=recipe.rollout.max_completion_length,
+        stop=recipe.rollout.stop,
+    )
     prompts = render(benchmark, problems, source.tokenizer)
-    return Unit(benchmark, OWN, prompts, counts, params, stage.run.seed, asked_sha256(benchmark, problems))
+    sha256 = asked_sha256(benchmark, problems)
+    return Unit(benchmark, OWN, prompts, counts, sampling_params(recipe), recipe.run.seed, sha256)
 
 
 def grouped(problems: Sequence[Problem], rows: Sequence[EvaluationRow]) -> list[list[Trace]]:
@@ -113,6 +120,21 @@ def grouped(problems: Sequence[Problem], rows: Sequence[EvaluationRow]) -> list[
     for row in rows:
         by_id[row.problem_id].append(row)
     return [[as_trace(problem, row, pass_rate(by_id[problem.id])) for row in by_id[problem.id]] for problem in problems]
+
+
+def keep_rates(recipe: Recipe, groups: Sequence[Sequence[Trace]]) -> dict[str, Rate]:
+    """Keep how often the recipe's model solved each problem, by problem id; ungradable answers do not count."""
+    rates: dict[str, Rate] = {}
+    keys: dict[str, str] = {}
+    for group in groups:
+        graded = [trace.solved for trace in group if trace.solved is not None]
+        if graded:
+            problem = group[0].problem
+            rates[problem.id] = Rate(sum(graded), len(graded))
+            keys[problem.id] = problem_key(problem, recipe.problems.prompt)
+    with DifficultyStore(cache_folder()) as store:
+        store.keep(asked_key(recipe), {keys[name]: rate for name, rate in rates.items()})
+    return rates
 
 
 def pass_rate(rows: Sequence[EvaluationRow]) -> float:
