@@ -1,7 +1,8 @@
 """Pipelines as files: find, read, fill in, override, check, write.
 
 A file has `name`, `stages` (by name, in order; each with its `kind`) and `defaults`: sections of keys that each stage
-has, where its kind knows them, unless it sets the key itself. `smoke` holds `defaults` and `stages` of its own.
+has, where its kind knows them, unless it sets the key itself. A stage may name a `recipe`, whose sections it takes over
+before its own keys. `smoke` holds `defaults` and `stages` of its own.
 """
 
 import difflib
@@ -11,7 +12,7 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rl.recipe import Section
-from rl.recipe_file import RECIPES
+from rl.recipe_file import RECIPES, load_recipe
 from rl.stages.schema import BASE, PREVIOUS, SCHEMAS, TRAINS, WRITES, AnyStage, Pipeline, PipelineBand, SftStage
 from rl.yaml_text import dump_yaml
 from rl.yaml_tree import Tree, assign, check, parse_override, read_tree, shown
@@ -54,7 +55,8 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
     for override in overrides:
         apply(tree, override)
     heading = check(Heading, {key: tree[key] for key in Heading.model_fields if key in tree}, where)
-    filled = {name: fill(name, stage, tree.get("defaults") or {}, where) for name, stage in stages.items()}
+    defaults = tree.get("defaults") or {}
+    filled = {name: fill(name, stage, defaults, where, smoke) for name, stage in stages.items()}
     pipeline = Pipeline(heading.name, filled, heading.description, heading.status, heading.band)
     check_wiring(pipeline, where)
     return pipeline
@@ -111,15 +113,19 @@ def apply(tree: Tree, override: str) -> None:
     assign(target, *parse_override(schema, rest))
 
 
-def fill(name: str, tree: Tree, defaults: Mapping[str, Any], where: str) -> AnyStage:
-    """A stage with its defaults, checked. Raises BadInput."""
+def fill(name: str, tree: Tree, defaults: Mapping[str, Any], where: str, smoke: bool) -> AnyStage:
+    """A stage with its defaults, and what it takes from a recipe, checked. Raises BadInput."""
     kind = tree.get("kind")
     if kind not in SCHEMAS:
         raise BadInput(f"stages.{name}.kind is {kind!r}: use one of {', '.join(SCHEMAS)} ({where}).")
     schema = SCHEMAS[kind]
     whole: Tree = {}
-    merge(whole, {key: dict(keys) for key, keys in defaults.items() if key in schema.model_fields})
-    merge(whole, tree, depth=2)
+    if "recipe" in tree:
+        recipe = load_recipe(str(tree["recipe"]), smoke=smoke).model_dump(mode="json", exclude_unset=True)
+        merge(whole, {key: keys for key, keys in recipe.items() if key in schema.model_fields})
+        whole.get("evaluation", {}).pop("band", None)  # a pipeline has a promise of its own
+    merge(whole, {key: dict(keys) for key, keys in defaults.items() if key in schema.model_fields}, depth=2)
+    merge(whole, {key: value for key, value in tree.items() if key != "recipe"}, depth=2)
     return check(schema, whole, f"stage {name}, {where}")
 
 
