@@ -145,8 +145,8 @@ def check_teacher(recipe: Recipe) -> None:
         return
     if recipe.algorithm.dynamic_sampling:
         raise BadInput(
-            "algorithm.dynamic_sampling replaces groups whose rewards are all equal, and a teacher has something to say "
-            "of every group: leave it out, or distillation.teacher."
+            "algorithm.dynamic_sampling replaces groups whose rewards are all equal, and a teacher has something to "
+            "say of every group: leave it out, or distillation.teacher."
         )
     ours = load_tokenizer(recipe.model.name, recipe.model.revision)
     theirs = load_tokenizer(section.teacher, section.revision)

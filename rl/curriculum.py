@@ -74,7 +74,9 @@ class Curriculum:
         return -rate if self.order == "easy_first" else -rate * (1 - rate)
 
 
-def curriculum(problems: Sequence[Problem], seed: int, shuffle: bool, order: Order, rates: Mapping[str, float]) -> Curriculum:
+def curriculum(
+    problems: Sequence[Problem], seed: int, shuffle: bool, order: Order, rates: Mapping[str, float]
+) -> Curriculum:
     """The order in which a run asks its problems."""
     names = [problem.id for problem in problems]
     return Curriculum(ProblemStream(len(problems), seed, shuffle), names, order, dict(rates))

@@ -119,8 +119,8 @@ def price(
             ],
         )
         print(
-            f"At {dollars_per_hour:g} dollars an hour; written tokens alone. Press reports gave {YI_LIGHTNING:g} cents for "
-            "Yi-Lightning, a far larger model."
+            f"At {dollars_per_hour:g} dollars an hour; written tokens alone. Press reports gave {YI_LIGHTNING:g} cents "
+            "for Yi-Lightning, a far larger model."
         )
 
 

@@ -21,13 +21,17 @@ def run(
     ],
     begin: Annotated[
         str | None,
-        typer.Option("--from", metavar="STAGE", help="Do this stage and all after it again; what they made is kept aside."),
+        typer.Option(
+            "--from", metavar="STAGE", help="Do this stage and all after it again; what they made is kept aside."
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--dir", metavar="DIR", help="Keep it here; default: runs/PIPELINE.")
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="With the pipeline's smoke settings, on any machine.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the stages, load no model.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, show the stages, load no model.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a pipeline of stages; the same command goes on where it was stopped."""

@@ -92,7 +92,9 @@ def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
         rollout.temperature, rollout.max_completion_length, rollout.max_gap, run.recipe.distillation.weight
     )
     learning_rate = float(run.scheduler.get_last_lr()[0])
-    update = learn(run.policy, run.optimizer, samples, run.recipe.algorithm, run.recipe.optimizer, settings, run.teacher)
+    update = learn(
+        run.policy, run.optimizer, samples, run.recipe.algorithm, run.recipe.optimizer, settings, run.teacher
+    )
     run.scheduler.step()
     run.ledger.add_tokens(trained=sum(len(logps) for logps in update.logps.values()))
     return replace(update, metrics=update.metrics | {"learning_rate": learning_rate})

@@ -37,7 +37,9 @@ def test_easy_first_and_informative_first() -> None:
 def test_an_epoch_goes_by_what_the_one_before_has_seen() -> None:
     curriculum = made("easy_first")
     assert names(curriculum, 0, 2) == "cb"
-    curriculum.observe([row("c", False), row("c", False), row("a", True), row("a", None), row("b", True), row("b", False)])
+    curriculum.observe(
+        [row("c", False), row("c", False), row("a", True), row("a", None), row("b", True), row("b", False)]
+    )
     assert names(curriculum, 2, 2) == "da"  # the epoch that has begun stays as it was
     assert names(curriculum, 4, 4) == "abdc"  # a 1, b 0.5, d unknown, c 0
 

@@ -1,19 +1,19 @@
-"""On-policy distillation in whole runs: the student closes in on its teacher, exactly repeatable, and misfits are told."""
+"""On-policy distillation in whole runs: the student closes in on its teacher, exactly repeatable; misfits are told."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from rewards.errors import BadInput
 from rl import launch
 from rl.checks import check_recipe
+from rl.evaluate.subject import find_subject, merged_weights
 from rl.launch import run_recipe
-from rl.models import load_model, save_tiny_model
+from rl.models import load_tokenizer, save_tiny_model
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
+from rl.stages.merged import write_merged
 from tests.conftest import byte_tokenizer
 from tests.test_train import PowerCut, failing_after, recipe, same_run
 
@@ -22,15 +22,15 @@ STEPS = 12
 
 @pytest.fixture(scope="module")
 def teacher(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model, a little changed: near enough to be learned in a dozen steps."""
+    """The tiny model after it was paid for low letters, as a model on its own."""
+    run = tmp_path_factory.mktemp("runs") / "teacher"
+    learned = {"algorithm": {"problems_per_step": 8}, "optimizer": {"max_steps": 10}, "evaluation": {"every": 0}}
+    run_recipe(recipe(tiny_model, run, rollout={"max_completion_length": 16}, **learned))
     folder = tmp_path_factory.mktemp("models") / "teacher"
-    shutil.copytree(tiny_model, folder)
-    model = load_model(str(tiny_model))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.model.layers.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
-    model.save_pretrained(folder)
+    subject = find_subject(str(run))
+    assert subject.adapter is not None
+    weights = merged_weights(subject.model, subject.adapter)
+    write_merged(subject.model, weights, load_tokenizer(str(tiny_model)), folder)
     return folder
 
 
@@ -45,22 +45,24 @@ def taught(tiny_model: Path, folder: Path, teacher: Path, **sections: dict[str, 
     return recipe(tiny_model, folder, **{name: base.get(name, {}) | sections.get(name, {}) for name in base | sections})
 
 
-def test_the_reverse_kl_to_the_teacher_falls(tiny_model: Path, teacher: Path, tmp_path: Path) -> None:
+def test_the_student_closes_in_on_its_teacher_without_any_reward(
+    tiny_model: Path, teacher: Path, tmp_path: Path
+) -> None:
     whole = taught(tiny_model, tmp_path / "run", teacher)
     assert check_recipe(whole) == []
     assert run_recipe(whole)[0] == 0
-    curve = [line["reverse_kl"] for line in read_metrics(RunFolder(tmp_path / "run"))]
-    assert curve[0] > 0.02
-    assert sum(curve[-3:]) / 3 < 0.6 * sum(curve[:3]) / 3
+    metrics = read_metrics(RunFolder(tmp_path / "run"))
+    apart = [line["reverse_kl"] for line in metrics]
+    assert sum(apart[-3:]) < 0.5 * sum(apart[:3])
+    low = [line["reward/mean"] for line in metrics]  # what the teacher was paid for, and the student is not
+    assert sum(low[-3:]) / 3 > sum(low[:3]) / 3 + 0.1
 
 
 def test_one_sample_a_problem_is_enough_for_a_teacher_alone(tiny_model: Path, teacher: Path, tmp_path: Path) -> None:
     check_recipe(taught(tiny_model, tmp_path / "run", teacher, rollout={"num_generations": 1}))
     with pytest.raises(BadInput, match="num_generations is 1"):
         mixed = {"teacher": str(teacher), "reward_weight": 1.0}
-        check_recipe(
-            taught(tiny_model, tmp_path / "run", teacher, rollout={"num_generations": 1}, distillation=mixed)
-        )
+        check_recipe(taught(tiny_model, tmp_path / "run", teacher, rollout={"num_generations": 1}, distillation=mixed))
 
 
 def test_a_run_with_a_teacher_resumes_bit_for_bit(

@@ -97,9 +97,7 @@ def batch_totals(samples: Sequence[Sample], max_completion_length: int) -> Total
     return Totals(sequences=sequences, tokens=tokens, max_completion_length=max_completion_length)
 
 
-def pack_useful(
-    samples: Sequence[Sample], section: OptimizerSection, layout: Layout, always: bool
-) -> list[MicroBatch]:
+def pack_useful(samples: Sequence[Sample], section: OptimizerSection, layout: Layout, always: bool) -> list[MicroBatch]:
     """Micro-batches of the samples that add to the gradient; of one sample alone if none does, to measure the gap.
 
     `always`: also those without an advantage do, by a KL term, an entropy bonus or a teacher.

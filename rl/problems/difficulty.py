@@ -58,7 +58,9 @@ class DifficultyStore:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute(TABLE)
         except (OSError, sqlite3.Error) as error:
-            raise BadInput(f"The pass rates in {path} cannot be used ({error}): set PENNY_CACHE to another folder.") from error
+            raise BadInput(
+                f"The pass rates in {path} cannot be used ({error}): set PENNY_CACHE to another folder."
+            ) from error
 
     def rates(self, asked: str) -> dict[str, Rate]:
         """Every known rate of one asker, by the problem's key."""

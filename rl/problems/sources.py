@@ -129,7 +129,7 @@ def last_boxed(text: str) -> str | None:
 
 
 def hub_rows(section: ProblemsSection, _: int = 0) -> NamedRows:
-    """The rows of a data set on the hub, or of the local file that stands in for it, each with its id. Raises BadInput."""
+    """The rows of a data set on the hub, or of the file that stands in for it, each with its id. Raises BadInput."""
     name = _required(section, "name")
     if name == LIVECODEBENCH:
         return livecodebench_rows(section)

@@ -1,10 +1,10 @@
 """What a pipeline and its stages keep on the disk.
 
-    runs/r1-mini/
-      pipeline.yaml         everything filled in
-      01-worked/            a folder a stage: its ledger, what it made, and, once it is done, result.json
-      ladder.json, .md      every stage's score and cost
-      report.html
+runs/r1-mini/
+  pipeline.yaml         everything filled in
+  01-worked/            a folder a stage: its ledger, what it made, and, once it is done, result.json
+  ladder.json, .md      every stage's score and cost
+  report.html
 """
 
 import json

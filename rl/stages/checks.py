@@ -96,4 +96,3 @@ def check_held_out(pipeline: Pipeline) -> None:
                 "train on what the other measures: give problems and evaluation once, in defaults (keep.limit says how "
                 "many a stage asks)."
             )
-

@@ -42,7 +42,9 @@ def measure_difficulty(recipe: Recipe, samples: int, limit: int | None, listener
         graders = started_graders([unit], stack)
         cache = stack.enter_context(AnswerCache(cache_folder()))
         tally = Tally([unit])
-        answer_and_grade([unit], graders, CachedAnswers(source.starter([unit], stack), cache, source.identity), tally, listener)
+        answer_and_grade(
+            [unit], graders, CachedAnswers(source.starter([unit], stack), cache, source.identity), tally, listener
+        )
     rates = {name: rate.share for name, rate in keep_rates(recipe, grouped(problems, tally.rows[0])).items()}
     if not rates:
         raise RunStopped("Not one answer could be graded, so nothing is known: check the rewards.")

@@ -6,7 +6,7 @@ stop.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from rl.problems.prompt import Prompter
 from rl.recipe import ProblemsSection
 from rl.stages.schema import DataSection
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -70,25 +70,23 @@ class Encoder:
             )
         return self._joined(prompt.token_ids, completion[len(prompt.prefill) :])
 
-    def _chat(self, messages: Sequence[Mapping[str, str]], where: str) -> Example:
+    def _chat(self, messages: Sequence[dict[str, str]], where: str) -> Example:
         if not self._tokenizer.chat_template:
             raise BadInput(f"{where} is a chat, and the student's tokenizer has no chat template: use another model.")
         if not messages or messages[-1].get("role") != "assistant":
             raise BadInput(f"{where} does not end with an assistant's turn: there is nothing to learn.")
-        opening = self._tokenizer.apply_chat_template(
-            list(messages[:-1]), tokenize=False, add_generation_prompt=True
-        )
+        opening = self._tokenizer.apply_chat_template(list(messages[:-1]), tokenize=False, add_generation_prompt=True)
         return self._joined(self._ids(str(opening), special=False), str(messages[-1]["content"]))
 
-    def _messages(self, row: Row) -> list[Mapping[str, str]] | None:
+    def _messages(self, row: Row) -> list[dict[str, str]] | None:
         """The turns of a chat in any of the layouts that data sets have; None if the row is none."""
         from trl.data_utils import maybe_convert_to_chatml  # takes a second
 
         chat = maybe_convert_to_chatml(dict(row))
         if isinstance(chat.get("messages"), list):
             return list(chat["messages"])
-        parts = [chat.get(name) for name in ("prompt", "completion")]
-        return [turn for part in parts for turn in part] if all(isinstance(part, list) for part in parts) else None
+        prompt, completion = chat.get("prompt"), chat.get("completion")
+        return [*prompt, *completion] if isinstance(prompt, list) and isinstance(completion, list) else None
 
     def _joined(self, prompt_ids: Sequence[int], completion: str) -> Example:
         learned = [*self._ids(completion, special=False), self._tokenizer.eos_token_id]

@@ -20,8 +20,8 @@ from rewards.errors import BadInput
 from rl.evaluate.command import Listener
 from rl.evaluate.subject import Subject, find_subject, merged_weights
 from rl.models import load_tokenizer
-from rl.rollout.engine import NamedTensors
 from rl.recipe_file import load_recipe
+from rl.rollout.engine import NamedTensors
 from rl.run.folder import RunFolder, is_run
 from rl.run.ledger import Ledger, ledger_totals
 from rl.run.report import duration
@@ -78,8 +78,8 @@ def facts_of(books: PipelineFolder) -> Facts:
             books.pipeline.description,
             "",
             markdown(ladder(books)),
-            "The scores are pass@1 on problems held out from training; time and dollars are those of the ledger. Made by "
-            "Penny; `pipeline.yaml` beside this card has every setting.",
+            "The scores are pass@1 on problems held out from training; time and dollars are those of the ledger. Made "
+            "by Penny; `pipeline.yaml` beside this card has every setting.",
         ]
     )
     return Facts(books.pipeline.base.name, datasets=sorted(set(data)), body=body)
@@ -200,5 +200,7 @@ def push(folder: Path, section: ExportSection, listener: Listener) -> None:
         url = api.upload_folder(repo_id=repo, folder_path=str(what))
     except (HfHubHTTPError, OSError, ValueError) as error:  # refused, no network, no such name
         reason = str(error).strip().split("\n")[0]
-        raise BadInput(f"{repo} was not pushed ({reason}): run `hf auth login`, or check export.push_to_hub.") from error
+        raise BadInput(
+            f"{repo} was not pushed ({reason}): run `hf auth login`, or check export.push_to_hub."
+        ) from error
     listener.say(f"pushed to {url}")

@@ -1,4 +1,4 @@
-"""`evaluate`: the models of the stages so far, on the same problems by the code of `penny eval`, each beside the one before."""
+"""`evaluate`: the models of the stages so far, on the same problems, by `penny eval`, each beside the one before."""
 
 from pathlib import Path
 from typing import Any

@@ -27,5 +27,5 @@ def write_merged(
     missing = model.load_state_dict(dict(weights), strict=False)
     assert not missing.unexpected_keys, missing.unexpected_keys
     with made(folder) as place:
-        model.to(kept).save_pretrained(place)
+        model.to(dtype=kept).save_pretrained(place)
         tokenizer.save_pretrained(place)

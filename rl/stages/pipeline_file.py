@@ -115,9 +115,9 @@ def apply(tree: Tree, override: str) -> None:
 
 def fill(name: str, tree: Tree, defaults: Mapping[str, Any], where: str, smoke: bool) -> AnyStage:
     """A stage with its defaults, and what it takes from a recipe, checked. Raises BadInput."""
-    kind = tree.get("kind")
+    kind = str(tree.get("kind"))
     if kind not in SCHEMAS:
-        raise BadInput(f"stages.{name}.kind is {kind!r}: use one of {', '.join(SCHEMAS)} ({where}).")
+        raise BadInput(f"stages.{name}.kind is {kind}: use one of {', '.join(SCHEMAS)} ({where}).")
     schema = SCHEMAS[kind]
     whole: Tree = {}
     if "recipe" in tree:
@@ -133,7 +133,7 @@ def check_wiring(pipeline: Pipeline, where: str) -> None:
     """Refuse stages that ask for what no stage before them makes."""
     models, data = [BASE], list[str]()
     for name, stage in pipeline.stages.items():
-        if name == BASE or name == PREVIOUS:
+        if name in (BASE, PREVIOUS):
             raise BadInput(f"A stage cannot be called {name}: that is what model_from says ({where}).")
         if stage.model_from not in (PREVIOUS, *models):
             raise BadInput(

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from rl.checks import check_recipe
-from rl.errors import RunStopped
 from rl.evaluate.command import Listener
 from rl.evaluate.subject import find_subject, merged_weights
 from rl.launch import run_recipe

@@ -72,9 +72,7 @@ def fine_tune(
     return StageResult(stage.kind, model=MODEL, figures=figures)
 
 
-def read_examples(
-    name: str, stage: SftStage, traces: Sequence[Path], tokenizer: Any
-) -> tuple[list[Example], int]:
+def read_examples(name: str, stage: SftStage, traces: Sequence[Path], tokenizer: Any) -> tuple[list[Example], int]:
     """What is learned, and how many sequences are too long for it. Raises BadInput."""
     encoder = Encoder(stage.problems, tokenizer)
     rows = gather_rows(traces, stage.data, stage.run.seed)

@@ -36,7 +36,9 @@ def check_teacher(name: str, teacher: TeacherSection) -> None:
     if missing := [key for key in needs if not getattr(teacher, key)]:
         raise BadInput(f"{name}.teacher.{missing[0]} is missing; source {teacher.source} needs it.")
     if teacher.max_dollars is not None and teacher.dollars_per_million is None:
-        raise BadInput(f"{name}.teacher.max_dollars needs the price: set teacher.dollars_per_million, like [0.14, 0.28].")
+        raise BadInput(
+            f"{name}.teacher.max_dollars needs the price: set teacher.dollars_per_million, like [0.14, 0.28]."
+        )
     if teacher.source == "endpoint" and not teacher.terms_accepted:
         url = normalized(teacher.url or "")
         host = httpx.URL(url).host

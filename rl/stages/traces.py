@@ -71,8 +71,8 @@ def write_traces(name: str, stage: TracesStage, folder: Path, ledger: Ledger, li
         raise RunStopped(str(down))
     if spending.over:
         listener.say(
-            f"teacher.max_dollars = {spending.limit:g} is spent after {tally.answers} of {sum(unit.samples_P)} answers: "
-            "the traces are made of these"
+            f"teacher.max_dollars = {spending.limit:g} is spent after {tally.answers} of {sum(unit.samples_P)} answers"
+            ": the traces are made of these"
         )
     groups = grouped(problems, tally.rows[0])
     if stage.kind == "reject":
@@ -187,9 +187,7 @@ def nothing_kept(tally: Tally, dropped: Dropped) -> str:
     )
 
 
-def provenance(
-    stage: TracesStage, teacher: TeacherSection, source: Source, sets: Sets, unit: Unit
-) -> dict[str, Any]:
+def provenance(stage: TracesStage, teacher: TeacherSection, source: Source, sets: Sets, unit: Unit) -> dict[str, Any]:
     """Where traces are from."""
     report: Mapping[str, Any] | None = None if sets.report is None else sets.report.as_dict()
     return {

@@ -27,7 +27,7 @@ def tree(model: Path | str) -> dict[str, Any]:
         "stages": {
             "worked": {
                 "kind": "distill",
-                "rewards": {"functions": {"exact_number": 1.0}},
+                "rewards": {"functions": {"exact_number": 1.0}, "correct_above": 0.5},
                 "teacher": {"source": "column", "template": " {worked}. {answer}"},
                 "keep": {"limit": 12},
             },

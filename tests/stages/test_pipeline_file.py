@@ -53,7 +53,10 @@ def test_overrides_of_a_stage_and_of_all(pipeline_tree: Tree, tmp_path: Path) ->
 
 
 def test_smoke_changes_single_keys(pipeline_tree: Tree, tmp_path: Path) -> None:
-    pipeline_tree["smoke"] = {"defaults": {"model": {"lora_r": 2}}, "stages": {"reinforce": {"rollout": {"top_p": 0.5}}}}
+    pipeline_tree["smoke"] = {
+        "defaults": {"model": {"lora_r": 2}},
+        "stages": {"reinforce": {"rollout": {"top_p": 0.5}}},
+    }
     pipeline_tree["band"] = {"stage": "reinforce", "over": "base", "min_gain": 0.5}
     pipeline = load(pipeline_tree, tmp_path, smoke=True)
     assert pipeline.name == "ladder-smoke" and pipeline.band is None
@@ -89,7 +92,7 @@ def change(tree: Tree, dotted: str, value: Any) -> None:
     [
         ("stages", {}, "this one has none"),
         ("stage", {}, "stage: unknown key"),
-        ("stages/reinforce/kind", "ppo", "stages.reinforce.kind is 'ppo': use one of distill, reject, sft"),
+        ("stages/reinforce/kind", "ppo", "stages.reinforce.kind is ppo: use one of distill, reject, sft"),
         ("stages/cold-start/sft/lerning_rate", 1, "did you mean sft.learning_rate? (stage cold-start"),
         ("stages/cold-start/rollout", {}, "rollout: unknown key"),
         ("stages/cold-start/model_from", "reinforce", "no stage before it makes a model of that name"),
