@@ -4,17 +4,19 @@ ENGINE ?= auto
 PENNY = .venv/bin/penny
 RECIPES = $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml))
 GPU_RECIPES = $(filter-out quickstart,$(RECIPES))
+PIPELINES = $(patsubst recipes/pipelines/%.yaml,%,$(wildcard recipes/pipelines/*.yaml))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart eval test check bench smoke report clean $(RECIPES)
+.PHONY: help install quickstart eval test check bench smoke report clean $(RECIPES) $(PIPELINES)
 
 help:
 	@echo "make install      set up .venv (ENGINE=auto|cpu|cuda|none)"
 	@echo "make quickstart   train SmolLM2 on a CPU, about five minutes; once more goes on where it stopped"
 	@echo "make RECIPE       train a recipe: $(RECIPES)"
+	@echo "make PIPELINE     run a ladder of stages, or go on with it: $(PIPELINES)"
 	@echo "make eval CKPT=... [BENCH=gsm8k,math500]   measure a model, an adapter, or a run's checkpoint"
-	@echo "make smoke        two steps of every recipe on a CPU"
+	@echo "make smoke        two steps of every recipe, and every pipeline, on a CPU"
 	@echo "make report RUN=runs/...   write the report of a run again"
 	@echo "make test | check | clean"
 	@echo "make bench [PART=learner]  measure speed, memory and time to quality; all parts, or some"
@@ -34,6 +36,9 @@ quickstart: install
 $(GPU_RECIPES): install
 	@$(PENNY) train $@
 
+$(PIPELINES): install
+	@$(PENNY) run $@
+
 # BENCH: benchmarks and suites (`penny benchmarks`); EVAL: any other options of `penny eval`.
 BENCH ?= gsm8k
 eval: install
@@ -41,6 +46,7 @@ eval: install
 
 smoke: install
 	@set -e; for recipe in $(RECIPES); do echo "== $$recipe"; $(PENNY) train $$recipe --smoke; done
+	@set -e; for pipeline in $(PIPELINES); do echo "== $$pipeline"; $(PENNY) run $$pipeline --smoke; done
 
 test: install
 	@.venv/bin/python -m pytest

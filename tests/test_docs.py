@@ -125,6 +125,17 @@ def penny_plan(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
     return penny(["plan", *arguments, "--smoke", "model.name=tiny", "rollout.engine=transformers"], patch)
 
 
+def penny_run(arguments: list[str], _: pytest.MonkeyPatch) -> Outcome:
+    """Check a pipeline with its smoke settings: tests of their own run the stages."""
+    asked = [argument for argument in arguments if argument != "--dry-run"]
+    return penny(["run", *asked, "--smoke", "--dry-run"], _)
+
+
+def penny_difficulty(arguments: list[str], _: pytest.MonkeyPatch) -> Outcome:
+    """Measure with the recipe's smoke settings and the transformers engine."""
+    return penny(["difficulty", *arguments, "--smoke", "rollout.engine=transformers"], _)
+
+
 def torchrun(words: list[str], patch: pytest.MonkeyPatch) -> Outcome:
     """Check what each rank would run by a dry run, as one of so many."""
     patch.setenv("WORLD_SIZE", words[words.index("--nproc_per_node") + 1])
@@ -153,6 +164,11 @@ RULES: dict[str, Callable[[list[str], pytest.MonkeyPatch], Outcome]] = {
     "penny train": penny_train,
     "penny eval": penny_eval,
     "penny plan": penny_plan,
+    "penny run": penny_run,
+    "penny difficulty": penny_difficulty,
+    "penny export": lambda arguments, patch: penny(["export", *arguments], patch),
+    "penny price": lambda arguments, patch: penny(["price", *arguments], patch),
+    "penny chat": lambda arguments, patch: penny(["chat", *arguments], patch),
     "penny benchmarks": lambda arguments, patch: penny(["benchmarks", *arguments], patch),
     "penny compare": lambda arguments, patch: penny(["compare", *arguments], patch),
     "penny results": lambda arguments, patch: penny(["results", *arguments], patch),

@@ -33,6 +33,7 @@ def recipe(model: Path, folder: Path, **sections: dict[str, Any]) -> Recipe:
         "rewards": {"functions": {f"{reward}:share_of_low_letters": 1.0}, "correct_above": 0.4},
         "rollout": {"engine": "transformers", "device": "cpu", "num_generations": 4, "max_completion_length": 6},
         "algorithm": {"problems_per_step": 4},
+        "difficulty": {},
         "distillation": {},
         "optimizer": {"learning_rate": 0.02, "max_steps": STEPS},
         "evaluation": {"size": 10, "every": 2},

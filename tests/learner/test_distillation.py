@@ -1,6 +1,5 @@
 """On-policy distillation: the advantages by hand, and their gradient against that of the exact KL."""
 
-
 import numpy as np
 import torch
 

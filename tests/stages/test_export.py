@@ -1,0 +1,109 @@
+"""What is handed on: a merged model that gives the adapter's own answers, a card, and what is refused."""
+
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file
+
+from rewards.errors import BadInput
+from rl.evaluate.command import Listener
+from rl.models import load_model, load_tokenizer
+from rl.stages.export import Facts, facts_about, write_export
+from rl.stages.schema import ExportSection
+
+
+@pytest.fixture
+def adapter(tiny_model: Path, tmp_path: Path) -> Path:
+    """A LoRA adapter that is not zero, in peft's format."""
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    model = peft.get_peft_model(load_model(str(tiny_model)), config)
+    model.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def export(model: Path, folder: Path, **keys: object) -> list[str]:
+    facts = Facts("the/base", "apache-2.0", ["a/set"], "It scored 12.5 %.")
+    return write_export(str(model), "last", None, ExportSection(**keys), folder, facts, Listener())  # type: ignore[arg-type]
+
+
+def test_the_merged_model_says_what_the_adapter_says(adapter: Path, tiny_model: Path, tmp_path: Path) -> None:
+    assert export(adapter, tmp_path / "out", formats=["merged", "adapter"], dtype="float32") == ["adapter", "merged"]
+    ids = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        adapted = peft.PeftModel.from_pretrained(load_model(str(tiny_model)), str(adapter))(ids).logits
+        merged = load_model(str(tmp_path / "out" / "merged"))(ids).logits
+        base = load_model(str(tiny_model))(ids).logits
+    assert torch.allclose(adapted, merged, atol=1e-4) and not torch.allclose(base, merged, atol=1e-2)
+    assert load_tokenizer(str(tmp_path / "out" / "merged")).get_vocab() == load_tokenizer(str(tiny_model)).get_vocab()
+    copied = load_file(tmp_path / "out" / "adapter" / "adapter_model.safetensors")
+    assert copied.keys() == load_file(adapter / "adapter_model.safetensors").keys()
+
+
+def test_the_precision_is_the_one_asked_for(tiny_model: Path, tmp_path: Path) -> None:
+    export(tiny_model, tmp_path / "out", dtype="bfloat16")
+    assert {t.dtype for t in load_file(tmp_path / "out" / "merged" / "model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_the_card_says_where_the_model_is_from(tiny_model: Path, tmp_path: Path) -> None:
+    export(tiny_model, tmp_path / "out")
+    card = ModelCard.load(tmp_path / "out" / "merged" / "README.md")
+    assert card.data.base_model == "the/base" and card.data.license == "apache-2.0"
+    assert card.data.datasets == ["a/set"] and "It scored 12.5 %." in card.text
+
+
+def test_a_name_that_is_no_run_has_a_card_of_its_name() -> None:
+    assert facts_about(Path("some/model")) == Facts("model")
+
+
+def test_an_adapter_of_a_whole_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="has no adapter"):
+        export(tiny_model, tmp_path / "out", formats=["adapter"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_gguf_without_a_converter_is_refused_before_anything_is_written(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("LLAMA_CPP", raising=False)
+    with pytest.raises(BadInput, match="set LLAMA_CPP to its folder"):
+        export(tiny_model, tmp_path / "out", formats=["gguf"])
+    assert not (tmp_path / "out").exists()
+
+
+CONVERTER = """
+import pathlib, sys
+model, option, file = sys.argv[1:]
+assert option == "--outfile" and (pathlib.Path(model) / "config.json").is_file()
+{rest}
+"""
+
+
+def converter(folder: Path, rest: str) -> Path:
+    folder.mkdir()
+    (folder / "convert_hf_to_gguf.py").write_text(CONVERTER.format(rest=rest))
+    return folder
+
+
+def test_gguf_is_what_the_converter_writes(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = converter(tmp_path / "llama.cpp", "pathlib.Path(file).write_bytes(b'GGUF')")
+    monkeypatch.setenv("LLAMA_CPP", str(place))
+    assert export(tiny_model, tmp_path / "out", formats=["gguf"]) == ["model.gguf"]
+    assert (tmp_path / "out" / "model.gguf").read_bytes() == b"GGUF"
+
+
+def test_a_converter_that_fails_is_quoted(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = converter(tmp_path / "llama.cpp", "sys.exit('Model TinyForCausalLM is not supported')")
+    monkeypatch.setenv("LLAMA_CPP", str(place))
+    with pytest.raises(BadInput, match="failed .Model TinyForCausalLM is not supported"):
+        export(tiny_model, tmp_path / "out", formats=["gguf"])
+
+
+def test_a_hub_that_cannot_be_reached_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="me/model was not pushed"):
+        export(tiny_model, tmp_path / "out", push_to_hub="me/model")
+    assert (tmp_path / "out" / "merged" / "config.json").is_file()  # what was written stays
