@@ -97,7 +97,9 @@ def recipes(as_json: Json = False) -> None:
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN_OR_EVAL...", help="A run's folder; or evaluations, the first beside the rest."),
+        typer.Argument(
+            metavar="RUN_OR_EVAL...", help="A run's or pipeline's folder; or evaluations, the first beside the rest."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
@@ -106,8 +108,13 @@ def report(
         from rl.evaluate.folder import EvaluationFolder, is_evaluation
         from rl.run.folder import RunFolder
         from rl.run.report import write_report
+        from rl.stages.books import is_pipeline, open_pipeline
 
-        if is_evaluation(runs[0]):
+        if is_pipeline(runs[0]):
+            from rl.stages.page import write_page as write_ladder_page
+
+            path = write_ladder_page(open_pipeline(runs[0]))
+        elif is_evaluation(runs[0]):
             from rl.evaluate.show.page import write_page
 
             first, *others = map(EvaluationFolder.open, runs)

@@ -217,14 +217,13 @@ def phase_times(rows: Rows) -> str:
     return draw("Seconds by step and phase", paint)
 
 
-def before_after(results: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """One bar a result, from 0 to pass@1, with its 95 % interval and number."""
+def scores(results: Sequence[tuple[str, Mapping[str, Any]]], label: str = "pass@1 before and after") -> str:
+    """One bar a result, from 0 to pass@1, with its 95 % interval and number; the first is what the rest compare to."""
 
     def paint(axes: Axes) -> None:
-        colors = [GREY, GREEN]
         for place, (_, result) in enumerate(results):
             rate, (low, high) = result["pass@1"], result["ci95"]
-            axes.barh(place, rate, height=0.52, color=colors[place], alpha=0.9)
+            axes.barh(place, rate, height=0.52, color=GREEN if place else GREY, alpha=0.9)
             axes.plot([low, high], [place, place], color=INK, linewidth=1.6, solid_capstyle="butt")
             for end in (low, high):
                 axes.plot([end, end], [place - 0.11, place + 0.11], color=INK, linewidth=1.6)
@@ -237,7 +236,7 @@ def before_after(results: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
-    return draw("pass@1 before and after, with 95 % intervals", paint, width=5.9, height=0.75 + 0.62 * len(results))
+    return draw(f"{label}, with 95 % intervals", paint, width=5.9, height=0.75 + 0.62 * len(results))
 
 
 def _smooth(numbers: Sequence[float]) -> list[float]:

@@ -97,7 +97,7 @@ def _state(summary: Mapping[str, Any] | None) -> tuple[str, str]:
 def _interval_chart(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, ended: bool) -> str:
     name = "after" if ended else f"step {after['step']}" if after else ""
     results = [(label, result) for label, result in (("before", before), (name, after)) if result]
-    return charts.before_after(results) if results else ""
+    return charts.scores(results) if results else ""
 
 
 def _curves(
@@ -107,6 +107,12 @@ def _curves(
     limit = recipe["rollout"]["max_gap"]
     entropy = {"entropy": ("entropy", charts.BLUE)}
     kl = {"kl": ("KL to the base model", charts.ORANGE)} if any("kl" in row for row in metrics) else {}
+    if any("reverse_kl" in row for row in metrics):
+        kl |= {"reverse_kl": ("reverse KL to the teacher", charts.GREEN)}
+    aha = {
+        "aha/reflection": ("doubt themselves", charts.BLUE),
+        "aha/verification": ("check themselves", charts.ORANGE),
+    }
     no_signal = {
         "groups/no_signal": ("groups without signal", charts.BLUE),
         "completions/truncated": ("cut off completions", charts.ORANGE),
@@ -125,6 +131,9 @@ def _curves(
          charts.curve(metrics, "Lost signal", no_signal, share=True)),
         ("Time", "seconds a step, by phase", charts.phase_times(metrics)),
     ]  # fmt: skip
+    if any(row.get("aha/words") for row in metrics):
+        note = "completions with words of doubt and of checking"
+        drawn.append(("Aha", note, charts.curve(metrics, "Aha", aha, share=True)))
     return [(title, note, Markup(svg)) for title, note, svg in drawn]
 
 

@@ -7,7 +7,7 @@ from rl.run import atomic
 from rl.run.report import duration
 from rl.run.summary import ROUNDING, percent
 from rl.stages.books import PipelineFolder, StageResult
-from rl.stages.schema import BASE
+from rl.stages.schema import BASE, HELD_OUT
 
 HEADS = ("stage", "kind", "pass@1 (95 % interval)", "time", "dollars", "what")
 
@@ -97,7 +97,7 @@ def table(found: Mapping[str, Any]) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = []
     for rung in found["rungs"]:
         scores = "; ".join(
-            ("" if score["benchmark"] == "held-out" else f"{score['benchmark']} ")
+            ("" if score["benchmark"] == HELD_OUT else f"{score['benchmark']} ")
             + f"{percent(score['pass@1'])} ({percent(score['ci95'][0])} to {percent(score['ci95'][1])}, "
             f"{score['n']} problems)"
             for score in rung["scores"]

@@ -11,7 +11,7 @@ from rl.recipe_file import dump_recipe
 from rl.run import atomic
 from rl.run.ledger import Ledger
 from rl.stages.books import PipelineFolder, StageResult
-from rl.stages.schema import BASE, EvaluateStage, as_recipe, models_before
+from rl.stages.schema import BASE, HELD_OUT, EvaluateStage, as_recipe, models_before
 
 
 def measure(
@@ -55,6 +55,6 @@ def held_out_file(name: str, stage: EvaluateStage, folder: Path) -> Path:
 
 def score(result: dict[str, Any], named: bool) -> dict[str, Any]:
     """What a ladder shows of one result."""
-    benchmark = result["benchmark"] if named else "held-out"
+    benchmark = result["benchmark"] if named else HELD_OUT
     kept = {key: result[key] for key in ("pass@1", "ci95", "n", "mean_length", "truncated", "unparseable")}
     return {"benchmark": benchmark, **kept}

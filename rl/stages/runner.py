@@ -20,6 +20,7 @@ from rl.stages.books import PipelineFolder, StageResult
 from rl.stages.export import export_model
 from rl.stages.ladder import band_met, write_ladder
 from rl.stages.measure import measure
+from rl.stages.page import write_page
 from rl.stages.reinforce import reinforce
 from rl.stages.schema import BASE, AnyStage, EvaluateStage, GrpoStage, SftStage, TracesStage
 from rl.stages.sft import fine_tune
@@ -50,6 +51,7 @@ def run_pipeline(books: PipelineFolder, launch: Launch, say: Say) -> int:
         say(f"{place}: {books.stage(name)}")
         code = launch(books, name)
         write_ladder(books)
+        write_page(books)
         if code or books.result(name) is None:
             say(f"stopped in {name}; the same command goes on from there")
             return code

@@ -25,6 +25,7 @@ from rl.recipe import (
 
 Kind = Literal["distill", "reject", "sft", "grpo", "evaluate", "export"]
 BASE = "base"  # `model_from`: what the pipeline starts with
+HELD_OUT = "held-out"  # what the benchmark of a pipeline's own problems is called
 PREVIOUS = "previous"  # `model_from`: what the last stage that trains has made
 
 

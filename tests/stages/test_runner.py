@@ -57,6 +57,9 @@ def test_the_whole_ladder(pipeline_yaml: Path, tmp_path: Path) -> None:
     assert found["dollars"] == pytest.approx(found["seconds"] / 1000, rel=1e-6)  # 3.6 dollars an hour
     assert all(f"| {name} |" in markdown(found) for name in ORDER)
 
+    page = (books.path / "report.html").read_text()
+    assert page.count("<svg") == 1 and "finished" in page and "03-reinforce/report.html" in page
+
     again = list[str]()
     assert run(enter(tmp_path / "run", pipeline), again) == 0
     assert all("done before" in line for line in again)
