@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from rl.models import load_model
 from rl.recipe import ModelSection
@@ -27,5 +28,6 @@ def write_merged(
     missing = model.load_state_dict(dict(weights), strict=False)
     assert not missing.unexpected_keys, missing.unexpected_keys
     with made(folder) as place:
-        model.to(dtype=kept).save_pretrained(place)
+        nn.Module.to(model, dtype=kept)  # transformers' own `to` is typed as a decorator
+        model.save_pretrained(place)
         tokenizer.save_pretrained(place)

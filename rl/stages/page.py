@@ -1,4 +1,4 @@
-"""The page of a pipeline: one HTML file with every rung's score, what each stage took, and the way to its own report."""
+"""The page of a pipeline: one HTML file with every rung's score, what each stage took, and its own report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
