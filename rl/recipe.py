@@ -30,9 +30,14 @@ class ModelSection(Section):
     lora_r: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
-    lora_target_modules: str | list[str] = "all-linear"
+    lora_target_modules: str | list[str] = Field("all-linear", description="all-linear: a mixture's experts, too")
+    lora_target_parameters: list[str] = Field(
+        default_factory=list, description="stacked matrices to adapt, e.g. mlp.experts.down_proj; all-linear: all"
+    )
     use_rslora: bool = False
     use_dora: bool = False
+    train_router: bool = Field(False, description="mixture of experts: the router learns, too")
+    router_aux_loss_coef: float = Field(0.0, ge=0, description="mixture of experts: weight of the load-balancing loss")
     gradient_checkpointing: bool = False
     torch_compile: bool = Field(False, description="compile the learner's layers; takes minutes, pays on long runs")
     use_liger_kernel: bool = Field(False, description="GPU: Liger's fused norms, rotary embeddings and MLPs")

@@ -89,7 +89,11 @@ def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
     torch.manual_seed(completion_seeds(run.recipe.run.seed, step, -1 - ranks.rank(), 1)[0])  # dropout
     rollout = run.recipe.rollout.at(step)
     settings = LearnerSettings(
-        rollout.temperature, rollout.max_completion_length, rollout.max_gap, run.recipe.distillation.weight
+        rollout.temperature,
+        rollout.max_completion_length,
+        rollout.max_gap,
+        run.recipe.distillation.weight,
+        run.recipe.model.router_aux_loss_coef,
     )
     learning_rate = float(run.scheduler.get_last_lr()[0])
     update = learn(

@@ -25,12 +25,14 @@ def export(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     Args:
         model: the causal language model, with peft's layers in place if it has an adapter.
     """
-    adapted = {name for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    wrapped = {name for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    # Two stacks of the same experts are adapted by one wrapper inside the other: the outer one merges both.
+    adapted = {name for name in wrapped if name.removesuffix(".base_layer") not in wrapped - {name}}
     fused = {name.rpartition(".")[0] for name in adapted}  # modules that hold an adapted layer
     inside = tuple(f"{name}." for name in adapted)
     sent: set[str] = set()
     for name, module in model.named_modules():
-        if isinstance(module, BaseTunerLayer):
+        if name in adapted:
             yield from ((f"{name}.{suffix}", weight) for suffix, weight in merged(module))
         elif isinstance(module, nn.Linear) and name.rpartition(".")[0] in fused:
             for suffix, parameter in module.named_parameters(prefix=name):
@@ -46,7 +48,9 @@ def merged(layer: Any) -> Iterator[tuple[str, Tensor]]:
     base = layer.get_base_layer()
     if not is_plain(layer):
         whole = copy.deepcopy(layer).float()
-        whole.merge()
+        for wrapper in whole.modules():  # a wrapper merges its own stack alone
+            if isinstance(wrapper, BaseTunerLayer):
+                wrapper.merge()
         yield from ((name, parameter.detach()) for name, parameter in whole.get_base_layer().named_parameters())
         return
     [adapter] = layer.active_adapters

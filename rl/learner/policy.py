@@ -12,6 +12,7 @@ from transformers.integrations.liger import apply_liger_kernel
 
 from rl.allocator import keep_freed_memory
 from rl.learner.attention import ATTENTION, plan_tree
+from rl.learner.experts import RouterWatch, adapter_targets, find_routers, freeze_routers
 from rl.learner.export import export
 from rl.learner.head import head_logps, recomputed_logps, select_logps
 from rl.learner.lora import fuse_adapters
@@ -43,6 +44,7 @@ class Policy:
         self._autocast = autocast
         self._reference = reference
         self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.routers = RouterWatch(self.causal_lm)
         self.device = next(model.parameters()).device
         self._attention: str = self.causal_lm.config._attn_implementation  # what the model came with
         self.layout: Layout = "tree"
@@ -67,7 +69,7 @@ class Policy:
 
     def logps(self, batch: MicroBatch, temperature: float, *, with_entropy_grad: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probability [N] of each completion token and the entropy [N] of its distribution, at `temperature`."""
-        with self._precision():
+        with self._precision(), self.routers.opened():
             return token_logps(self.causal_lm, batch, temperature, with_entropy_grad)
 
     @torch.no_grad()
@@ -119,6 +121,8 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
         apply_liger_kernel(model, LIGER_KERNELS)
     if section.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if not section.train_router:
+        freeze_routers(model)
     if not section.use_peft:
         reference = copy.deepcopy(model).requires_grad_(False).eval() if keep_reference else None
         compile_layers(model, section)
@@ -126,7 +130,7 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
     if section.gradient_checkpointing:
         model.enable_input_require_grads()
     torch.manual_seed(seed)  # A starts random, B at zero
-    adapted = peft.get_peft_model(model, lora_config(section)).train()
+    adapted = peft.get_peft_model(model, lora_config(section, model)).train()
     fuse_adapters(adapted)
     compile_layers(model, section)
     return Policy(adapted, has_adapter=True)
@@ -139,13 +143,18 @@ def load_teacher(section: DistillationSection, device: str, dtype: torch.dtype) 
     return Policy(model.requires_grad_(False).eval(), has_adapter=False)
 
 
-def lora_config(section: ModelSection) -> peft.LoraConfig:
-    """The recipe's adapter."""
+def lora_config(section: ModelSection, model: Any) -> peft.LoraConfig:
+    """The recipe's adapter for a model."""
+    targets: dict[str, Any] = {"target_modules": section.lora_target_modules}
+    if section.lora_target_parameters:
+        targets["target_parameters"] = section.lora_target_parameters
+    elif section.lora_target_modules == "all-linear" and find_routers(model):
+        targets = adapter_targets(model, section.train_router)
     return peft.LoraConfig(
         r=section.lora_r,
         lora_alpha=section.lora_alpha,
         lora_dropout=section.lora_dropout,
-        target_modules=section.lora_target_modules,
+        **targets,
         use_rslora=section.use_rslora,
         use_dora=section.use_dora,
         task_type="CAUSAL_LM",

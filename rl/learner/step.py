@@ -11,6 +11,7 @@ from rl import ranks
 from rl.errors import RunStopped
 from rl.learner.correction import importance_weights
 from rl.learner.distillation import reverse_kl_advantages
+from rl.learner.experts import load_metrics
 from rl.learner.gap import gap_stats
 from rl.learner.kl import kl_per_token
 from rl.learner.losses import Totals, policy_loss
@@ -43,6 +44,7 @@ class LearnerSettings:
     max_completion_length: int
     max_gap: float
     distillation_weight: float = 1.0
+    router_aux_loss_coef: float = 0.0
 
 
 def learn(
@@ -65,6 +67,7 @@ def learn(
     totals = batch_totals(samples, settings.max_completion_length)
     always = teacher is not None or algorithm.beta > 0 or algorithm.entropy_coef > 0
     micro_batches = pack_useful(samples, section, policy.layout, always)
+    nodes = sum(ranks.gather([sum(batch.input_ids.numel() for batch in micro_batches)]))  # of all ranks
     update, old, taught = Update({}), list[Tensor](), list[Tensor | None]()
     for iteration in range(algorithm.num_iterations):
         optimizer.zero_grad(set_to_none=True)
@@ -77,6 +80,10 @@ def learn(
                 taught.append(None if teacher is None else teacher.frozen_logps(batch, settings.temperature))
             first = Before(old[number], taught[number])
             loss, stats = batch_loss(policy, batch, logps, first, entropy, totals, algorithm, settings)
+            if policy.routers and settings.router_aux_loss_coef:
+                balance = policy.routers.balance_loss() * batch.input_ids.numel() / nodes
+                loss = loss + settings.router_aux_loss_coef * balance
+                stats |= {"balance": balance.detach()}
             loss.backward()
             for name, value in (stats | {"loss": loss.detach()}).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
@@ -87,6 +94,8 @@ def learn(
         grad_norm = clip(policy, section.max_grad_norm)
         optimizer.step()
         update.metrics |= averages(ranks.gather([sums])) | {"grad_norm": grad_norm}
+    if policy.routers:
+        update.metrics |= load_metrics(ranks.gather([policy.routers.take_counts()]))
     return update
 
 
@@ -167,6 +176,8 @@ def averages(parts: list[dict[str, float]]) -> dict[str, float]:
         "correction/mean": sums["correction"] / tokens,
         "correction/capped": sums["correction_capped"] / tokens,
     }
+    if "balance" in sums:
+        metrics["moe/balance_loss"] = sums["balance"]
     return metrics | {name: sums[name] / tokens for name in ("kl", "reverse_kl") if name in sums}
 
 

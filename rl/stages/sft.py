@@ -15,6 +15,7 @@ from trl import SFTConfig, SFTTrainer
 
 from rewards.errors import BadInput
 from rl.evaluate.command import Listener
+from rl.learner.experts import freeze_routers
 from rl.learner.export import export
 from rl.learner.policy import lora_config
 from rl.models import load_model, load_tokenizer
@@ -111,8 +112,11 @@ def build_trainer(stage: SftStage, folder: Path, tokenizer: Any, examples: Seque
         disable_tqdm=True,
         **sft.model_dump(),
     )
+    model = load_model(section.name, section.revision, dtype=kept, device=device)
+    if not section.train_router:
+        freeze_routers(model)
     return SFTTrainer(
-        model=load_model(section.name, section.revision, dtype=kept, device=device),
+        model=model,
         args=arguments,
         train_dataset=datasets.Dataset.from_dict(
             {
@@ -121,7 +125,7 @@ def build_trainer(stage: SftStage, folder: Path, tokenizer: Any, examples: Seque
             }
         ),
         processing_class=tokenizer,
-        peft_config=lora_config(section) if section.use_peft else None,
+        peft_config=lora_config(section, model) if section.use_peft else None,
     )
 
 
