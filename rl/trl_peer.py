@@ -59,6 +59,8 @@ KNOWN = {
         "name", "learning_rate", "max_steps", "lr_scheduler_type", "warmup_steps", "weight_decay", "adam_beta1",
         "adam_beta2", "adam_epsilon", "max_grad_norm", "micro_batch_size", "micro_batch_tokens",
     },
+    "distillation": set(),
+    "difficulty": set(),
 }  # fmt: skip
 
 
@@ -77,15 +79,16 @@ def build_trainer(
     check_expressible(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     prompts = prompts_in_order(recipe, tokenizer)
+    model = load_start(recipe, tokenizer)
     trainer = GRPOTrainer(
-        model=load_start(recipe, tokenizer),
+        model=model,
         reward_funcs=[as_reward(prompts, grader)],
         args=to_config(recipe, output),
         train_dataset=Dataset.from_dict(
             {"prompt": [text_for_trl(prompt, tokenizer) for prompt in prompts], "place": list(range(len(prompts)))}
         ),
         processing_class=tokenizer,
-        peft_config=lora_config(recipe.model) if recipe.model.use_peft else None,
+        peft_config=lora_config(recipe.model, model) if recipe.model.use_peft else None,
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)

@@ -75,8 +75,9 @@ class RouterWatch:
 
         `top_k` where every expert gets as many tokens; more where some get more.
         """
-        first = next(iter(self._routers.values()))
-        loss = load_balancing_loss_func(tuple(self._logits.values()), first.num_experts, first.top_k)
+        first: Any = next(iter(self._routers.values()))
+        logits: Any = tuple(self._logits.values())
+        loss = load_balancing_loss_func(logits, first.num_experts, first.top_k)
         assert isinstance(loss, Tensor)
         return loss
 
@@ -100,6 +101,7 @@ class RouterWatch:
 def load_metrics(counts: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
     """How even the experts were used, from the counts [E] by router of all ranks.
 
+    They are of tokens that were computed: prompts once, and padding where there is any.
     `moe/max_load` is the busiest expert's share over the even one, `moe/idle_experts` the share of experts without a
     token; means over the routers.
     """

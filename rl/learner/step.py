@@ -65,6 +65,7 @@ def learn(
     `settings.max_gap` or if the gradient is not finite; the weights are then still the old ones.
     """
     totals = batch_totals(samples, settings.max_completion_length)
+    policy.routers.take_counts()  # those of earlier trials
     always = teacher is not None or algorithm.beta > 0 or algorithm.entropy_coef > 0
     micro_batches = pack_useful(samples, section, policy.layout, always)
     nodes = sum(ranks.gather([sum(batch.input_ids.numel() for batch in micro_batches)]))  # of all ranks

@@ -73,6 +73,8 @@ def check_request(request: Request) -> None:
     """Refuse lengths and prices that cannot be, and engines of which nothing is known."""
     if request.recipe.rollout.engine == "server":
         raise BadInput("penny plan knows nothing of a server's hardware: add rollout.engine=vllm, which runs in Penny.")
+    if request.recipe.distillation.teacher is not None:
+        raise BadInput("penny plan does not count a teacher yet: add distillation.teacher=null for the rest.")
     limit, mean, price = request.recipe.rollout.max_completion_length, request.mean_length, request.dollars_per_hour
     if mean is not None and not 1 <= mean <= limit:
         raise BadInput(

@@ -1,7 +1,7 @@
 """The sizes of a model that decide how much it computes and keeps, from its configuration alone: no weights are read.
 
-Counted are dense decoders. Of a mixture of experts all experts count, and of a sliding window the whole context, so for
-such models the counts are upper bounds.
+Of a mixture's experts those count that one token goes to, where it computes. Of a sliding window the whole context
+counts, so for such models the counts are upper bounds.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
+from rl.learner.experts import EXPERTS, find_routers
+from rl.learner.policy import lora_config
 from rl.models import load_config
 from rl.recipe import ModelSection
 
@@ -70,7 +72,10 @@ def shape_of(config: PreTrainedConfig, section: ModelSection) -> Shape:
         model = AutoModelForCausalLM.from_config(config)
         total = sum(parameter.numel() for parameter in model.parameters())
         head = model.get_output_embeddings().weight.numel()
-        matrices = count_matrices(model.get_decoder())
+        routers: list[Any] = list(find_routers(model).values())
+        active = routers[0].top_k / routers[0].num_experts if routers else 1.0  # of the experts, for one token
+        matrices = count_matrices(model.get_decoder(), active)
+        every = count_matrices(model.get_decoder())
         adapted = lora_weights(model, section) if section.use_peft else {}
     adapter = sum(adapted.values())
     # A DoRA magnitude for each output of an adapted layer: the rows of its B.
@@ -89,18 +94,19 @@ def shape_of(config: PreTrainedConfig, section: ModelSection) -> Shape:
         parameters=total,
         trainable=adapter + magnitudes if section.use_peft else total,
         adapter=adapter,
-        exported=matrices if section.use_peft else total,
+        exported=every if section.use_peft else total,
     )
 
 
-def count_matrices(decoder: nn.Module) -> int:
-    """Weights of every matrix of a decoder but its embeddings."""
+def count_matrices(decoder: nn.Module, active: float = 1.0) -> int:
+    """Weights of every matrix of a decoder but its embeddings; of stacked experts the share that is `active`."""
     inside = [module for module in decoder.modules() if not isinstance(module, nn.Embedding)]
-    return sum(p.numel() for module in inside for p in module.parameters(recurse=False) if p.ndim >= 2)
+    matrices = [p for module in inside for p in module.parameters(recurse=False) if p.ndim >= 2]
+    return sum(round(p.numel() * (active if p.ndim == EXPERTS else 1.0)) for p in matrices)
 
 
 def lora_weights(model: Any, section: ModelSection) -> Mapping[str, int]:
     """Size of each A and B of the adapter. DoRA would read weights that a model without storage has not: plain LoRA."""
-    lora = peft.LoraConfig(r=section.lora_r, target_modules=section.lora_target_modules, task_type="CAUSAL_LM")
-    adapted = peft.get_peft_model(model, lora)
+    plain = section.model_copy(update={"use_dora": False})
+    adapted = peft.get_peft_model(model, lora_config(plain, model))
     return {name: p.numel() for name, p in adapted.named_parameters() if p.requires_grad}
