@@ -46,7 +46,7 @@ eval: install
 
 smoke: install
 	@set -e; for recipe in $(RECIPES); do echo "== $$recipe"; $(PENNY) train $$recipe --smoke; done
-	@set -e; for pipeline in $(PIPELINES); do echo "== $$pipeline"; $(PENNY) run $$pipeline --smoke; done
+	@set -e; for pipeline in $(PIPELINES); do echo "== $$pipeline"; $(PENNY) run $$pipeline --smoke --dir "$$(mktemp -d)/run"; done
 
 test: install
 	@.venv/bin/python -m pytest

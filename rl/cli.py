@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so that `penny --help` answers
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a recipe: measure, learn, measure again, report."""
+    began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
     with told(as_json):
         recipe, folder = asked_run(arguments or [], smoke, resume, unfinished)
         from rl.checks import check_recipe
@@ -63,7 +65,7 @@ def train(
         for warning in warnings if first_rank else ():
             print(f"warning: {warning}", file=sys.stderr)
         with resumable(recipe):
-            code, path = run_recipe(recipe, RunFolder.open(folder) if folder else None, as_json=as_json)
+            code, path = run_recipe(recipe, RunFolder.open(folder) if folder else None, as_json=as_json, began=began)
         if as_json and first_rank:
             print(json.dumps({"run": str(path), "exit_code": code} | (read_summary(RunFolder(path)) or {})))
     raise typer.Exit(code)

@@ -42,11 +42,15 @@ BAND_MISSED = 3
 INTERRUPTED = 130
 
 
-def run_recipe(recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool = False) -> tuple[int, Path]:
+def run_recipe(
+    recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool = False, began: float | None = None
+) -> tuple[int, Path]:
     """Train a recipe in a new folder, or go on in `folder`; returns the exit code and the run's path.
 
     0: done, or stopped by SIGTERM or a budget with everything saved; 3: done, but the recipe's band was missed; 130:
     stopped by Ctrl-C with everything saved. Expects a recipe that `rl.checks.check_recipe` has passed.
+
+    `began`: what `time.monotonic` showed when the session did; from then on it is paid for.
     """
     with StopSignal().installed() as stop, ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penny-")))
@@ -57,7 +61,7 @@ def run_recipe(recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool
         stack.enter_context(books.lock())
         console = Console(quiet=True) if ranks.rank() else None
         display = stack.enter_context(Display(recipe.name, recipe.optimizer.max_steps, json=as_json, console=console))
-        ledger = stack.enter_context(Ledger(books, recipe.run.dollars_per_hour))
+        ledger = stack.enter_context(Ledger(books, recipe.run.dollars_per_hour, began=began))
         try:
             with ledger.phase("start"):
                 session = open_session(recipe, target, books, scratch, ledger, display, stop, stack)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,12 +62,14 @@ def stage(
     name: Annotated[str, typer.Argument(metavar="STAGE", help="The stage.")],
 ) -> None:
     """Run one stage of a pipeline that `penny run` has begun."""
+    began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
     with told(False):
         from rl.evaluate.command import Listener
         from rl.stages.books import open_pipeline
         from rl.stages.runner import run_stage
 
-        code = run_stage(open_pipeline(folder), name, Listener(lambda text: print(f"note: {text}", file=sys.stderr)))
+        listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
+        code = run_stage(open_pipeline(folder), name, listener, began)
     raise typer.Exit(code)
 
 

@@ -41,7 +41,9 @@ class Trainer:
         self.raises: BaseException | None = None
         self.code = 0
 
-    def __call__(self, recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool = False) -> tuple[int, Path]:
+    def __call__(
+        self, recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool = False, began: float = 0.0
+    ) -> tuple[int, Path]:
         self.asked.append((recipe, folder.path if folder else None))
         if self.raises:
             raise self.raises

@@ -28,7 +28,14 @@ class Ledger:
     session add up to its wall time. Used as a context manager, it writes a last line on the way out.
     """
 
-    def __init__(self, folder: RunFolder, dollars_per_hour: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        dollars_per_hour: float,
+        clock: Callable[[], float] = time.monotonic,
+        began: float | None = None,
+    ) -> None:
+        """`began`: what the clock showed when the session did, if that was before; the time since then is `start`."""
         self._path = folder.ledger
         self._rate = dollars_per_hour
         self._clock = clock
@@ -37,9 +44,11 @@ class Ledger:
         self._session = before["sessions"] + 1
         self._earlier_seconds = before["total_seconds"]
         self._earlier_dollars = before["dollars"]
-        self._began = self._line_began = clock()
+        now = clock()
+        self._began = self._line_began = now if began is None else began
         self._open: str | None = None
         self._reset()
+        self._seconds["start"] = now - self._began
 
     def __enter__(self) -> "Ledger":
         return self

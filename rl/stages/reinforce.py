@@ -19,7 +19,7 @@ from rl.stages.schema import GrpoStage, as_recipe
 MODEL = "model"
 
 
-def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener) -> StageResult:
+def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener, began: float | None = None) -> StageResult:
     """Run a `grpo` stage, or go on with it.
 
     Raises:
@@ -33,7 +33,7 @@ def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener) -> 
     run = RunFolder(folder)
     summary = read_summary(run)
     if summary is None:
-        run_recipe(recipe)
+        run_recipe(recipe, began=began)
         summary = read_summary(run)
     if summary is None:
         raise StopRequested(f"stage {name} is not done")

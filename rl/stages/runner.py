@@ -87,8 +87,10 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def run_stage(books: PipelineFolder, name: str, listener: Listener) -> int:
+def run_stage(books: PipelineFolder, name: str, listener: Listener, began: float | None = None) -> int:
     """Run one stage in this process; returns its exit code.
+
+    `began`: what `time.monotonic` showed when the process began, for the ledger.
 
     Raises:
         BadInput, RunStopped: what its kind raises.
@@ -96,20 +98,20 @@ def run_stage(books: PipelineFolder, name: str, listener: Listener) -> int:
     end_with_parent()
     with RunFolder(books.path).lock():
         try:
-            books.finish(name, stage_result(books, name, listener))
+            books.finish(name, stage_result(books, name, listener, began))
         except StopRequested as request:
             listener.say(f"stage {name} was stopped ({request}), and has saved")
             return INTERRUPTED if str(request) == signal.SIGINT.name else 0
     return 0
 
 
-def stage_result(books: PipelineFolder, name: str, listener: Listener) -> StageResult:
+def stage_result(books: PipelineFolder, name: str, listener: Listener, began: float | None) -> StageResult:
     """Do the work of a stage, by its kind."""
     stage, folder = resolved(books, name), books.stage(name)
     folder.mkdir(exist_ok=True)
     if isinstance(stage, GrpoStage):  # keeps its own ledger, and stops by itself
-        return reinforce(name, stage, folder, listener)
-    with Ledger(RunFolder(folder), stage.run.dollars_per_hour) as ledger:
+        return reinforce(name, stage, folder, listener, began)
+    with Ledger(RunFolder(folder), stage.run.dollars_per_hour, began=began) as ledger:
         if isinstance(stage, TracesStage):
             return write_traces(name, stage, folder, ledger, listener)
         if isinstance(stage, EvaluateStage):

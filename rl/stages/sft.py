@@ -10,7 +10,7 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from rewards.errors import BadInput
@@ -31,6 +31,7 @@ from rl.stages.schema import SftStage
 
 MODEL = "model"
 ADAPTER = "adapter"
+TOLD = 10  # lines of progress
 
 
 def fine_tune(
@@ -54,7 +55,8 @@ def fine_tune(
         if too_long:
             listener.say(f"{too_long} sequences are longer than sft.max_length = {stage.sft.max_length} and left out")
         trainer = build_trainer(stage, folder, tokenizer, examples)
-        books = Books(RunFolder(folder), ledger, stop)
+        books = Books(RunFolder(folder), ledger, stop, listener)
+        trainer.remove_callback(PrinterCallback)
         trainer.add_callback(books)
     last = last_checkpoint(folder)
     books.begin()
@@ -96,6 +98,7 @@ def build_trainer(stage: SftStage, folder: Path, tokenizer: Any, examples: Seque
     # Weights that learn are float32: a small step is lost in bfloat16's eight bits.
     kept = dtype if section.use_peft else torch.float32
     sft = stage.sft
+    datasets.disable_progress_bars()
     arguments = SFTConfig(
         output_dir=str(folder / "checkpoints"),
         seed=stage.run.seed,
@@ -132,9 +135,9 @@ def build_trainer(stage: SftStage, folder: Path, tokenizer: Any, examples: Seque
 class Books(TrainerCallback):
     """Writes a line of metrics and of the ledger for each step, and ends training when a signal has come."""
 
-    def __init__(self, folder: RunFolder, ledger: Ledger, stop: StopSignal) -> None:
+    def __init__(self, folder: RunFolder, ledger: Ledger, stop: StopSignal, listener: Listener) -> None:
         self.loss: float | None = None  # of the last step
-        self._folder, self._ledger, self._stop = folder, ledger, stop
+        self._folder, self._ledger, self._stop, self._listener = folder, ledger, stop, listener
         self._phase: Any = None
         self._seen = 0  # tokens, when the last step ended
 
@@ -154,6 +157,8 @@ class Books(TrainerCallback):
         self._seen = tokens
         costs = self._ledger.step_done(state.global_step)
         jsonl.append(self._folder.metrics, {"step": state.global_step, **logs, **costs})
+        if state.global_step % max(1, state.max_steps // TOLD) == 0:
+            self._listener.say(f"step {state.global_step} of {state.max_steps}: loss {self.loss:.3g}")
         self.begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -111,3 +111,13 @@ def test_phases_do_not_nest(folder: RunFolder) -> None:
 def test_no_ledger_costs_nothing(folder: RunFolder) -> None:
     totals = ledger_totals(folder)
     assert totals["total_seconds"] == totals["dollars"] == totals["sessions"] == 0
+
+
+def test_what_passed_before_the_ledger_was_made_is_paid_for(folder: RunFolder) -> None:
+    clock = Clock()
+    ledger = Ledger(folder, 3600.0, clock, began=88.0)  # a dollar a second; the clock shows 100
+    clock.now += 30
+    ledger.step_done(None)
+    totals = ledger_totals(folder)
+    assert totals["seconds"]["start"] == 12.0 and totals["seconds"]["idle"] == 30.0
+    assert totals["total_seconds"] == 42.0 and totals["dollars"] == 42.0
