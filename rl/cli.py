@@ -73,18 +73,23 @@ def train(
 
 @app.command()
 def recipes(as_json: Json = False) -> None:
-    """List the recipes that come with Penny."""
+    """List the recipes that come with Penny, and the pipelines of stages, which `penny run` takes."""
     with told(as_json):
         from rl.recipe_file import list_recipes
+        from rl.stages.pipeline_file import list_pipelines
 
         rows = [
             {
-                "name": recipe.name,
-                "description": recipe.description,
-                "status": recipe.status,
-                "min_gpu_memory_gib": recipe.run.min_gpu_memory_gib,
+                "name": found.name,
+                "description": found.description,
+                "status": found.status,
+                "min_gpu_memory_gib": gpu,
+                "stages": stages,
             }
-            for recipe in list_recipes()
+            for found, gpu, stages in (
+                *((recipe, recipe.run.min_gpu_memory_gib, []) for recipe in list_recipes()),
+                *((line, line.min_gpu_memory_gib, list(line.stages)) for line in list_pipelines()),
+            )
         ]
         if as_json:
             print(json.dumps(rows))
@@ -92,7 +97,8 @@ def recipes(as_json: Json = False) -> None:
         for row in rows:
             gpu = row["min_gpu_memory_gib"]
             needs = "CPU" if gpu is None else f"GPU, {gpu:g} GiB"
-            print(f"{row['name']:<12}  {needs:<12}  {row['description']}; {row['status']}")
+            how = "penny run" if row["stages"] else "penny train"
+            print(f"{how:<11} {row['name']:<12}  {needs:<12}  {row['description']}; {row['status']}")
 
 
 @app.command()

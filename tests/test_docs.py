@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from rl.cli import app
 from rl.recipe import Recipe
 from rl.recipe_file import RECIPES, list_recipes, load_recipe
+from rl.stages.pipeline_file import PIPELINES, load_pipeline
 from rl.yaml_tree import known_keys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -209,8 +210,15 @@ def test_guides_are_short() -> None:
 
 def test_readme_lists_every_recipe_with_its_model_and_hardware() -> None:
     rows = {line.split("|")[1].strip(" `"): line for line in readme().splitlines() if line.startswith("| `")}
-    assert rows.keys() == {path.stem for path in RECIPES.glob("*.yaml")}
-    for name, row in rows.items():
+    pipelines = {path.stem for path in PIPELINES.glob("*.yaml")}
+    assert rows.keys() == {path.stem for path in RECIPES.glob("*.yaml")} | pipelines
+    for name in pipelines:
+        pipeline = load_pipeline(name)
+        memory = pipeline.min_gpu_memory_gib
+        assert memory is None or f"{memory:g} GiB" in rows[name]
+        assert ("not yet run" in rows[name]) == pipeline.status.startswith("not yet run")
+    for name in rows.keys() - pipelines:
+        row = rows[name]
         recipe = load_recipe(name)
         memory = recipe.run.min_gpu_memory_gib
         assert memory is None or f"{memory:g} GiB" in row

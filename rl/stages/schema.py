@@ -214,6 +214,12 @@ class Pipeline:
     band: PipelineBand | None = None
 
     @property
+    def min_gpu_memory_gib(self) -> float | None:
+        """What the stage that needs most needs; None: it runs on a CPU."""
+        needs = [stage.run.min_gpu_memory_gib for stage in self.stages.values()]
+        return max((need for need in needs if need is not None), default=None)
+
+    @property
     def base(self) -> ModelSection:
         """The model that it all starts with."""
         return next(iter(self.stages.values())).model
