@@ -26,6 +26,7 @@ from rl.told import told
 if TYPE_CHECKING:
     from rl.recipe import Recipe
     from rl.run.rollouts import RolloutRow
+    from rl.stages.schema import Pipeline
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -78,19 +79,8 @@ def recipes(as_json: Json = False) -> None:
         from rl.recipe_file import list_recipes
         from rl.stages.pipeline_file import list_pipelines
 
-        rows = [
-            {
-                "name": found.name,
-                "description": found.description,
-                "status": found.status,
-                "min_gpu_memory_gib": gpu,
-                "stages": stages,
-            }
-            for found, gpu, stages in (
-                *((recipe, recipe.run.min_gpu_memory_gib, []) for recipe in list_recipes()),
-                *((line, line.min_gpu_memory_gib, list(line.stages)) for line in list_pipelines()),
-            )
-        ]
+        rows = [recipe_row(recipe, recipe.run.min_gpu_memory_gib, []) for recipe in list_recipes()]
+        rows += [recipe_row(line, line.min_gpu_memory_gib, list(line.stages)) for line in list_pipelines()]
         if as_json:
             print(json.dumps(rows))
             return
@@ -191,6 +181,17 @@ def asked_run(arguments: list[str], smoke: bool, resume: Path | None, unfinished
     recipe = load_recipe(arguments[0], arguments[1:], smoke)
     folder = latest_unfinished(recipe) if unfinished else None
     return (recipe, None) if folder is None else (resumed_recipe(folder), folder)
+
+
+def recipe_row(found: "Recipe | Pipeline", gpu: float | None, stages: list[str]) -> dict[str, Any]:
+    """A recipe, or a pipeline with its stages, as `penny recipes` lists it."""
+    return {
+        "name": found.name,
+        "description": found.description,
+        "status": found.status,
+        "min_gpu_memory_gib": gpu,
+        "stages": stages,
+    }
 
 
 def show_plan(recipe: "Recipe", warnings: list[str], as_json: bool) -> None:
