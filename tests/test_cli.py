@@ -166,10 +166,10 @@ def test_recipes_lists_all() -> None:
     alone = [row["name"] for row in rows if not row["stages"]]
     assert alone == ["code", "countdown", "gsm8k", "gsm8k-1.5b", "math", "quickstart"]
     stages = {row["name"]: row["stages"] for row in rows if row["stages"]}
-    assert list(stages) == ["distill", "r1", "r1-mini", "r1-zero", "tinyzero"]
+    assert list(stages) == ["distill", "distill-mini", "r1", "r1-mini", "r1-zero", "tinyzero"]
     assert stages["r1-zero"] == ["reinforce", "measure"]
     lines = penny("recipes").stdout.splitlines()
-    assert len(lines) == 11 and "GPU, 22 GiB" in lines[2] and "not yet run (GPU)" in lines[2] and "CPU" in lines[5]
+    assert len(lines) == 12 and "GPU, 22 GiB" in lines[2] and "not yet run (GPU)" in lines[2] and "CPU" in lines[5]
 
 
 def row(number: int) -> RolloutRow:

@@ -20,6 +20,7 @@ from rl.stages.schema import (
     TracesStage,
     as_recipe,
     models_before,
+    with_teacher,
 )
 from rl.stages.teachers import check_teacher
 
@@ -46,6 +47,8 @@ def check_stage(pipeline: Pipeline, name: str, stage: AnyStage) -> Iterator[str]
     base = pipeline.base
     stage = stage.model_copy(update={"model": stage.model.model_copy(update=named(base))})
     if isinstance(stage, GrpoStage):
+        if stage.teacher_from is not None:
+            stage = with_teacher(stage, base.name)
         yield from check_recipe(as_recipe(name, stage))
     elif isinstance(stage, TracesStage):
         if stage.teacher is not None:

@@ -13,7 +13,18 @@ from typing import Any
 from rewards.errors import BadInput
 from rl.recipe import Section
 from rl.recipe_file import RECIPES, load_recipe
-from rl.stages.schema import BASE, PREVIOUS, SCHEMAS, TRAINS, WRITES, AnyStage, Pipeline, PipelineBand, SftStage
+from rl.stages.schema import (
+    BASE,
+    PREVIOUS,
+    SCHEMAS,
+    TRAINS,
+    WRITES,
+    AnyStage,
+    GrpoStage,
+    Pipeline,
+    PipelineBand,
+    SftStage,
+)
 from rl.yaml_text import dump_yaml
 from rl.yaml_tree import Tree, assign, check, parse_override, read_tree, shown
 
@@ -139,6 +150,11 @@ def check_wiring(pipeline: Pipeline, where: str) -> None:
             raise BadInput(
                 f"{name}.model_from is {stage.model_from!r}, and no stage before it makes a model of that name: use "
                 f"{', '.join([PREVIOUS, *models])} ({where})."
+            )
+        if isinstance(stage, GrpoStage) and stage.teacher_from not in (None, *models):
+            raise BadInput(
+                f"{name}.teacher_from is {stage.teacher_from!r}, and no stage before it makes a model of that name: "
+                f"use {', '.join(models)} ({where})."
             )
         if isinstance(stage, SftStage):
             if odd := [source for source in stage.data_from if source not in data]:

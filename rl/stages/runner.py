@@ -22,13 +22,14 @@ from rl.stages.ladder import band_met, write_ladder
 from rl.stages.measure import measure
 from rl.stages.page import write_page
 from rl.stages.reinforce import reinforce
-from rl.stages.schema import BASE, AnyStage, EvaluateStage, GrpoStage, SftStage, TracesStage
+from rl.stages.schema import BASE, AnyStage, EvaluateStage, GrpoStage, SftStage, TracesStage, with_teacher
 from rl.stages.sft import fine_tune
 from rl.stages.teachers import check_teacher
 from rl.stages.traces import write_traces
 
 BAND_MISSED = 3
 INTERRUPTED = 130
+FAILED = 1
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 Launch = Callable[[PipelineFolder, str], int]
 Say = Callable[[str], None]
@@ -63,7 +64,10 @@ def launch_process(books: PipelineFolder, name: str) -> int:
     """Run a stage in a process of its own, which gets the signals that this one gets."""
     command = [sys.executable, "-m", "rl.cli", "stage", str(books.path), name]
     with subprocess.Popen(command, start_new_session=True) as process, handed_on(process):
-        return process.wait()
+        code = process.wait()
+    if code == -signal.SIGTERM:  # a stage that keeps what it has as it goes, and needs no safe point
+        return 0
+    return code if code >= 0 else FAILED
 
 
 @contextmanager
@@ -127,6 +131,8 @@ def resolved(books: PipelineFolder, name: str) -> AnyStage:
     stage, start = books.pipeline.stages[name], books.start_of(name)
     if isinstance(stage, TracesStage) and stage.teacher is not None:
         check_teacher(name, stage.teacher)
+    if isinstance(stage, GrpoStage) and stage.teacher_from is not None:
+        stage = with_teacher(stage, books.model_of(stage.teacher_from))
     if start == BASE:
         base = books.pipeline.base
         model = stage.model.model_copy(update={"name": base.name, "revision": base.revision})

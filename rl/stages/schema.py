@@ -147,6 +147,7 @@ class GrpoStage(Stage):
     """`grpo`: a recipe's training."""
 
     kind: Literal["grpo"]
+    teacher_from: str | None = Field(None, description="the stage whose model is distillation.teacher")
     model: ModelSection
     problems: ProblemsSection
     rewards: RewardsSection
@@ -235,3 +236,9 @@ def models_before(pipeline: Pipeline, name: str) -> list[str]:
     """`base`, and every stage before this one that makes a model."""
     names = list(pipeline.stages)
     return [BASE, *(other for other in names[: names.index(name)] if pipeline.stages[other].kind in TRAINS)]
+
+
+def with_teacher(stage: GrpoStage, teacher: str) -> GrpoStage:
+    """The stage with a model as the teacher of its on-policy distillation."""
+    section = stage.distillation.model_copy(update={"teacher": teacher, "revision": None})
+    return stage.model_copy(update={"distillation": section})

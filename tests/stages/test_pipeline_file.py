@@ -96,6 +96,7 @@ def change(tree: Tree, dotted: str, value: Any) -> None:
         ("stages/cold-start/sft/lerning_rate", 1, "did you mean sft.learning_rate? (stage cold-start"),
         ("stages/cold-start/rollout", {}, "rollout: unknown key"),
         ("stages/cold-start/model_from", "reinforce", "no stage before it makes a model of that name"),
+        ("stages/reinforce/teacher_from", "fine-tune", "reinforce.teacher_from is 'fine-tune', and no stage before it"),
         ("stages/fine-tune/data_from", ["reinforce"], "names 'reinforce', and no stage before it makes that data"),
         ("stages/worked/teacher", None, "worked.teacher is missing"),
         ("stages/reject/teacher", {"source": "column"}, "make it distill"),

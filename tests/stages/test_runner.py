@@ -19,7 +19,7 @@ from rl.stages.checks import check_pipeline
 from rl.stages.ladder import ladder, markdown, write_ladder
 from rl.stages.pipeline_file import load_pipeline
 from rl.stages.runner import run_pipeline, run_stage
-from rl.yaml_text import dump_yaml
+from rl.yaml_text import dump_yaml, parse_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = ["worked", "cold-start", "reinforce", "reject", "fine-tune", "measure"]
@@ -79,8 +79,6 @@ def test_from_does_a_stage_and_all_after_it_again(pipeline_yaml: Path, tmp_path:
 
 
 def short_pipeline(path: Path, *names: str, **changes: Any) -> Any:
-    from rl.yaml_text import parse_yaml
-
     tree = parse_yaml(path.read_text())
     tree["stages"] = {name: tree["stages"][name] | changes.get(name.replace("-", "_"), {}) for name in names}
     short = path.with_name("short.yaml")
@@ -149,6 +147,18 @@ def test_the_promise_is_told_kept_or_not(pipeline_yaml: Path, tmp_path: Path) ->
         promised = PipelineFolder(books.path, replace(books.pipeline, band=band))
         assert run(promised) == code
         assert f"Band {word}" in write_ladder(promised)["band_reason"]
+
+
+def test_a_stages_model_can_teach_a_later_one(pipeline_yaml: Path, tmp_path: Path) -> None:
+    taught = {"model_from": "base", "teacher_from": "cold-start", "rollout": {"num_generations": 1}}
+    books = enter(tmp_path / "run", short_pipeline(pipeline_yaml, "worked", "cold-start", "reinforce", reinforce=taught))
+    assert check_pipeline(books.pipeline) == []
+    assert run(books) == 0
+    recipe = parse_yaml((books.stage("reinforce") / "recipe.yaml").read_text())
+    assert recipe["distillation"]["teacher"] == books.model_of("cold-start")
+    assert recipe["model"]["name"] == books.model_of("base")
+    lines = [json.loads(line) for line in (books.stage("reinforce") / "metrics.jsonl").open()]
+    assert len(lines) == 2 and all(line["reverse_kl"] > 0 for line in lines)  # cold-start is not the base
 
 
 def penny(*arguments: str) -> "subprocess.Popen[bytes]":
