@@ -151,7 +151,8 @@ def test_the_promise_is_told_kept_or_not(pipeline_yaml: Path, tmp_path: Path) ->
 
 def test_a_stages_model_can_teach_a_later_one(pipeline_yaml: Path, tmp_path: Path) -> None:
     taught = {"model_from": "base", "teacher_from": "cold-start", "rollout": {"num_generations": 1}}
-    books = enter(tmp_path / "run", short_pipeline(pipeline_yaml, "worked", "cold-start", "reinforce", reinforce=taught))
+    short = short_pipeline(pipeline_yaml, "worked", "cold-start", "reinforce", reinforce=taught)
+    books = enter(tmp_path / "run", short)
     assert check_pipeline(books.pipeline) == []
     assert run(books) == 0
     recipe = parse_yaml((books.stage("reinforce") / "recipe.yaml").read_text())
