@@ -44,9 +44,11 @@ BENCH ?= gsm8k
 eval: install
 	@$(PENNY) eval --model $(if $(CKPT),$(CKPT),$(error say what to measure: make eval CKPT=runs/quickstart-... or CKPT=smollm2)) --benchmark $(BENCH) $(EVAL)
 
+# Pipelines start an engine a stage: transformers starts sooner, and the recipes have vLLM.
 smoke: install
 	@set -e; for recipe in $(RECIPES); do echo "== $$recipe"; $(PENNY) train $$recipe --smoke; done
-	@set -e; for pipeline in $(PIPELINES); do echo "== $$pipeline"; $(PENNY) run $$pipeline --smoke --dir "$$(mktemp -d)/run"; done
+	@set -e; for pipeline in $(PIPELINES); do echo "== $$pipeline"; $(PENNY) run $$pipeline --smoke --dir "$$(mktemp -d)/run" \
+	  defaults.rollout.engine=transformers; done
 
 test: install
 	@.venv/bin/python -m pytest

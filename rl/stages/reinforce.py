@@ -1,6 +1,7 @@
 """`grpo`: a recipe's training inside a pipeline, in the stage's folder, then the model on its own."""
 
 import os
+import shutil
 from pathlib import Path
 
 from rl.checks import check_recipe
@@ -12,11 +13,12 @@ from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
 from rl.run.summary import read_summary
 from rl.signals import StopRequested
-from rl.stages.books import StageResult
+from rl.stages.books import StageResult, made
 from rl.stages.merged import write_merged
 from rl.stages.schema import GrpoStage, as_recipe
 
 MODEL = "model"
+ADAPTER = "adapter"
 
 
 def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener, began: float | None = None) -> StageResult:
@@ -43,4 +45,6 @@ def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener, beg
     with Ledger(run, stage.run.dollars_per_hour) as ledger, ledger.phase("save"):
         tokenizer = load_tokenizer(stage.model.name, stage.model.revision)
         write_merged(stage.model, merged_weights(stage.model, subject.adapter), tokenizer, folder / MODEL)
+        with made(folder / ADAPTER) as place:
+            shutil.copytree(subject.adapter, place, dirs_exist_ok=True)
     return StageResult(stage.kind, model=MODEL, figures=summary)

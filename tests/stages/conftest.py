@@ -40,6 +40,7 @@ def tree(model: Path | str) -> dict[str, Any]:
             "reject": {"kind": "reject", "keep": {"limit": 5, "verified": False, "truncated": True}},
             "fine-tune": {"kind": "sft", "model_from": "base", "sft": {"max_steps": 2}},
             "measure": {"kind": "evaluate"},
+            "hand-on": {"kind": "export", "model_from": "reinforce", "export": {"formats": ["merged", "adapter"]}},
         },
     }
 

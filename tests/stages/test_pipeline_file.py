@@ -48,7 +48,7 @@ def test_overrides_of_a_stage_and_of_all(pipeline_tree: Tree, tmp_path: Path) ->
     reinforce = pipeline.stages["reinforce"]
     assert isinstance(reinforce, GrpoStage)
     assert reinforce.optimizer.learning_rate == 1e-5
-    assert [stage.model.lora_r for stage in pipeline.stages.values()] == [8] * 6
+    assert [stage.model.lora_r for stage in pipeline.stages.values()] == [8] * 7
     assert pipeline.stages["worked"].problems.prompt == "{question}"  # type: ignore[union-attr]
 
 

@@ -22,7 +22,7 @@ from rl.stages.runner import run_pipeline, run_stage
 from rl.yaml_text import dump_yaml, parse_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-ORDER = ["worked", "cold-start", "reinforce", "reject", "fine-tune", "measure"]
+ORDER = ["worked", "cold-start", "reinforce", "reject", "fine-tune", "measure", "hand-on"]
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,7 @@ def test_the_whole_ladder(pipeline_yaml: Path, tmp_path: Path) -> None:
     assert found["dollars"] == pytest.approx(found["seconds"] / 1000, rel=1e-6)  # 3.6 dollars an hour
     assert all(f"| {name} |" in markdown(found) for name in ORDER)
 
+    assert {path.name for path in (books.stage("hand-on") / "export").iterdir()} == {"merged", "adapter"}
     page = (books.path / "report.html").read_text()
     assert page.count("<svg") == 1 and "finished" in page and "03-reinforce/report.html" in page
 
