@@ -116,7 +116,8 @@ def test_arithmetic_uses_up_its_space_exactly() -> None:
 
 def test_arithmetic_text() -> None:
     assert load("arithmetic", size=1, options={"low": [23, 45], "high": [23, 45]})[0] == Problem(
-        "arithmetic/0/0", {"question": "23 + 45", "answer": "68", "operands": [23, 45], "operators": ["+"]}
+        "arithmetic/0/0",
+        {"question": "23 + 45", "answer": "68", "operands": [23, 45], "operators": ["+"], "worked": "23 + 45 = 68"},
     )
     negative = load("arithmetic", size=1, options={"low": -5, "high": -5, "operands": 3, "operators": ["*"]})[0]
     assert negative.columns["question"] == "-5 * (-5) * (-5)" and negative.columns["answer"] == "-125"
