@@ -65,13 +65,18 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 
 def find_recipe(name_or_path: str) -> Path:
     """The file of a recipe given by name or path. Raises BadInput, naming the nearest recipes, if there is none."""
-    for path in (Path(name_or_path), RECIPES / f"{name_or_path}.yaml"):
+    return find_file("recipe", name_or_path, RECIPES)
+
+
+def find_file(kind: str, name_or_path: str, folder: Path) -> Path:
+    """A YAML file by its path, or by its name in `folder`. Raises BadInput, naming the nearest, if there is none."""
+    for path in (Path(name_or_path), folder / f"{name_or_path}.yaml"):
         if path.is_file():
             return path
-    known = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
     near = difflib.get_close_matches(Path(name_or_path).stem, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known recipes: {', '.join(known)}."
-    raise BadInput(f"No recipe {name_or_path!r}, neither as a file nor in {RECIPES}; {hint}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known {kind}s: {', '.join(known)}."
+    raise BadInput(f"No {kind} {name_or_path!r}, neither as a file nor in {folder}; {hint}")
 
 
 def check_tree(tree: Tree, where: str, origins: Origins = ()) -> Recipe:

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from rl.stages.pipeline_file import dump_pipeline, load_pipeline
 from rl.stages.schema import BASE, PREVIOUS, TRAINS, WRITES, Pipeline, SftStage, models_before
 
 RESULT = "result.json"
+MODEL = "model"  # folders of a stage that trains
+ADAPTER = "adapter"
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,8 @@ class PipelineFolder:
         """Keep a stage's result, with what its ledger says it took. From here on the stage is not done again."""
         folder = self.stage(name)
         totals = ledger_totals(RunFolder(folder))
-        whole = StageResult(
-            kind=result.kind,
-            model=result.model,
-            data=result.data,
-            figures=result.figures,
+        whole = replace(
+            result,
             seconds=totals["total_seconds"],
             dollars=totals["dollars"] + result.dollars,
             tokens=sum(totals["tokens"].values()),

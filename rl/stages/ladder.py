@@ -1,6 +1,6 @@
 """What a pipeline came to: every rung's score with its interval, what it took, and whether the promise was kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rl.run import atomic
@@ -24,9 +24,7 @@ def ladder(books: PipelineFolder) -> dict[str, Any]:
     """Every stage that is done, with the score of the model that it made."""
     results = {name: books.result(name) for name in books.pipeline.stages}
     done = {name: result for name, result in results.items() if result is not None}
-    scores: dict[str, list[dict[str, Any]]] = {}
-    for result in done.values():
-        scores |= result.figures.get("scores", {})
+    scores = measured(done.values())
     rungs = [{"stage": BASE, "kind": "", "scores": scores.get(BASE, []), "seconds": 0.0, "dollars": 0.0, "what": ""}]
     rungs += [
         {
@@ -51,6 +49,11 @@ def ladder(books: PipelineFolder) -> dict[str, Any]:
     }
 
 
+def measured(results: Iterable[StageResult]) -> dict[str, list[dict[str, Any]]]:
+    """The scores of every model that some `evaluate` stage has measured, by the stage that made it; the last ones."""
+    return {model: found for result in results for model, found in result.figures.get("scores", {}).items()}
+
+
 def what(result: StageResult) -> str:
     """What a stage did, in a few words."""
     figures = result.figures
@@ -71,16 +74,14 @@ def what(result: StageResult) -> str:
 def band_met(books: PipelineFolder) -> tuple[bool, str] | None:
     """Whether the pipeline's promise was kept, and why; None without one, or before it can be told."""
     band = books.pipeline.band
-    results = [books.result(name) for name in books.pipeline.stages]
-    if band is None or not all(results):
+    results = [result for name in books.pipeline.stages if (result := books.result(name)) is not None]
+    if band is None or len(results) < len(books.pipeline.stages):
         return None
-    scores: dict[str, list[Mapping[str, Any]]] = {}
-    for result in results:
-        scores |= {} if result is None else result.figures.get("scores", {})
+    scores = measured(results)
     if not {band.stage, band.over} <= scores.keys():
         return False, f"Nothing was measured of {band.stage} or {band.over}."
     after, before = (scores[name][0]["pass@1"] for name in (band.stage, band.over))
-    minutes = sum(result.seconds for result in results if result is not None) / 60
+    minutes = sum(result.seconds for result in results) / 60
     said = (
         f"{band.stage} has {percent(after)} where {band.over} has {percent(before)}, {100 * (after - before):+.1f} "
         f"points of at least {100 * band.min_gain:.1f} promised"

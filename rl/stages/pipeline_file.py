@@ -12,7 +12,7 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rl.recipe import Section
-from rl.recipe_file import RECIPES, load_recipe
+from rl.recipe_file import RECIPES, find_file, load_recipe
 from rl.stages.schema import (
     BASE,
     PREVIOUS,
@@ -75,13 +75,7 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
 
 def find_pipeline(name_or_path: str) -> Path:
     """The file of a pipeline given by name or path. Raises BadInput, naming the nearest, if there is none."""
-    for path in (Path(name_or_path), PIPELINES / f"{name_or_path}.yaml"):
-        if path.is_file():
-            return path
-    known = sorted(path.stem for path in PIPELINES.glob("*.yaml"))
-    near = difflib.get_close_matches(Path(name_or_path).stem, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known pipelines: {', '.join(known)}."
-    raise BadInput(f"No pipeline {name_or_path!r}, neither as a file nor in {PIPELINES}; {hint}")
+    return find_file("pipeline", name_or_path, PIPELINES)
 
 
 def list_pipelines() -> list[Pipeline]:

@@ -13,12 +13,9 @@ from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
 from rl.run.summary import read_summary
 from rl.signals import StopRequested
-from rl.stages.books import StageResult, made
+from rl.stages.books import ADAPTER, MODEL, StageResult, made
 from rl.stages.merged import write_merged
 from rl.stages.schema import GrpoStage, as_recipe
-
-MODEL = "model"
-ADAPTER = "adapter"
 
 
 def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener, began: float | None = None) -> StageResult:

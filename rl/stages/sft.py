@@ -24,13 +24,11 @@ from rl.run import jsonl
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
 from rl.signals import StopRequested, StopSignal
-from rl.stages.books import StageResult, made
+from rl.stages.books import ADAPTER, MODEL, StageResult, made
 from rl.stages.examples import Encoder, Example, fitting, gather_rows
 from rl.stages.merged import write_merged
 from rl.stages.schema import SftStage
 
-MODEL = "model"
-ADAPTER = "adapter"
 TOLD = 10  # lines of progress
 
 
