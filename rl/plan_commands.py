@@ -1,19 +1,22 @@
-"""The command that looks ahead: `penny plan`."""
+"""The command that looks ahead: `penny plan`, for recipes and for pipelines."""
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from rewards.errors import BadInput
 from rl.grade_commands import Json
 from rl.told import told
+
+Planned = tuple[dict[str, Any], str]
 
 
 def plan(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="RECIPE [SECTION.KEY=VALUE ...]", help="Name or path, and changes to it."),
+        typer.Argument(metavar="RECIPE|PIPELINE [KEY=VALUE ...]", help="Name or path, and changes to it."),
     ],
     gpu: Annotated[
         str | None, typer.Option(metavar="NAMES", help="GPUs by name, e.g. l4,h100; default: this machine.")
@@ -29,17 +32,48 @@ def plan(
     mean_length: Annotated[
         float | None, typer.Option(metavar="TOKENS", help="Of a completion; default: as the model answers now.")
     ] = None,
+    mean_trace: Annotated[
+        float | None, typer.Option(metavar="TOKENS", help="Of a row that a pipeline fine-tunes on; default: the limit.")
+    ] = None,
     dollars_per_hour: Annotated[float | None, typer.Option(help="Price of the machine.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="With the recipe's smoke settings.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Predict memory, step time, hours and dollars of a recipe, before it runs."""
+    """Predict memory, step time, hours and dollars of a recipe, or hours and dollars of a pipeline's stages."""
     with told(as_json):
-        from rl.planner.forecast import Request, forecast
-        from rl.planner.show import forecast_dict, forecast_text
-        from rl.recipe_file import load_recipe
+        from rl.stages.pipeline_file import is_pipeline_file
 
-        recipe = load_recipe(arguments[0], arguments[1:], smoke)
-        request = Request(recipe, gpu, calibrate, mean_length, dollars_per_hour)
-        forecasts = forecast(request, lambda text: print(text, file=sys.stderr))
-        print(json.dumps(forecast_dict(recipe, forecasts)) if as_json else forecast_text(recipe, forecasts))
+        if is_pipeline_file(arguments[0]):
+            found, text = planned_pipeline(arguments, smoke, gpu, calibrate, mean_length, mean_trace, dollars_per_hour)
+        elif mean_trace is not None:
+            raise BadInput("--mean-trace is for pipelines, whose stages fine-tune; a recipe does not: leave it out.")
+        else:
+            found, text = planned_recipe(arguments, smoke, gpu, calibrate, mean_length, dollars_per_hour)
+        print(json.dumps(found) if as_json else text)
+
+
+def planned_recipe(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
+    """A recipe's forecast, for machines and for people."""
+    from rl.planner.forecast import Request, forecast
+    from rl.planner.show import forecast_dict, forecast_text
+    from rl.recipe_file import load_recipe
+
+    recipe = load_recipe(arguments[0], arguments[1:], smoke)
+    forecasts = forecast(Request(recipe, *asked), say)
+    return forecast_dict(recipe, forecasts), forecast_text(recipe, forecasts)
+
+
+def planned_pipeline(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
+    """A pipeline's forecast, for machines and for people."""
+    from rl.planner.ladder import LadderRequest, forecast_ladder
+    from rl.planner.show import ladder_dict, ladder_text
+    from rl.stages.pipeline_file import load_pipeline
+
+    pipeline = load_pipeline(arguments[0], arguments[1:], smoke)
+    forecasts = forecast_ladder(LadderRequest(pipeline, *asked), say)
+    return ladder_dict(pipeline.name, forecasts), ladder_text(pipeline.name, forecasts)
+
+
+def say(text: str) -> None:
+    """Warnings and progress, beside the output."""
+    print(text, file=sys.stderr)

@@ -41,8 +41,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), smoke: bool = 
         dotted, value = parse_override(Recipe, override)
         assign(tree, dotted, value)
         origins.append((dotted, "command line"))
-    recipe = check_tree(tree, shown(path), origins)
-    return _anchor_paths(recipe, path.parent)
+    anchor_paths(tree, path.parent)
+    return check_tree(tree, shown(path), origins)
 
 
 def list_recipes() -> list[Recipe]:
@@ -84,18 +84,11 @@ def check_tree(tree: Tree, where: str, origins: Origins = ()) -> Recipe:
     return check(Recipe, tree, where, origins)
 
 
-def _anchor_paths(recipe: Recipe, folder: Path) -> Recipe:
-    """Make `problems.path` absolute: found from the working folder, or else from the recipe's."""
-
-    def anchored(path: str) -> str:
-        found = next((base / path for base in (Path.cwd(), folder) if (base / path).exists()), Path(path))
-        return str(found.resolve() if found.exists() else found)
-
-    if recipe.problems.path is not None:
-        problems = recipe.problems.model_copy(update={"path": anchored(recipe.problems.path)})
-        recipe = recipe.model_copy(update={"problems": problems})
-    other = recipe.evaluation.problems
-    if isinstance(other.get("path"), str):
-        evaluation = recipe.evaluation.model_copy(update={"problems": {**other, "path": anchored(other["path"])}})
-        recipe = recipe.model_copy(update={"evaluation": evaluation})
-    return recipe
+def anchor_paths(tree: Tree, folder: Path) -> None:
+    """Make every `path` to data absolute: found from the working folder, or else from `folder`, which has the file."""
+    evaluation = tree.get("evaluation")
+    held_out = evaluation.get("problems") if isinstance(evaluation, dict) else None
+    for section in (tree.get("problems"), tree.get("data"), held_out):
+        if isinstance(section, dict) and isinstance(path := section.get("path"), str):
+            found = next((base / path for base in (Path.cwd(), folder) if (base / path).exists()), None)
+            section["path"] = str(found.resolve()) if found else path

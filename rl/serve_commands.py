@@ -137,7 +137,8 @@ def export(
     """Write a model as others want it, with a card."""
     with told(as_json):
         from rl.evaluate.command import Listener
-        from rl.stages.export import facts_about, write_export
+        from rl.stages.card import facts_about
+        from rl.stages.export import write_export
         from rl.stages.schema import ExportSection
         from rl.yaml_tree import check
 

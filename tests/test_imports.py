@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module of a layer imports from its own and from earlier ones. A package is named once for all its modules.
 LAYERS = [
-    ["allocator", "caches", "errors", "install", "models", "ranks", "signals", "told", "yaml_text"],
+    ["allocator", "caches", "errors", "install", "ranks", "signals", "tiny_models", "told", "yaml_text"],
+    ["models"],
     ["recipe"],
     ["yaml_tree"],
     ["recipe_file"],
@@ -28,7 +29,8 @@ LAYERS = [
     ["launch"],
     ["engine_checks"],
     ["checks", "regrade", "resume"],
-    ["planner", "stages", "trl_peer"],
+    ["stages", "trl_peer"],
+    ["planner"],
     ["serving"],
     ["grade_commands", "reward_commands"],
     ["eval_commands", "plan_commands", "serve_commands", "stage_commands"],

@@ -15,6 +15,7 @@ from transformers import AutoConfig
 
 from rewards.errors import BadInput
 from rl import models
+from rl.tiny_models import save_tiny_model
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ needs_package = pytest.mark.skipif(
 
 @needs_package
 @pytest.mark.slow
-@pytest.mark.parametrize("alias", ["tiny", "smollm2"])
+@pytest.mark.parametrize("alias", ["tiny", "tiny-moe", "smollm2"])
 def test_packaged_models(alias: str, cache: Path) -> None:
     tokenizer, model = models.load_tokenizer(alias), models.load_model(alias)
     assert model.dtype == torch.float32
@@ -121,8 +122,8 @@ def test_packaged_models(alias: str, cache: Path) -> None:
 def test_tiny_models_follow_their_seed_and_leave_the_global_one(tiny_model: Path, tmp_path: Path) -> None:
     tokenizer = models.load_tokenizer(str(tiny_model))
     state = torch.get_rng_state()
-    models.save_tiny_model(tokenizer, tmp_path / "a")
-    models.save_tiny_model(tokenizer, tmp_path / "b", seed=1)
+    save_tiny_model(tokenizer, tmp_path / "a")
+    save_tiny_model(tokenizer, tmp_path / "b", seed=1)
     assert torch.equal(torch.get_rng_state(), state)
     first, same, other = (
         models.model_fingerprint(str(path))["files"] for path in (tiny_model, tmp_path / "a", tmp_path / "b")

@@ -56,7 +56,7 @@ def test_gpu_recipes_say_what_they_need_and_smoke_needs_nothing(name: str) -> No
     assert recipe.run.min_gpu_memory_gib and recipe.run.dollars_per_hour and recipe.rollout.max_model_length
     assert recipe.model.revision and recipe.problems.revision
     assert smoke.run.min_gpu_memory_gib is None and smoke.run.dollars_per_hour == 0
-    assert smoke.model.name in ("tiny", "smollm2") and smoke.problems.source != "hub"
+    assert smoke.model.name in ("tiny", "tiny-moe", "smollm2") and smoke.problems.source != "hub"
     assert smoke.evaluation.problems.get("source", "jsonl") != "hub" and smoke.optimizer.max_steps <= 2
 
 

@@ -10,10 +10,11 @@ from rl import launch
 from rl.checks import check_recipe
 from rl.evaluate.subject import find_subject, merged_weights
 from rl.launch import run_recipe
-from rl.models import load_tokenizer, save_tiny_model
+from rl.models import load_tokenizer
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 from rl.stages.merged import write_merged
+from rl.tiny_models import save_tiny_model
 from tests.conftest import byte_tokenizer
 from tests.test_train import PowerCut, failing_after, recipe, same_run
 

@@ -141,15 +141,20 @@ def backward_flops(shape: Shape, tree: TreeCounts) -> float:
     return matrices * tree.nodes + attention + 2 * shape.head * tree.predicting
 
 
-def learner_flops(shape: Shape, tree: TreeCounts, recipe: Recipe) -> float:
-    """All updates of a step: forward and backward, the layers' forward pass again with gradient checkpointing, and the
-    reference model's where there is a KL term."""
-    one = forward_flops(shape, tree) + backward_flops(shape, tree)
-    if recipe.model.gradient_checkpointing:
-        one += _layers_forward(shape, tree, adapter=True)
+def learner_flops(shape: Shape, tree: TreeCounts, recipe: Recipe, teacher: Shape | None = None) -> float:
+    """All updates of a step, each with the reference model's forward pass where there is a KL term; before them, once,
+    that of a teacher whose tokens are scored."""
+    one = update_flops(shape, tree, recipe.model.gradient_checkpointing)
     if recipe.algorithm.beta > 0:
         one += forward_flops(shape, tree, adapter=False)
-    return recipe.algorithm.num_iterations * one
+    taught = 0.0 if teacher is None else forward_flops(teacher, tree, adapter=False)
+    return recipe.algorithm.num_iterations * one + taught
+
+
+def update_flops(shape: Shape, tree: TreeCounts, checkpointing: bool) -> float:
+    """Forward and backward, and the layers' forward pass again with gradient checkpointing."""
+    again = _layers_forward(shape, tree, adapter=True) if checkpointing else 0.0
+    return forward_flops(shape, tree) + backward_flops(shape, tree) + again
 
 
 def _layers_forward(shape: Shape, tree: TreeCounts, adapter: bool) -> float:

@@ -11,12 +11,12 @@ from rl.planner.assume import of_gpu, of_this_machine
 from rl.planner.calibrate import calibrate
 from rl.planner.choose import Choice, choose, with_keys
 from rl.planner.gpus import Gpu, named_gpus
-from rl.planner.memory import precision_of
+from rl.planner.memory import precision_of, teacher_gib
 from rl.planner.observe import first_prompts, prompt_sizes
 from rl.planner.predict import Calibration, Observed, Prediction, predict
 from rl.planner.shapes import Shape, load_shape
 from rl.planner.store import calibration_path, read_calibration, write_calibration
-from rl.recipe import Recipe
+from rl.recipe import ModelSection, Recipe
 
 Say = Callable[[str], None]
 
@@ -73,8 +73,6 @@ def check_request(request: Request) -> None:
     """Refuse lengths and prices that cannot be, and engines of which nothing is known."""
     if request.recipe.rollout.engine == "server":
         raise BadInput("penny plan knows nothing of a server's hardware: add rollout.engine=vllm, which runs in Penny.")
-    if request.recipe.distillation.teacher is not None:
-        raise BadInput("penny plan does not count a teacher yet: add distillation.teacher=null for the rest.")
     limit, mean, price = request.recipe.rollout.max_completion_length, request.mean_length, request.dollars_per_hour
     if mean is not None and not 1 <= mean <= limit:
         raise BadInput(
@@ -115,13 +113,28 @@ def foreseen(
     machine: str, measured: bool, request: Request, recipe: Recipe, shape: Shape, calibration: Calibration
 ) -> Forecast:
     """Prediction and choice for one machine."""
+    teacher = teacher_shape(recipe)
     prediction = predict(
-        recipe, shape, calibration, mean_length=request.mean_length, dollars_per_hour=request.dollars_per_hour
+        recipe,
+        shape,
+        calibration,
+        mean_length=request.mean_length,
+        dollars_per_hour=request.dollars_per_hour,
+        teacher=teacher,
     )
     adapter = load_shape(recipe.model.model_copy(update={"use_peft": True})) if shape.full else None
     precision = precision_of(recipe, calibration.device)
-    choice = choose(recipe, shape, precision, calibration.memory_gib - calibration.base_gib, adapter)
+    taken = calibration.base_gib + teacher_gib(teacher, precision)
+    choice = choose(recipe, shape, precision, calibration.memory_gib - taken, adapter)
     return Forecast(machine, measured, shape, prediction, choice)
+
+
+def teacher_shape(recipe: Recipe) -> Shape | None:
+    """The sizes of the teacher of on-policy distillation, if there is one. Raises BadInput if it cannot be read."""
+    section = recipe.distillation
+    return (
+        None if section.teacher is None else load_shape(ModelSection(name=section.teacher, revision=section.revision))
+    )
 
 
 def calibration_here(request: Request, say: Say) -> Calibration | None:

@@ -121,6 +121,11 @@ def memory_gib(recipe: Recipe, shape: Shape, precision: Precision, gpu_gib: floa
     return {name: size / GIB for name, size in parts.items() if size}
 
 
+def teacher_gib(teacher: Shape | None, precision: Precision) -> float:
+    """The teacher of on-policy distillation, which is kept whole beside the learner."""
+    return 0.0 if teacher is None else teacher.parameters * precision.learner.itemsize / GIB
+
+
 def peak_gib(parts: dict[str, float], sleeps: bool) -> float:
     """The most that lives at once; an engine that sleeps while the learner works is not there with the activations."""
     activations = parts["learner: activations"]

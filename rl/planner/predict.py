@@ -13,7 +13,7 @@ from rl.collect import token_budget
 from rl.planner import lengths
 from rl.planner.flops import Batch, TreeCounts, cache_bytes, expect_tree, learner_flops
 from rl.planner.lengths import Survival
-from rl.planner.memory import GIB, memory_gib, peak_gib, precision_of
+from rl.planner.memory import GIB, memory_gib, peak_gib, precision_of, teacher_gib
 from rl.planner.rates import Rates, scaled
 from rl.planner.rollouts import Demand, expect_rollouts
 from rl.planner.shapes import Shape
@@ -106,6 +106,7 @@ def predict(
     *,
     mean_length: float | None = None,
     dollars_per_hour: float | None = None,
+    teacher: Shape | None = None,
 ) -> Prediction:
     """Predict a run of `recipe`.
 
@@ -115,13 +116,14 @@ def predict(
         calibration: rates and observations; of another model, they are scaled.
         mean_length: tokens of a completion, in place of the observed lengths.
         dollars_per_hour: in place of the recipe's price.
+        teacher: of on-policy distillation.
     """
     rates = calibration.rates
     if shape != calibration.shape:
         rates = scaled(rates, calibration.shape, shape)
-    batch = batch_of(recipe, calibration.observed, mean_length)
+    batch = batch_of(recipe, calibration.observed, mean_length, taught=teacher is not None)
     tree = expect_tree(batch, recipe.optimizer.pass_tokens)
-    flops = learner_flops(shape, tree, recipe)
+    flops = learner_flops(shape, tree, recipe, teacher)
     seconds = {
         "generate": rollout_seconds(recipe, shape, calibration, rates, batch),
         "learn": learn_seconds(recipe, rates, tree, flops),
@@ -137,6 +139,8 @@ def predict(
     price = recipe.run.dollars_per_hour if dollars_per_hour is None else dollars_per_hour
     precision = precision_of(recipe, calibration.device)
     parts = memory_gib(recipe, shape, precision, calibration.memory_gib)
+    if teacher is not None:
+        parts["learner: teacher"] = teacher_gib(teacher, precision)
     if calibration.base_gib:
         parts["process: libraries"] = calibration.base_gib
     mean = lengths.mean_length(batch.survival)
@@ -173,14 +177,14 @@ def unobserved(recipe: Recipe, observed: Observed, mean: float | None) -> Iterat
         yield "rollouts and learning are counted one after the other, as on hardware that they share (max_staleness)"
 
 
-def batch_of(recipe: Recipe, observed: Observed, mean: float | None) -> Batch:
-    """A rank's share of a step, problems that dynamic sampling adds included."""
+def batch_of(recipe: Recipe, observed: Observed, mean: float | None, taught: bool = False) -> Batch:
+    """A rank's share of a step, with what dynamic sampling adds; `taught`: a teacher scores every token."""
     algorithm, group = recipe.algorithm, recipe.rollout.num_generations
     survival = survival_of(observed, recipe.rollout.max_completion_length, mean)
     signal, problems = share_with_signal(observed.rewards, group), float(algorithm.problems_per_step)
     if algorithm.dynamic_sampling:
         problems = drawn_problems(recipe, signal, lengths.mean_length(survival))
-    always = algorithm.beta > 0 or algorithm.entropy_coef > 0  # then every group is learned from
+    always = taught or algorithm.beta > 0 or algorithm.entropy_coef > 0  # then every group is learned from
     return Batch(
         problems=problems / recipe.run.num_processes,
         group=group,

@@ -6,6 +6,7 @@ from typing import Any
 
 from rl.planner.choose import Choice
 from rl.planner.forecast import Forecast
+from rl.planner.ladder import LadderForecast
 from rl.planner.predict import Prediction
 from rl.recipe import Recipe
 
@@ -71,11 +72,9 @@ def table(forecasts: Sequence[Forecast]) -> list[str]:
     rows = [f"{'machine':<10}{'step s':>8}{'hours':>8}{'dollars':>9}{'GiB':>7}  fits"]
     for each in forecasts:
         seen = each.prediction
-        dollars = "" if seen.dollars is None else f"{seen.dollars:.2f}"
         fits = "yes" if each.choice.fits else "no: " + (each.choice.advice or ("use a smaller model",))[0]
-        rows.append(
-            f"{each.machine:<10}{seen.step_seconds:>8.1f}{seen.hours:>8.2f}{dollars:>9}{seen.peak_gib:>7.1f}  {fits}"
-        )
+        costs = f"{seen.step_seconds:>8.1f}{seen.hours:>8.2f}{priced(seen.dollars):>9}"
+        rows.append(f"{each.machine:<10}{costs}{seen.peak_gib:>7.1f}  {fits}")
     return rows
 
 
@@ -83,6 +82,30 @@ def assumption_lines(forecasts: Sequence[Forecast]) -> list[str]:
     """Everything that was not measured, once."""
     found = dict.fromkeys(text for each in forecasts for text in each.prediction.assumptions)
     return ["assumed, not measured:", *(f"  {text}" for text in found)] if found else []
+
+
+def ladder_dict(name: str, forecasts: Sequence[LadderForecast]) -> dict[str, Any]:
+    """Forecasts of a pipeline for machines."""
+    machines = [asdict(each) | {"hours": each.hours, "dollars": each.dollars} for each in forecasts]
+    return {"pipeline": name, "machines": machines}
+
+
+def ladder_text(name: str, forecasts: Sequence[LadderForecast]) -> str:
+    """Forecasts of a pipeline for people: a table of stages for each machine, then what they rest on."""
+    lines = [f"pipeline   {name}"]
+    for each in forecasts:
+        lines += ["", f"{each.machine:<18}{'hours':>7}{'dollars':>9}"]
+        lines += [
+            f"  {rung.stage:<16}{rung.hours:>7.2f}{priced(rung.dollars):>9}  {rung.counted}" for rung in each.rungs
+        ]
+        lines.append(f"  {'all':<16}{each.hours:>7.2f}{priced(each.dollars):>9}")
+    found = dict.fromkeys(text for each in forecasts for text in each.assumptions)
+    return "\n".join([*lines, "", "assumed, not measured:", *(f"  {text}" for text in found)])
+
+
+def priced(dollars: float | None) -> str:
+    """Dollars in a column, empty where no price is known."""
+    return "" if dollars is None else f"{dollars:.2f}"
 
 
 def hours(seen: Prediction) -> str:

@@ -20,9 +20,10 @@ from rl.run import atomic
 from rl.run.folder import RunFolder
 from rl.run.ledger import ledger_totals
 from rl.stages.pipeline_file import dump_pipeline, load_pipeline
-from rl.stages.schema import BASE, PREVIOUS, TRAINS, WRITES, Pipeline, SftStage, models_before
+from rl.stages.schema import BASE, PREVIOUS, TRAINS, Pipeline, data_before, models_before
 
 RESULT = "result.json"
+SETTINGS = "pipeline.yaml"
 MODEL = "model"  # folders of a stage that trains
 ADAPTER = "adapter"
 
@@ -53,6 +54,10 @@ class PipelineFolder:
 
     path: Path
     pipeline: Pipeline
+
+    @property
+    def settings(self) -> Path:
+        return self.path / SETTINGS
 
     @property
     def ladder(self) -> Path:
@@ -103,13 +108,8 @@ class PipelineFolder:
 
     def data_of(self, name: str) -> list[Path]:
         """The traces that an `sft` stage learns from. Raises BadInput if they are not there."""
-        stage = self.pipeline.stages[name]
-        assert isinstance(stage, SftStage)
-        names = list(self.pipeline.stages)
-        made = [other for other in names[: names.index(name)] if self.pipeline.stages[other].kind in WRITES]
-        sources = stage.data_from or made[-1:]
         paths = []
-        for source in sources:
+        for source in data_before(self.pipeline, name):
             result = self.result(source)
             if result is None or result.data is None or not (self.stage(source) / result.data).is_file():
                 raise BadInput(f"{self.stage(source)} holds no traces: run the pipeline with --from {source}.")
@@ -127,7 +127,7 @@ def enter(path: Path, pipeline: Pipeline, begin: str | None = None) -> PipelineF
         BadInput: the folder holds something else, a finished stage has other settings, or there is no stage `begin`.
     """
     folder = PipelineFolder(path, pipeline)
-    file = path / "pipeline.yaml"
+    file = path / SETTINGS
     if begin is not None and begin not in pipeline.stages:
         raise BadInput(f"There is no stage {begin!r}: the stages are {', '.join(pipeline.stages)}.")
     if file.exists():
@@ -143,7 +143,7 @@ def enter(path: Path, pipeline: Pipeline, begin: str | None = None) -> PipelineF
 
 def open_pipeline(path: Path) -> PipelineFolder:
     """The folder of a pipeline that was run before. Raises BadInput if there is none."""
-    file = path / "pipeline.yaml"
+    file = path / SETTINGS
     if not file.is_file():
         raise BadInput(f"{path} holds no pipeline: give the folder that `penny run` named.")
     return PipelineFolder(path, load_pipeline(str(file)))
@@ -151,7 +151,7 @@ def open_pipeline(path: Path) -> PipelineFolder:
 
 def is_pipeline(path: Path) -> bool:
     """Whether `path` is the folder of a pipeline's run."""
-    return (path / "pipeline.yaml").is_file()
+    return (path / SETTINGS).is_file()
 
 
 def _check_unchanged(folder: PipelineFolder, old: Pipeline, begin: str | None) -> None:

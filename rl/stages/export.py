@@ -8,47 +8,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from huggingface_hub import HfApi, ModelCard, ModelCardData
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from rewards.errors import BadInput
 from rl.evaluate.command import Listener
 from rl.evaluate.subject import Subject, find_subject, merged_weights
 from rl.models import load_tokenizer
-from rl.recipe_file import load_recipe
 from rl.rollout.engine import NamedTensors
-from rl.run.folder import RunFolder, is_run
-from rl.run.ledger import Ledger, ledger_totals
-from rl.run.report import duration
-from rl.run.summary import interval, percent, read_summary
-from rl.stages.books import PipelineFolder, StageResult, is_pipeline, open_pipeline
-from rl.stages.ladder import ladder, markdown
+from rl.run.ledger import Ledger
+from rl.stages.books import PipelineFolder, StageResult
+from rl.stages.card import Facts, facts_of, write_card
 from rl.stages.merged import write_merged
-from rl.stages.schema import BASE, ExportSection, ExportStage, TracesStage
+from rl.stages.schema import BASE, ExportSection, ExportStage
 
 CONVERTER = "convert_hf_to_gguf.py"  # of llama.cpp
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a card says beside the model's name.
-
-    Attributes:
-        base: the model that it was trained from.
-        licence: of the base, if known.
-        datasets: hub ids of what it learned from.
-        body: Markdown: recipe, results, cost.
-    """
-
-    base: str
-    licence: str | None = None
-    datasets: Sequence[str] = ()
-    body: str = ""
 
 
 def export_model(
@@ -64,48 +41,6 @@ def export_model(
             stage.model.name, "last", adapter, stage.export, folder / "export", facts_of(books), listener
         )
     return StageResult(stage.kind, model="export", figures={"files": files})
-
-
-def facts_of(books: PipelineFolder) -> Facts:
-    """What a pipeline knows for its model's card."""
-    data = [
-        stage.problems.name
-        for stage in books.pipeline.stages.values()
-        if isinstance(stage, TracesStage) and stage.problems.source == "hub" and stage.problems.name
-    ]
-    body = "\n".join(
-        [
-            books.pipeline.description,
-            "",
-            markdown(ladder(books)),
-            "The scores are pass@1 on problems held out from training; time and dollars are those of the ledger. Made "
-            "by Penny; `pipeline.yaml` beside this card has every setting.",
-        ]
-    )
-    return Facts(books.pipeline.base.name, datasets=sorted(set(data)), body=body)
-
-
-def facts_about(path: Path) -> Facts:
-    """What the folder of a run or a pipeline knows for its model's card; of anything else only its name."""
-    if is_pipeline(path):
-        return facts_of(open_pipeline(path))
-    if not is_run(path):
-        return Facts(path.name)
-    run = RunFolder(path)
-    recipe, summary, totals = load_recipe(str(run.recipe)), read_summary(run), ledger_totals(run)
-    lines = [recipe.description, "", f"Trained by Penny with GRPO by the recipe `{recipe.name}`."]
-    if summary is not None:
-        before, after = summary["before"], summary["after"]
-        lines += [
-            "",
-            "| held-out problems | pass@1 before | after | time | dollars |",
-            "|---|---|---|---|---|",
-            f"| {after['n']} | {percent(before['pass@1'])} {interval(before)} | {percent(after['pass@1'])} "
-            f"{interval(after)} | {duration(totals['total_seconds'])} | {totals['dollars']:.4f} |",
-        ]
-    lines += ["", "```yaml", run.recipe.read_text(encoding="utf-8").rstrip(), "```"]
-    data = [recipe.problems.name] if recipe.problems.source == "hub" and recipe.problems.name else []
-    return Facts(recipe.model.name, datasets=data, body="\n".join(lines))
 
 
 def write_export(
@@ -176,18 +111,6 @@ def convert(converter: Path, model: Path, file: Path) -> None:
     if done.returncode or not file.is_file():
         last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").split("\n")[-1]
         raise BadInput(f"{CONVERTER} failed ({last}): see whether it knows this kind of model.")
-
-
-def write_card(path: Path, name: str, facts: Facts) -> None:
-    """Write a model card."""
-    data = ModelCardData(
-        base_model=facts.base,
-        license=facts.licence,
-        datasets=list(facts.datasets) or None,
-        library_name="transformers",
-        tags=["penny", "reinforcement-learning", "reasoning"],
-    )
-    path.write_text(str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {Path(name).name}\n\n{facts.body}\n")), "utf-8")
 
 
 def push(folder: Path, section: ExportSection, listener: Listener) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rl.recipe import Section
-from rl.recipe_file import RECIPES, find_file, load_recipe
+from rl.recipe_file import RECIPES, anchor_paths, find_file, load_recipe
 from rl.stages.schema import (
     BASE,
     PREVIOUS,
@@ -67,7 +67,7 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
         apply(tree, override)
     heading = check(Heading, {key: tree[key] for key in Heading.model_fields if key in tree}, where)
     defaults = tree.get("defaults") or {}
-    filled = {name: fill(name, stage, defaults, where, smoke) for name, stage in stages.items()}
+    filled = {name: fill(name, stage, defaults, path, smoke) for name, stage in stages.items()}
     pipeline = Pipeline(heading.name, filled, heading.description, heading.status, heading.band)
     check_wiring(pipeline, where)
     return pipeline
@@ -76,6 +76,14 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
 def find_pipeline(name_or_path: str) -> Path:
     """The file of a pipeline given by name or path. Raises BadInput, naming the nearest, if there is none."""
     return find_file("pipeline", name_or_path, PIPELINES)
+
+
+def is_pipeline_file(name_or_path: str) -> bool:
+    """Whether a name or path is that of a pipeline; recipes go first, as everywhere."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return "stages" in read_tree(path)
+    return not (RECIPES / f"{name_or_path}.yaml").is_file() and (PIPELINES / f"{name_or_path}.yaml").is_file()
 
 
 def list_pipelines() -> list[Pipeline]:
@@ -118,9 +126,9 @@ def apply(tree: Tree, override: str) -> None:
     assign(target, *parse_override(schema, rest))
 
 
-def fill(name: str, tree: Tree, defaults: Mapping[str, Any], where: str, smoke: bool) -> AnyStage:
+def fill(name: str, tree: Tree, defaults: Mapping[str, Any], path: Path, smoke: bool) -> AnyStage:
     """A stage with its defaults, and what it takes from a recipe, checked. Raises BadInput."""
-    kind = str(tree.get("kind"))
+    kind, where = str(tree.get("kind")), shown(path)
     if kind not in SCHEMAS:
         raise BadInput(f"stages.{name}.kind is {kind}: use one of {', '.join(SCHEMAS)} ({where}).")
     schema = SCHEMAS[kind]
@@ -131,6 +139,7 @@ def fill(name: str, tree: Tree, defaults: Mapping[str, Any], where: str, smoke: 
         whole.get("evaluation", {}).pop("band", None)  # a pipeline has a promise of its own
     merge(whole, {key: dict(keys) for key, keys in defaults.items() if key in schema.model_fields}, depth=2)
     merge(whole, {key: value for key, value in tree.items() if key != "recipe"}, depth=2)
+    anchor_paths(whole, path.parent)
     return check(schema, whole, f"stage {name}, {where}")
 
 

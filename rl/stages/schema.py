@@ -50,7 +50,7 @@ class TeacherSection(Section):
     template: str | None = Field(
         None, description="column: the trace, over the row's columns, e.g. '<think>{worked}</think>{answer}'"
     )
-    licence: str | None = Field(None, description="of the teacher or data set, noted beside the traces")
+    license: str | None = Field(None, description="of the teacher or data set, noted beside the traces")
     terms_accepted: bool = Field(False, description="you may train on what this teacher writes")
 
 
@@ -81,7 +81,7 @@ class DataSection(Section):
     revision: str | None = Field(None, description="hub: commit to pin")
     path: str | None = Field(None, description="jsonl: file with messages, or prompt and completion")
     share: float = Field(1.0, gt=0, description="rows of it for each trace of `data_from`; without traces: all")
-    licence: str | None = Field(None, description="of the data set, noted in the model card")
+    license: str | None = Field(None, description="of the data set, noted in the model card")
 
 
 class SftSection(Section):
@@ -242,3 +242,11 @@ def with_teacher(stage: GrpoStage, teacher: str) -> GrpoStage:
     """The stage with a model as the teacher of its on-policy distillation."""
     section = stage.distillation.model_copy(update={"teacher": teacher, "revision": None})
     return stage.model_copy(update={"distillation": section})
+
+
+def data_before(pipeline: Pipeline, name: str) -> list[str]:
+    """The stages whose traces an `sft` stage learns from: those that it names, or the last one before it."""
+    names, stage = list(pipeline.stages), pipeline.stages[name]
+    assert isinstance(stage, SftStage)
+    made = [other for other in names[: names.index(name)] if pipeline.stages[other].kind in WRITES]
+    return stage.data_from or made[-1:]

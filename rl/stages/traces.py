@@ -192,7 +192,7 @@ def provenance(stage: TracesStage, teacher: TeacherSection, source: Source, sets
     report: Mapping[str, Any] | None = None if sets.report is None else sets.report.as_dict()
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "teacher": dict(source.subject) | {"licence": teacher.licence, "terms_accepted": teacher.terms_accepted},
+        "teacher": dict(source.subject) | {"license": teacher.license, "terms_accepted": teacher.terms_accepted},
         "problems": stage.problems.model_dump(mode="json"),
         "data_sha256": unit.data_sha256,
         "decontamination": report,

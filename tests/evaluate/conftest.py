@@ -9,9 +9,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from rl.evaluate import command, sources
-from rl.models import load_model, load_tokenizer, save_tiny_model
+from rl.models import load_model, load_tokenizer
 from rl.run.checkpoints import save_checkpoint
 from rl.run.folder import RunFolder
+from rl.tiny_models import save_tiny_model
 from tests.evaluation_runs import make_adapter
 
 SUMS = [(3, 4), (10, 5), (8, 9), (20, 2)]

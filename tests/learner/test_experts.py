@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import OlmoeConfig, OlmoeForCausalLM, PreTrainedModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import AutoConfig, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from rl.launch import run_recipe
 from rl.learner.experts import RouterWatch, find_routers, load_metrics
@@ -17,42 +17,25 @@ from rl.recipe import ModelSection
 from rl.rollout.engine import RolloutEngine, SamplingParams
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
+from rl.tiny_models import SIZES, save_tiny_mixture
 from tests.conftest import byte_tokenizer
 from tests.test_train import recipe
 
-SIZES: dict[str, Any] = {
-    "hidden_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "num_experts": 4,
-    "num_experts_per_tok": 2,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.1,
-    "tie_word_embeddings": False,
-}
+SHARED = (*SIZES, "vocab_size", "num_experts", "num_experts_per_tok", "bos_token_id", "eos_token_id", "pad_token_id")
 
 
 @pytest.fixture(scope="module", params=["qwen3-moe", "olmoe"])
 def mixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random mixture of experts, two layers, with a tokenizer of single bytes."""
     tokenizer = byte_tokenizer()
-    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     folder = tmp_path_factory.mktemp("models") / request.param
-    torch.manual_seed(0)
-    model: PreTrainedModel
+    save_tiny_mixture(tokenizer, folder)
     if request.param == "qwen3-moe":
-        model = Qwen3MoeForCausalLM(
-            Qwen3MoeConfig(vocab_size=len(tokenizer), moe_intermediate_size=64, head_dim=64, **special, **SIZES)
-        )
-    else:
-        model = OlmoeForCausalLM(
-            OlmoeConfig(
-                vocab_size=len(tokenizer), intermediate_size=64, **special, **SIZES | {"num_key_value_heads": 2}
-            )
-        )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        plain = AutoConfig.from_pretrained(folder).to_dict()
+        shared = {name: plain[name] for name in SHARED}
+        torch.manual_seed(0)
+        config = Qwen3MoeConfig(**shared, moe_intermediate_size=64, num_key_value_heads=1, head_dim=64)
+        Qwen3MoeForCausalLM(config).save_pretrained(folder)
     return folder
 
 

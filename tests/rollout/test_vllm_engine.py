@@ -25,11 +25,12 @@ from rl.learner.export import export
 from rl.learner.gap import gap_stats
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy, load_policy
-from rl.models import load_model, load_tokenizer, save_tiny_model
+from rl.models import load_model, load_tokenizer
 from rl.recipe import ModelSection
 from rl.rollout.engine import Completion, SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
 from rl.rollout.vllm_engine import VllmEngine, VllmSettings
+from rl.tiny_models import save_tiny_model
 
 pytestmark = pytest.mark.vllm
 

@@ -1,5 +1,6 @@
 """What is handed on: a merged model that gives the adapter's own answers, a card, and what is refused."""
 
+import shutil
 from pathlib import Path
 
 import peft
@@ -11,7 +12,9 @@ from safetensors.torch import load_file
 from rewards.errors import BadInput
 from rl.evaluate.command import Listener
 from rl.models import load_model, load_tokenizer
-from rl.stages.export import Facts, facts_about, write_export
+from rl.recipe import ModelSection
+from rl.stages.card import Facts, facts_about, license_of
+from rl.stages.export import write_export
 from rl.stages.schema import ExportSection
 
 
@@ -26,7 +29,7 @@ def adapter(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def export(model: Path, folder: Path, **keys: object) -> list[str]:
-    facts = Facts("the/base", "apache-2.0", ["a/set"], "It scored 12.5 %.")
+    facts = Facts("the/base", "apache-2.0", {"a/set": "MIT"}, "It scored 12.5 %.")
     return write_export(str(model), "last", None, ExportSection(**keys), folder, facts, Listener())  # type: ignore[arg-type]
 
 
@@ -53,6 +56,18 @@ def test_the_card_says_where_the_model_is_from(tiny_model: Path, tmp_path: Path)
     card = ModelCard.load(tmp_path / "out" / "merged" / "README.md")
     assert card.data.base_model == "the/base" and card.data.license == "apache-2.0"
     assert card.data.datasets == ["a/set"] and "It scored 12.5 %." in card.text
+    assert "data `a/set`: licence MIT" in card.text and "base `the/base`: licence apache-2.0" in card.text
+
+
+def test_the_licence_of_a_base_is_what_its_own_card_says(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "m")
+    assert license_of(ModelSection(name=str(tmp_path / "m"))) is None
+    (tmp_path / "m" / "README.md").write_text("---\nlicense: mit\n---\n# A model\n")
+    assert license_of(ModelSection(name=str(tmp_path / "m"))) == "mit"
+    (tmp_path / "m" / "README.md").write_text("---\nlicense: [\n---\n")
+    assert license_of(ModelSection(name=str(tmp_path / "m"))) is None
+    assert license_of(ModelSection(name="smollm2")) == "apache-2.0"
+    assert license_of(ModelSection(name="nobody/has-this-model")) is None
 
 
 def test_a_name_that_is_no_run_has_a_card_of_its_name() -> None:

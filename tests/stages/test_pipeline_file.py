@@ -52,6 +52,15 @@ def test_overrides_of_a_stage_and_of_all(pipeline_tree: Tree, tmp_path: Path) ->
     assert pipeline.stages["worked"].problems.prompt == "{question}"  # type: ignore[union-attr]
 
 
+def test_a_path_is_looked_for_beside_the_file(pipeline_tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "1 + 1", "answer": "2"}\n')
+    pipeline_tree["stages"]["cold-start"]["data"] = {"source": "jsonl", "path": "rows.jsonl"}
+    pipeline_tree["stages"]["reinforce"]["problems"] = {"source": "jsonl", "path": "nowhere.jsonl"}
+    pipeline = load(pipeline_tree, tmp_path)
+    assert pipeline.stages["cold-start"].data.path == str(tmp_path / "rows.jsonl")  # type: ignore[union-attr]
+    assert pipeline.stages["reinforce"].problems.path == "nowhere.jsonl"  # type: ignore[union-attr]
+
+
 def test_smoke_changes_single_keys(pipeline_tree: Tree, tmp_path: Path) -> None:
     pipeline_tree["smoke"] = {
         "defaults": {"model": {"lora_r": 2}},

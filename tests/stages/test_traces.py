@@ -63,7 +63,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_server_is_asked_judged_and_paid(tmp_path: Path) -> None:
-    prices = {"dollars_per_million": (1.0, 100.0), "licence": "MIT"}
+    prices = {"dollars_per_million": (1.0, 100.0), "license": "MIT"}
     with FakeEndpoint(right) as server:
         result = write(stage(server.url, teacher=prices), tmp_path / "one")
     rows = lines(tmp_path / "one")
@@ -73,7 +73,7 @@ def test_a_server_is_asked_judged_and_paid(tmp_path: Path) -> None:
     assert result.dollars == pytest.approx(dollars)
     assert result.figures["dollars_per_trace"] == pytest.approx(dollars / PROBLEMS)
     story = json.loads((tmp_path / "one" / "traces.json").read_text())
-    assert story["teacher"]["licence"] == "MIT" and story["teacher"]["name"] == "tiny"
+    assert story["teacher"]["license"] == "MIT" and story["teacher"]["name"] == "tiny"
     assert story["answers"] == story["kept"] == PROBLEMS and story["data_sha256"]
 
 

@@ -1,0 +1,125 @@
+"""The card of a model that is handed on: what it is, what it learned from, under which licences, and what it took."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub.errors import HfHubHTTPError
+from yaml import YAMLError
+
+from rl.models import ALIASES
+from rl.recipe import ModelSection
+from rl.recipe_file import load_recipe
+from rl.run.folder import RunFolder, is_run
+from rl.run.ledger import ledger_totals
+from rl.run.report import duration
+from rl.run.summary import interval, percent, read_summary
+from rl.stages.books import PipelineFolder, is_pipeline, open_pipeline
+from rl.stages.ladder import ladder, markdown
+from rl.stages.schema import GrpoStage, SftStage, TeacherSection, TracesStage
+
+LICENSE_OF_ALIASES = {"smollm2": "apache-2.0"}  # as its own card has it
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card says beside the model's name.
+
+    Attributes:
+        base: the model that it was trained from.
+        license: of the base, if known.
+        datasets: licences, if known, of what it learned from, by hub id.
+        body: Markdown: recipe, results, cost.
+        settings: a file to lay beside the card.
+    """
+
+    base: str
+    license: str | None = None
+    datasets: Mapping[str, str | None] = field(default_factory=dict)
+    body: str = ""
+    settings: Path | None = None
+
+
+def facts_of(books: PipelineFolder) -> Facts:
+    """What a pipeline knows for its model's card."""
+    datasets: dict[str, str | None] = {}
+    lines = [books.pipeline.description, "", markdown(ladder(books))]
+    for name, stage in books.pipeline.stages.items():
+        if isinstance(stage, TracesStage) and stage.teacher is not None:
+            lines.append(f"- traces of `{name}`: {teacher_text(stage.teacher)}, {license_text(stage.teacher.license)}")
+        if isinstance(stage, TracesStage | GrpoStage) and stage.problems.source == "hub" and stage.problems.name:
+            datasets.setdefault(stage.problems.name, None)
+        if isinstance(stage, SftStage) and stage.data.source == "hub" and stage.data.name:
+            datasets[stage.data.name] = stage.data.license
+    lines += [
+        "",
+        "The scores are pass@1 on problems held out from training; time and dollars are those of the ledger. Made "
+        "by Penny; `pipeline.yaml` beside this card has every setting.",
+    ]
+    base = books.pipeline.base
+    return Facts(base.name, license_of(base), datasets, "\n".join(lines), books.settings)
+
+
+def teacher_text(teacher: TeacherSection) -> str:
+    """Who wrote traces, in words."""
+    return "the rows of the problems" if teacher.source == "column" else f"`{teacher.name}` ({teacher.source})"
+
+
+def facts_about(path: Path) -> Facts:
+    """What the folder of a run or a pipeline knows for its model's card; of anything else only its name."""
+    if is_pipeline(path):
+        return facts_of(open_pipeline(path))
+    if not is_run(path):
+        return Facts(path.name)
+    run = RunFolder(path)
+    recipe, summary, totals = load_recipe(str(run.recipe)), read_summary(run), ledger_totals(run)
+    lines = [recipe.description, "", f"Trained by Penny with GRPO by the recipe `{recipe.name}`."]
+    if summary is not None:
+        before, after = summary["before"], summary["after"]
+        lines += [
+            "",
+            "| held-out problems | pass@1 before | after | time | dollars |",
+            "|---|---|---|---|---|",
+            f"| {after['n']} | {percent(before['pass@1'])} {interval(before)} | {percent(after['pass@1'])} "
+            f"{interval(after)} | {duration(totals['total_seconds'])} | {totals['dollars']:.4f} |",
+        ]
+    lines += ["", "```yaml", run.recipe.read_text(encoding="utf-8").rstrip(), "```"]
+    hub = recipe.problems.source == "hub" and recipe.problems.name
+    return Facts(recipe.model.name, license_of(recipe.model), {hub: None} if hub else {}, "\n".join(lines))
+
+
+def license_of(model: ModelSection) -> str | None:
+    """What a model's own card says of its licence; None where it has no card, or the hub cannot be reached."""
+    if model.name in ALIASES:
+        return LICENSE_OF_ALIASES.get(model.name)
+    folder = Path(model.name).expanduser()
+    try:
+        card = ModelCard.load(folder / "README.md" if folder.is_dir() else model.name)
+    except (OSError, ValueError, HfHubHTTPError, YAMLError):  # no card, no network, or a head that is no YAML
+        return None
+    found = card.data.license
+    return found if isinstance(found, str) else None
+
+
+def license_text(license: str | None) -> str:
+    """A licence in words."""
+    return f"licence {license}" if license else "licence not stated"
+
+
+def write_card(path: Path, name: str, facts: Facts) -> None:
+    """Write a model card, and lay the settings beside it."""
+    data = ModelCardData(
+        base_model=facts.base,
+        license=facts.license,
+        datasets=list(facts.datasets) or None,
+        library_name="transformers",
+        tags=["penny", "reinforcement-learning", "reasoning"],
+    )
+    sources = [f"- base `{facts.base}`: {license_text(facts.license)}"]
+    sources += [f"- data `{dataset}`: {license_text(license)}" for dataset, license in facts.datasets.items()]
+    text = "\n".join(["---", data.to_yaml(), "---", "", f"# {Path(name).name}", "", facts.body, "", *sources, ""])
+    path.write_text(str(ModelCard(text)), "utf-8")
+    if facts.settings is not None:
+        shutil.copy(facts.settings, path.with_name(facts.settings.name))
