@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from rl.cli import app
 from rl.recipe import Recipe
 from rl.recipe_file import RECIPES, list_recipes, load_recipe
-from rl.stages.pipeline_file import PIPELINES, load_pipeline
+from rl.stages.pipeline_file import PIPELINES, is_pipeline_file, load_pipeline
 from rl.yaml_tree import known_keys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,6 +123,9 @@ def penny_eval(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
 
 def penny_plan(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
     """Plan with the recipe's smoke settings, `tiny` and the transformers engine."""
+    if is_pipeline_file(arguments[0]):
+        small = ["defaults.model.name=tiny", "defaults.rollout.engine=transformers"]
+        return penny(["plan", *arguments, "--smoke", *small], patch)
     return penny(["plan", *arguments, "--smoke", "model.name=tiny", "rollout.engine=transformers"], patch)
 
 

@@ -160,6 +160,7 @@ def climbed(request: LadderRequest, machine: Machine, reference: Recipe) -> Ladd
         (
             f"tokens of an answer: {lengths} (--mean-length); of a row to fine-tune on: {traces} (--mean-trace)",
             "every stage keeps as many traces as it may; in reinforcement every group has a signal",
+            "fine-tuning by TRL at the rate of the learner",
             *machine.calibration(reference).assumptions,
         ),
     )
@@ -210,13 +211,13 @@ def sft_taken(name: str, stage: SftStage, request: LadderRequest, machine: Machi
     recipe = reference.model_copy(update={"model": stage.model})
     calibration, shape = machine.calibration(recipe), load_shape(stage.model)
     rates = scaled(calibration.rates, calibration.shape, shape)
-    length = min(request.mean_trace or stage.sft.max_length, stage.sft.max_length)
-    steps, tokens = sft_steps(stage.sft, count_rows(request.pipeline, name), length)
+    rows, length = learned_rows(name, request, calibration.observed.prompt)
+    steps, tokens = sft_steps(stage.sft, rows, length)
     passes = steps * stage.sft.gradient_accumulation_steps
     tree = TreeCounts(nodes=tokens, predicting=tokens, pairs=tokens * (length + 1) / 2, passes=passes)
     flops = update_flops(shape, tree, stage.model.gradient_checkpointing)
     seconds = passes * rates.learn_pass + steps * rates.update + flops * rates.learn_flop
-    counted = f"{steps:,} steps, {tokens / MILLION:,.1f} million tokens, {flops / 1e15:,.0f} PFLOP"
+    counted = f"{steps:,} steps, {tokens / MILLION:,.2f} million tokens, {flops / 1e12:,.0f} TFLOP"
     return Taken(counted, rates.start + seconds)
 
 
@@ -232,19 +233,39 @@ def sft_steps(section: SftSection, rows: float | None, length: float) -> tuple[i
     return steps, steps * sequences * full
 
 
-def count_rows(pipeline: Pipeline, name: str) -> float | None:
-    """Rows that an `sft` stage learns from, at most; None: all of a data set."""
-    stage = pipeline.stages[name]
+def learned_rows(name: str, request: LadderRequest, prompt: float) -> tuple[float | None, float]:
+    """Rows that an `sft` stage learns from at most (None: all of a data set), and tokens of one on average.
+
+    What a model writes is as long as its answers, with a prompt of `prompt` tokens; what others wrote as `mean_trace`.
+    """
+    stages, stage = request.pipeline.stages, request.pipeline.stages[name]
     assert isinstance(stage, SftStage)
-    traces = sum(count_kept(source, pipeline.stages[source]) for source in data_before(pipeline, name))
-    if stage.data.source == "stages":
-        return traces
-    return traces * (1 + stage.data.share) if traces else None
+    others = request.mean_trace or stage.sft.max_length
+    parts = [
+        length_of_kept(source, stages[source], request, prompt, others)
+        for source in data_before(request.pipeline, name)
+    ]
+    traces = sum(rows for rows, _ in parts)
+    if stage.data.source != "stages":
+        if not traces:
+            return None, others
+        parts.append((traces * stage.data.share, others))
+    rows = sum(rows for rows, _ in parts)
+    return rows, min(sum(rows * length for rows, length in parts) / rows, stage.sft.max_length)
 
 
-def count_kept(name: str, stage: object) -> int:
-    """Traces that a stage keeps at most."""
+def length_of_kept(
+    name: str, stage: object, request: LadderRequest, prompt: float, others: float
+) -> tuple[float, float]:
+    """Traces that a stage keeps at most, and tokens of one with its prompt."""
     assert isinstance(stage, TracesStage)
+    if stage.teacher is not None and stage.teacher.source == "column":
+        return count_kept(name, stage), others
+    return count_kept(name, stage), prompt + (request.mean_length or stage.rollout.max_completion_length)
+
+
+def count_kept(name: str, stage: TracesStage) -> int:
+    """Traces that a stage keeps at most."""
     kept = count_asked(name, stage) * stage.keep.per_problem
     return min(kept, stage.keep.max_traces or kept)
 
@@ -258,11 +279,11 @@ def measure_taken(
     recipe: Recipe, benchmarks: Sequence[str], models: int, machine: Machine, mean: float | None
 ) -> Taken:
     """`evaluate`: every model on every problem."""
-    if benchmarks:
-        asked = sum(len(benchmark.load()) * benchmark.sampling.num_samples for benchmark in find_suite(benchmarks))
-        section = recipe.evaluation.model_copy(update={"size": asked, "num_samples": 1})
-        recipe = recipe.model_copy(update={"evaluation": section})
     calibration, shape = machine.calibration(recipe), load_shape(recipe.model)
+    if benchmarks:
+        answers = sum(len(benchmark.load()) * benchmark.sampling.num_samples for benchmark in find_suite(benchmarks))
+        section = recipe.evaluation.model_copy(update={"size": answers, "num_samples": 1})
+        recipe = recipe.model_copy(update={"evaluation": section})
     rates = scaled(calibration.rates, calibration.shape, shape)
     one = rates.start + evaluation_seconds(recipe, shape, calibration, rates, mean)
     asked = recipe.evaluation.size * recipe.evaluation.num_samples

@@ -12,9 +12,9 @@ from rl.planner.ladder import (
     LadderRequest,
     Machine,
     climbed,
-    count_rows,
     forecast_ladder,
     grpo_taken,
+    learned_rows,
     sft_steps,
     traces_taken,
 )
@@ -107,15 +107,23 @@ def test_a_data_set_of_unknown_size_needs_its_steps(pipeline: Pipeline) -> None:
         sft_steps(SftSection(), None, 10)
 
 
+def rows_of(tree: Tree, folder: Path, name: str) -> tuple[float | None, float]:
+    return learned_rows(name, LadderRequest(load(tree, folder), mean_length=4, mean_trace=40), prompt=6)
+
+
 def test_rows_are_those_of_the_stages_before_and_a_share_of_others(pipeline_tree: Tree, tmp_path: Path) -> None:
-    assert count_rows(load(pipeline_tree, tmp_path), "cold-start") == 12
-    assert count_rows(load(pipeline_tree, tmp_path), "fine-tune") == 5
+    assert rows_of(pipeline_tree, tmp_path, "cold-start") == (12, 40)
+    assert rows_of(pipeline_tree, tmp_path, "fine-tune") == (5, 6 + 4)  # its own answers
     changed = copy.deepcopy(pipeline_tree)
     changed["stages"]["fine-tune"] |= {"data_from": ["worked", "reject"], "data": {"source": "hub", "share": 0.5}}
     changed["stages"]["worked"]["keep"]["max_traces"] = 9
     del changed["stages"]["reject"]["keep"]["limit"]  # all 56 that are not held out, two each
     changed["stages"]["reject"]["keep"]["per_problem"] = 2
-    assert count_rows(load(changed, tmp_path), "fine-tune") == 1.5 * (9 + 112)
+    rows, length = rows_of(changed, tmp_path, "fine-tune")
+    assert rows == 1.5 * (9 + 112) and length == pytest.approx((9 * 40 + 112 * 10 + 60.5 * 40) / rows)
+    changed["stages"]["cold-start"]["data"] = {"source": "hub"}
+    del changed["stages"]["worked"], changed["stages"]["fine-tune"], changed["stages"]["measure"]
+    assert rows_of(changed, tmp_path, "cold-start") == (None, 40)
 
 
 def test_a_server_costs_its_tokens_and_takes_the_time_of_its_rate(pipeline_tree: Tree, tmp_path: Path) -> None:
