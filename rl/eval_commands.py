@@ -38,7 +38,7 @@ def evaluate(
         list[str],
         typer.Option(metavar="NAME", help="Benchmark, suite, recipe or file; several: by comma, or repeated."),
     ],
-    model: Annotated[str | None, typer.Option(help="Alias, folder, hub id, adapter, or a run's folder.")] = None,
+    model: Annotated[str | None, typer.Option(help="Alias, folder, hub id, adapter, run or pipeline.")] = None,
     checkpoint: Annotated[str, typer.Option(help="Of a run: last, best, or a step.")] = "last",
     endpoint: Annotated[
         str | None, typer.Option(metavar="URL", help="OpenAI-compatible server that has the model.")
@@ -80,11 +80,12 @@ def evaluate(
         from rl.evaluate.command import EvaluationRequest, Listener
         from rl.evaluate.command import evaluate as measure
         from rl.evaluate.units import Protocol
+        from rl.stages.books import model_in
 
         protocol = Protocol(limit, num_samples, temperature, top_p, top_k, min_p, max_tokens, seed)
         request = EvaluationRequest(
             benchmarks=benchmark,
-            model=model,
+            model=None if model is None else model_in(model),
             checkpoint=checkpoint,
             endpoint=endpoint,
             samples=samples,

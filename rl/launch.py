@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -144,18 +144,28 @@ def open_session(
         engine=engine,
         teacher=teacher,
     )
-    checkpoint = latest_checkpoint(target)
-    if checkpoint:
-        session.restore(checkpoint)
-    rewind(books, session.step)
-    data = {"training": hash_problems(training), "held_out": hash_problems(held_out)}
-    model = model_fingerprint(recipe.model.name, recipe.model.revision)
-    parts = {"model": model, "data": data, "engine": engine.name, "layout": policy.layout, "ranks": ranks.world_size()}
-    write_manifest(books, recipe, parts)
+    go_on(session, target, {"training": hash_problems(training), "held_out": hash_problems(held_out)})
     if ranks.rank() == 0:
         start_trackers(session.trackers, books, recipe)
         stack.callback(finish_trackers, session.trackers)
     return session
+
+
+def go_on(session: Session, target: RunFolder, data: Mapping[str, str]) -> None:
+    """Take the last whole checkpoint, drop what was written after it, and note what the session is made of."""
+    checkpoint = latest_checkpoint(target)
+    if checkpoint:
+        session.restore(checkpoint)
+    rewind(session.folder, session.step)
+    model = session.recipe.model
+    parts = {
+        "model": model_fingerprint(model.name, model.revision),
+        "data": data,
+        "engine": session.engine.name,
+        "layout": session.policy.layout,
+        "ranks": ranks.world_size(),
+    }
+    write_manifest(session.folder, session.recipe, parts)
 
 
 def load_scorer(recipe: Recipe, policy: Policy, display: Display) -> Policy:

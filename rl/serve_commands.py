@@ -36,6 +36,7 @@ def serve(
             raise BadInput("vLLM is not installed: run `make install`.")
         from rl.evaluate.subject import find_subject
         from rl.serving import servable, server_command
+        from rl.stages.books import model_in
 
         subject = find_subject(model_in(model), checkpoint)
         command = server_command(servable(subject), name or Path(model).name, host, port, extra or [])
@@ -60,6 +61,7 @@ def chat(
         from rl.models import load_tokenizer
         from rl.rollout.engine import SamplingParams
         from rl.serving import Talk, opened, own_section
+        from rl.stages.books import model_in
 
         found = model_in(model)
         subject = find_subject(found, checkpoint)
@@ -86,6 +88,7 @@ def price(
         from rl.evaluate.subject import find_subject
         from rl.models import load_tokenizer
         from rl.serving import STORY, YI_LIGHTNING, measure_speed, opened
+        from rl.stages.books import model_in
 
         found, sizes = model_in(model), numbers(batch)
         subject = find_subject(found, checkpoint)
@@ -137,6 +140,7 @@ def export(
     """Write a model as others want it, with a card."""
     with told(as_json):
         from rl.evaluate.command import Listener
+        from rl.stages.books import adapter_in, model_in
         from rl.stages.card import facts_about
         from rl.stages.export import write_export
         from rl.stages.schema import ExportSection
@@ -147,16 +151,9 @@ def export(
         if output.exists() and any(output.iterdir()):
             raise BadInput(f"{output} is not empty: name a new folder.")
         listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
-        found = model_in(model)
-        files = write_export(found, checkpoint, None, section, output, facts_about(Path(model)), listener)
+        facts = facts_about(Path(model))
+        files = write_export(model_in(model), checkpoint, adapter_in(model), section, output, facts, listener)
         print(json.dumps({"folder": str(output), "files": files}) if as_json else f"{output}: {', '.join(files)}")
-
-
-def model_in(name: str) -> str:
-    """The model that a name stands for: of a pipeline's folder the last one that it has made. Raises BadInput."""
-    from rl.stages.books import is_pipeline, open_pipeline
-
-    return open_pipeline(Path(name)).last_model() if is_pipeline(Path(name)) else name
 
 
 def numbers(text: str) -> list[int]:

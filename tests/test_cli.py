@@ -164,7 +164,7 @@ def test_train_wants_a_recipe() -> None:
 def test_recipes_lists_all() -> None:
     rows = json.loads(penny("recipes", "--json").stdout)
     alone = [row["name"] for row in rows if not row["stages"]]
-    assert alone == ["code", "countdown", "gsm8k", "gsm8k-1.5b", "math", "quickstart"]
+    assert alone == ["code", "countdown", "gsm8k", "gsm8k-1.5b", "math", "moe", "quickstart"]
     stages = {row["name"]: row["stages"] for row in rows if row["stages"]}
     assert list(stages) == ["distill", "distill-mini", "r1", "r1-mini", "r1-zero", "tinyzero"]
     assert stages["r1-zero"] == ["reinforce", "measure"]

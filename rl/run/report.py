@@ -24,6 +24,7 @@ FATES = {
     (True, False): ("lost", "right before, wrong after", 2),
     (True, True): ("kept", "right before and after", 2),
 }
+STRAY = 0.01  # of a step's completions; words in fewer of them are no habit
 UNPAIRED = {True: ("solved", "right before training", 4), False: ("unsolved", "wrong before training", 4)}
 
 
@@ -131,7 +132,7 @@ def _curves(
          charts.curve(metrics, "Lost signal", no_signal, share=True)),
         ("Time", "seconds a step, by phase", charts.phase_times(metrics)),
     ]  # fmt: skip
-    if any(row.get("aha/words") for row in metrics):
+    if any(row.get(kind, 0.0) > STRAY for row in metrics for kind in aha):
         note = "completions with words of doubt and of checking"
         drawn.append(("Aha", note, charts.curve(metrics, "Aha", aha, share=True)))
     return [(title, note, Markup(svg)) for title, note, svg in drawn]

@@ -94,12 +94,17 @@ class PipelineFolder:
             raise BadInput(f"{self.stage(name)} holds no model: run the pipeline with --from {name}.")
         return str(self.stage(name) / result.model)
 
-    def last_model(self) -> str:
-        """Where the last model that is done lies. Raises BadInput if none is."""
+    def last_trained(self) -> str:
+        """The last stage that made a model and is done. Raises BadInput if there is none."""
         done = [name for name, stage in self.pipeline.stages.items() if stage.kind in TRAINS and self.result(name)]
         if not done:
             raise BadInput(f"{self.path} has made no model yet: let `penny run` go on.")
-        return self.model_of(done[-1])
+        return done[-1]
+
+    def adapter_of(self, name: str) -> Path | None:
+        """Where the adapter lies that a stage has trained, on the model that it started from; None: it has none."""
+        adapter = self.stage(name) / ADAPTER
+        return adapter if adapter.is_dir() else None
 
     def start_of(self, name: str) -> str:
         """Whose model a stage starts from: `base` or a stage before it."""
@@ -152,6 +157,24 @@ def open_pipeline(path: Path) -> PipelineFolder:
 def is_pipeline(path: Path) -> bool:
     """Whether `path` is the folder of a pipeline's run."""
     return (path / SETTINGS).is_file()
+
+
+def model_in(name: str) -> str:
+    """The model that a name stands for: of a pipeline's folder the last one that it has made. Raises BadInput."""
+    path = Path(name)
+    if not is_pipeline(path):
+        return name
+    books = open_pipeline(path)
+    return books.model_of(books.last_trained())
+
+
+def adapter_in(name: str) -> Path | None:
+    """Of a pipeline's folder, the adapter with which its last model was made, if it was; else None."""
+    path = Path(name)
+    if not is_pipeline(path):
+        return None
+    books = open_pipeline(path)
+    return books.adapter_of(books.last_trained())
 
 
 def _check_unchanged(folder: PipelineFolder, old: Pipeline, begin: str | None) -> None:

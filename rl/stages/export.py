@@ -33,9 +33,12 @@ def export_model(
 ) -> StageResult:
     """Run an `export` stage. Raises BadInput if the model cannot be written or pushed as asked."""
     start = books.start_of(name)
-    if "adapter" in stage.export.formats and (start == BASE or not (books.stage(start) / "adapter").is_dir()):
-        raise BadInput(f"{name} is to export an adapter, and {start} has made none: leave it out of export.formats.")
-    adapter = books.stage(start) / "adapter" if start != BASE else None
+    adapter = books.adapter_of(start) if start != BASE else None
+    if "adapter" in stage.export.formats:
+        if adapter is None:
+            raise BadInput(f"{name} is to export an adapter, and {start} made none: leave it out of export.formats.")
+        if (before := books.start_of(start)) != BASE:
+            listener.say(f"the adapter of {start} fits the model of {before}, not the base; merged stands alone")
     with ledger.phase("save"):
         files = write_export(
             stage.model.name, "last", adapter, stage.export, folder / "export", facts_of(books), listener

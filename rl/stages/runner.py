@@ -4,7 +4,6 @@ A process of its own frees all memory and every engine when a stage ends. Signal
 at its next safe point, and the same command goes on from there.
 """
 
-import ctypes
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rewards.sandbox import kernel
 from rl.evaluate.command import Listener
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
@@ -30,7 +30,6 @@ from rl.stages.traces import write_traces
 BAND_MISSED = 3
 INTERRUPTED = 130
 FAILED = 1
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 Launch = Callable[[PipelineFolder, str], int]
 Say = Callable[[str], None]
 
@@ -88,7 +87,7 @@ def handed_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 def end_with_parent() -> None:
     """Have this process stopped when the one that started it is killed."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def run_stage(books: PipelineFolder, name: str, listener: Listener, began: float | None = None) -> int:

@@ -117,18 +117,23 @@ class Stage(Section):
     model_from: str = Field(PREVIOUS, description="previous, base, or the stage whose model it starts from")
 
 
-class TracesStage(Stage):
-    """`distill`: a teacher's traces. `reject`: those of the model itself (rejection sampling)."""
+class AskingStage(Stage):
+    """What every stage has whose model answers problems."""
 
-    kind: Literal["distill", "reject"]
     model: ModelSection
-    teacher: TeacherSection | None = None
-    keep: KeepSection = KeepSection()
     problems: ProblemsSection
     rewards: RewardsSection
     rollout: RolloutSection = RolloutSection()
     evaluation: EvaluationSection = EvaluationSection()
     run: RunSection = RunSection()
+
+
+class TracesStage(AskingStage):
+    """`distill`: a teacher's traces. `reject`: those of the model itself (rejection sampling)."""
+
+    kind: Literal["distill", "reject"]
+    teacher: TeacherSection | None = None
+    keep: KeepSection = KeepSection()
 
 
 class SftStage(Stage):
@@ -143,34 +148,22 @@ class SftStage(Stage):
     run: RunSection = RunSection()
 
 
-class GrpoStage(Stage):
+class GrpoStage(AskingStage):
     """`grpo`: a recipe's training."""
 
     kind: Literal["grpo"]
     teacher_from: str | None = Field(None, description="the stage whose model is distillation.teacher")
-    model: ModelSection
-    problems: ProblemsSection
-    rewards: RewardsSection
-    rollout: RolloutSection = RolloutSection()
     algorithm: AlgorithmSection = AlgorithmSection()
     distillation: DistillationSection = DistillationSection()
     optimizer: OptimizerSection = OptimizerSection()
-    evaluation: EvaluationSection = EvaluationSection()
-    run: RunSection = RunSection()
 
 
-class EvaluateStage(Stage):
+class EvaluateStage(AskingStage):
     """`evaluate`: the models of all stages so far on the held-out problems, or on benchmarks."""
 
     kind: Literal["evaluate"]
     models: list[str] = Field(default_factory=list, description="base and stages; default: all that made a model")
     benchmarks: list[str] = Field(default_factory=list, description="default: the held-out problems")
-    model: ModelSection
-    problems: ProblemsSection
-    rewards: RewardsSection
-    rollout: RolloutSection = RolloutSection()
-    evaluation: EvaluationSection = EvaluationSection()
-    run: RunSection = RunSection()
 
 
 class ExportStage(Stage):
@@ -226,7 +219,7 @@ class Pipeline:
         return next(iter(self.stages.values())).model
 
 
-def as_recipe(name: str, stage: TracesStage | GrpoStage | EvaluateStage) -> Recipe:
+def as_recipe(name: str, stage: AskingStage) -> Recipe:
     """The stage as a recipe: what the parts that know nothing of pipelines take."""
     shared = {key: getattr(stage, key) for key in Recipe.model_fields if key in type(stage).model_fields}
     return Recipe(name=name, **shared)

@@ -5,10 +5,12 @@ from, and graded while others are still written.
 """
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import httpx
 
@@ -22,6 +24,7 @@ from rl.problems.prompt import fill, template_columns
 from rl.rollout.endpoint import Endpoint, EndpointSettings
 from rl.rollout.openai_api import Request
 from rl.rollout.server_url import is_local, normalized
+from rl.run import atomic
 from rl.stages.schema import TeacherSection
 
 # Whose published terms of use keep what their models write from training others that compete. Not a complete list, so
@@ -53,11 +56,21 @@ def check_teacher(name: str, teacher: TeacherSection) -> None:
 
 @dataclass
 class Spending:
-    """What a server was paid so far. `prices`: dollars for a million tokens, of prompts and of completions."""
+    """What a server was paid so far, earlier sessions included.
+
+    Attributes:
+        prices: dollars for a million tokens, of prompts and of completions.
+        file: where the sum is kept after every answer, so that a stage that was killed goes on from it.
+    """
 
     prices: tuple[float, float] = (0.0, 0.0)
     limit: float | None = None
+    file: Path | None = None
     dollars: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.file is not None and self.file.exists():
+            self.dollars = float(json.loads(self.file.read_text(encoding="utf-8"))["dollars"])
 
     @property
     def over(self) -> bool:
@@ -68,6 +81,8 @@ class Spending:
         """Count an answer."""
         sent, written = output.prompt_tokens or 0, output.num_tokens or 0
         self.dollars += (sent * self.prices[0] + written * self.prices[1]) / MILLION
+        if self.file is not None and any(self.prices):
+            atomic.write_json(self.file, {"dollars": self.dollars})
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from rl.stages.schema import TeacherSection, TracesStage, as_recipe
 from rl.stages.teachers import ColumnTeacher, Spending, teacher_source
 
 TRACES = "traces.jsonl"
+SPENT = "spent.json"  # on a teacher's server
 
 
 def write_traces(name: str, stage: TracesStage, folder: Path, ledger: Ledger, listener: Listener) -> StageResult:
@@ -51,7 +52,7 @@ def write_traces(name: str, stage: TracesStage, folder: Path, ledger: Ledger, li
     recipe = as_recipe(name, stage)
     sets = prepare_sets(recipe)
     problems = sets.training[: stage.keep.limit]
-    spending = Spending(teacher.dollars_per_million or (0.0, 0.0), teacher.max_dollars)
+    spending = Spending(teacher.dollars_per_million or (0.0, 0.0), teacher.max_dollars, folder / SPENT)
     with ledger.phase("start"):
         source = teacher_source(teacher, stage.rollout.engine, spending)
         unit = traces_unit(recipe, problems, teacher, source)

@@ -111,6 +111,21 @@ def test_a_spent_budget_makes_traces_of_what_it_bought(tmp_path: Path) -> None:
     assert said == ["teacher.max_dollars = 20 is spent after 3 of 10 answers: the traces are made of these"]
 
 
+def test_what_a_killed_session_spent_counts(tmp_path: Path) -> None:
+    paid = {"dollars_per_million": (0.0, 1e6), "max_dollars": 50.0, "concurrency": 1}  # seven dollars an answer
+
+    def falters(number: int, body: Body) -> Answer:
+        return right(number, body) if number < 4 else error(503, "overloaded")
+
+    with FakeEndpoint(falters) as server:
+        with pytest.raises(RunStopped):
+            write(stage(server.url, teacher=paid), tmp_path / "one")
+        server._answer = right
+        result = write(stage(server.url, teacher=paid), tmp_path / "one")
+    assert result.figures["answers"] == 8 and result.figures["teacher_dollars"] == 56.0  # the eighth spends it
+    assert result.dollars == 56.0
+
+
 def test_nothing_right_is_told(tmp_path: Path) -> None:
     with FakeEndpoint(lambda number, body: completion(body, "no idea", [1])) as server:  # noqa: SIM117
         with pytest.raises(RunStopped, match=r"Not one trace is left of 10 answers, 0 of them solved \(10 by keep.ver"):
