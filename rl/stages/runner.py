@@ -99,6 +99,7 @@ def run_stage(books: PipelineFolder, name: str, listener: Listener, began: float
         BadInput, RunStopped: what its kind raises.
     """
     end_with_parent()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the pipeline was started in the background
     with RunFolder(books.path).lock():
         try:
             books.finish(name, stage_result(books, name, listener, began))
