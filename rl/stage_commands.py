@@ -29,6 +29,12 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--dir", metavar="DIR", help="Keep it here; default: runs/PIPELINE.")
     ] = None,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Take over the first stages from another pipeline's folder, where they are the same."
+        ),
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="With the pipeline's smoke settings, on any machine.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, show the stages, load no model.")
@@ -37,7 +43,7 @@ def run(
 ) -> None:
     """Run a pipeline of stages; the same command goes on where it was stopped."""
     with told(as_json):
-        from rl.stages.books import PipelineFolder, enter
+        from rl.stages.books import PipelineFolder, enter, take_over
         from rl.stages.checks import check_pipeline
         from rl.stages.pipeline_file import load_pipeline
 
@@ -52,6 +58,8 @@ def run(
         from rl.stages.runner import launch_process, run_pipeline
 
         books = enter(place, pipeline, begin)
+        if reuse is not None:
+            print(f"taken over from {reuse}: {', '.join(take_over(books, reuse))}", file=sys.stderr)
         code = run_pipeline(books, launch_process, lambda text: print(text, file=sys.stderr, flush=True))
         print_ladder(write_ladder(books), place, as_json)
     raise typer.Exit(code)

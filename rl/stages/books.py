@@ -8,6 +8,7 @@ runs/r1-mini/
 """
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -144,6 +145,35 @@ def enter(path: Path, pipeline: Pipeline, begin: str | None = None) -> PipelineF
         _put_aside(folder, begin)
     atomic.write_text(file, dump_pipeline(pipeline))
     return folder
+
+
+def take_over(folder: PipelineFolder, other: Path) -> list[str]:
+    """Copy finished stages from another pipeline's folder: the first ones, as far as all their settings are the same.
+
+    They count with the time and the dollars that they took there. Stages that are in the folder already are left.
+
+    Returns:
+        The names of those stages.
+
+    Raises:
+        BadInput: the other folder has no finished stage that this pipeline begins with.
+    """
+    source = open_pipeline(other)
+    shared: list[str] = []
+    for (name, stage), before in zip(folder.pipeline.stages.items(), source.pipeline.stages, strict=False):
+        if before != name or source.pipeline.stages[name] != stage or source.result(name) is None:
+            break
+        if not folder.stage(name).exists():
+            with made(folder.stage(name)) as place:
+                shutil.copytree(source.stage(name), place, dirs_exist_ok=True)
+        shared.append(name)
+    if not shared:
+        first, stage = next(iter(folder.pipeline.stages.items()))
+        raise BadInput(
+            f"{other} has no finished stage to take over: {folder.pipeline.name} begins with {first}, a {stage.kind} "
+            "stage, and it must be the same there, with the same settings."
+        )
+    return shared
 
 
 def open_pipeline(path: Path) -> PipelineFolder:

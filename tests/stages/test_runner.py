@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from rewards.errors import BadInput
 from rl.errors import RunStopped
 from rl.evaluate.command import Listener
-from rl.stages.books import PipelineFolder, enter
+from rl.stages.books import PipelineFolder, enter, take_over
 from rl.stages.checks import check_pipeline
 from rl.stages.ladder import ladder, markdown, write_ladder
 from rl.stages.pipeline_file import load_pipeline
@@ -85,6 +86,30 @@ def short_pipeline(path: Path, *names: str, **changes: Any) -> Any:
     short = path.with_name("short.yaml")
     short.write_text(dump_yaml(tree))
     return load_pipeline(str(short))
+
+
+def test_stages_that_another_pipeline_has_done_alike_are_taken_over(pipeline_yaml: Path, tmp_path: Path) -> None:
+    first = enter(tmp_path / "one", short_pipeline(pipeline_yaml, "worked", "cold-start"))
+    run(first)
+    longer = enter(tmp_path / "two", short_pipeline(pipeline_yaml, "worked", "cold-start", "measure"))
+    assert take_over(longer, first.path) == ["worked", "cold-start"]
+    said = list[str]()
+    assert run(longer, said) == 0
+    assert [("done before" in line) for line in said] == [True, True, False]
+    assert longer.result("cold-start") == first.result("cold-start")  # with what it took
+    scores = {rung["stage"]: rung["scores"] for rung in ladder(longer)["rungs"]}
+    assert scores["cold-start"][0]["n"] == 4
+
+    other = {"sft": {"max_steps": 2}}
+    half = enter(tmp_path / "three", short_pipeline(pipeline_yaml, "worked", "cold-start", cold_start=other))
+    assert take_over(half, first.path) == ["worked"]
+    assert take_over(half, first.path) == ["worked"]  # the same command again
+    none = short_pipeline(pipeline_yaml, "worked", worked={"keep": {"limit": 3}})
+    with pytest.raises(
+        BadInput, match="has no finished stage to take over: ladder begins with worked, a distill stage"
+    ):
+        take_over(enter(tmp_path / "four", none), first.path)
+    assert not list((tmp_path / "four").glob("0*"))
 
 
 def test_a_finished_stage_with_other_settings_is_not_gone_on_from(pipeline_yaml: Path, tmp_path: Path) -> None:
@@ -163,9 +188,11 @@ def test_a_stages_model_can_teach_a_later_one(pipeline_yaml: Path, tmp_path: Pat
     assert len(lines) == 2 and all(line["reverse_kl"] > 0 for line in lines)  # cold-start is not the base
 
 
-def penny(*arguments: str) -> "subprocess.Popen[bytes]":
+def penny(*arguments: str, background: bool = False) -> "subprocess.Popen[bytes]":
+    """Start the command; in the background, a shell has its processes ignore Ctrl-C."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen([sys.executable, "-m", "rl.cli", *arguments], env=environment, cwd=ROOT)
+    ignoring = ["env", "--ignore-signal=INT"] if background else []
+    return subprocess.Popen([*ignoring, sys.executable, "-m", "rl.cli", *arguments], env=environment, cwd=ROOT)
 
 
 @pytest.mark.slow
@@ -179,10 +206,7 @@ def test_a_killed_pipeline_goes_on_in_the_middle_of_a_stage(
     folder = tmp_path / "run"
     checkpoint = folder / "03-reinforce" / "checkpoints" / "step-000010"
     process = penny("run", str(path), "--dir", str(folder))
-    deadline = time.monotonic() + 300
-    while not checkpoint.is_dir():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(checkpoint.is_dir, process)
     process.send_signal(number)
     process.wait(timeout=120)
     assert not (folder / "03-reinforce" / "result.json").exists()
@@ -192,6 +216,30 @@ def test_a_killed_pipeline_goes_on_in_the_middle_of_a_stage(
     assert len(sessions) == 2
     steps_done = [json.loads(line)["step"] for line in (folder / "03-reinforce" / "metrics.jsonl").open()]
     assert steps_done == list(range(1, 61))
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_a_stage_of_a_pipeline_that_was_started_in_the_background(
+    pipeline_yaml: Path, tmp_path: Path
+) -> None:
+    many = {"keep": {"verified": False, "truncated": True}, "rollout": {"num_generations": 400}}
+    short_pipeline(pipeline_yaml, "worked", "cold-start", "reject", reject=many)
+    folder = tmp_path / "run"
+    process = penny("run", str(pipeline_yaml.with_name("short.yaml")), "--dir", str(folder), background=True)
+    wait_until(lambda: (folder / "03-reject" / "ledger.jsonl").exists(), process)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    wait_for_lock(folder)
+    assert not (folder / "03-reject" / "result.json").exists()
+
+
+def wait_until(reached: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    """Wait for something that a process does."""
+    deadline = time.monotonic() + 300
+    while not reached():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def wait_for_lock(folder: Path) -> None:
