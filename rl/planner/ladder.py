@@ -13,7 +13,16 @@ from rewards.errors import BadInput
 from rl.evaluate.benchmarks import find_suite
 from rl.planner.assume import of_gpu, of_this_machine
 from rl.planner.flops import Batch, TreeCounts, update_flops
-from rl.planner.forecast import Request, Say, calibration_here, observed_here, on_gpu, teacher_shape, unobserved
+from rl.planner.forecast import (
+    Request,
+    Say,
+    calibration_here,
+    check_request,
+    observed_here,
+    on_gpu,
+    teacher_shape,
+    unobserved,
+)
 from rl.planner.gpus import Gpu, named_gpus
 from rl.planner.predict import Calibration, evaluation_seconds, predict, rollout_seconds, survival_of
 from rl.planner.rates import scaled
@@ -105,6 +114,11 @@ def forecast_ladder(request: LadderRequest, say: Say) -> list[LadderForecast]:
             f"{request.pipeline.name} has no stage of the kinds grpo and evaluate, which plans go by: add one."
         )
     reference = as_recipe(request.pipeline.name, stages[0])
+    check_request(Request(reference, mean_length=request.mean_length, dollars_per_hour=request.dollars_per_hour))
+    if request.mean_trace is not None and not request.mean_trace >= 1:
+        raise BadInput(
+            f"--mean-trace {request.mean_trace:g} is less than a token: give the tokens of a row on average."
+        )
     if request.gpus is None:
         machines = [this_machine(request, reference, say)]
     else:

@@ -47,10 +47,12 @@ def facts_of(books: PipelineFolder) -> Facts:
     datasets: dict[str, str | None] = {}
     lines = [books.pipeline.description, "", markdown(ladder(books))]
     for name, stage in books.pipeline.stages.items():
-        if isinstance(stage, TracesStage) and stage.teacher is not None:
-            lines.append(f"- traces of `{name}`: {teacher_text(stage.teacher)}, {license_text(stage.teacher.license)}")
+        teacher = stage.teacher if isinstance(stage, TracesStage) else None
+        if teacher is not None:
+            lines.append(f"- traces of `{name}`: {teacher_text(teacher)}, {license_text(teacher.license)}")
         if isinstance(stage, TracesStage | GrpoStage) and stage.problems.source == "hub" and stage.problems.name:
-            datasets.setdefault(stage.problems.name, None)
+            own = teacher.license if teacher is not None and teacher.source == "column" else None
+            datasets[stage.problems.name] = datasets.get(stage.problems.name) or own
         if isinstance(stage, SftStage) and stage.data.source == "hub" and stage.data.name:
             datasets[stage.data.name] = stage.data.license
     lines += [

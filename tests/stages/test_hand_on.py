@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import peft
 import pytest
@@ -13,9 +14,10 @@ from rewards.errors import BadInput
 from rl.evaluate.command import Listener
 from rl.models import load_model, load_tokenizer
 from rl.recipe import ModelSection
-from rl.stages.card import Facts, facts_about, license_of
+from rl.stages.card import Facts, facts_about, license_of, write_card
 from rl.stages.export import write_export
 from rl.stages.schema import ExportSection
+from rl.yaml_text import dump_yaml
 
 
 @pytest.fixture
@@ -122,3 +124,20 @@ def test_a_hub_that_cannot_be_reached_is_told(tiny_model: Path, tmp_path: Path) 
     with pytest.raises(BadInput, match="me/model was not pushed"):
         export(tiny_model, tmp_path / "out", push_to_hub="me/model")
     assert (tmp_path / "out" / "merged" / "config.json").is_file()  # what was written stays
+
+
+def test_the_card_of_a_pipeline_says_who_wrote_and_under_which_licence(
+    pipeline_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    worked, cold = pipeline_tree["stages"]["worked"], pipeline_tree["stages"]["cold-start"]
+    worked["problems"] = {"source": "hub", "name": "some/problems"}
+    worked["teacher"]["license"] = "MIT"
+    cold["data"] = {"source": "hub", "name": "some/chats", "license": "Apache-2.0"}
+    (tmp_path / "pipeline.yaml").write_text(dump_yaml(pipeline_tree))
+    facts = facts_about(tmp_path)
+    assert facts.datasets == {"some/problems": "MIT", "some/chats": "Apache-2.0"}
+    assert "- traces of `worked`: the rows of the problems, licence MIT" in facts.body
+    assert facts.base == pipeline_tree["defaults"]["model"]["name"] and facts.settings == tmp_path / "pipeline.yaml"
+    (tmp_path / "out").mkdir()
+    write_card(tmp_path / "out" / "README.md", "m", facts)
+    assert (tmp_path / "out" / "pipeline.yaml").read_text() == (tmp_path / "pipeline.yaml").read_text()

@@ -158,6 +158,20 @@ def test_a_pipeline_without_a_recipe_in_it_is_refused(pipeline_tree: Tree, tmp_p
         forecast_ladder(LadderRequest(load(pipeline_tree, tmp_path), gpus="l4"), print)
 
 
+@pytest.mark.parametrize(
+    "asked, why",
+    [
+        ({"mean_length": 7}, "--mean-length 7 is not between 1 and rollout.max_completion_length = 6"),
+        ({"mean_trace": 0}, "--mean-trace 0 is less than a token"),
+        ({"dollars_per_hour": -1}, "--dollars-per-hour -1 is no price"),
+        ({"gpus": "h1000"}, "h1000"),
+    ],
+)
+def test_what_cannot_be_is_refused(pipeline: Pipeline, asked: Tree, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        forecast_ladder(LadderRequest(pipeline, **{"gpus": "l4", "measure": False} | asked), print)
+
+
 def test_a_named_gpu_is_asked_stage_by_stage(pipeline: Pipeline) -> None:
     [whole] = forecast_ladder(LadderRequest(pipeline, gpus="l4", measure=False), print)
     assert whole.machine == "l4" and [rung.stage for rung in whole.rungs] == list(pipeline.stages)
