@@ -7,9 +7,10 @@ from rl.run import atomic
 from rl.run.report import duration
 from rl.run.summary import ROUNDING, percent
 from rl.stages.books import PipelineFolder, StageResult
-from rl.stages.schema import BASE, HELD_OUT
+from rl.stages.schema import BASE, HELD_OUT, PipelineBand
 
-HEADS = ("stage", "kind", "pass@1 (95 % interval)", "time", "dollars", "what")
+FREE = {"seconds": 0.0, "dollars": 0.0, "tokens": 0}
+HEADS = ("stage", "kind", "pass@1 (95 % interval)", "time", "dollars", "tokens", "what")
 
 
 def write_ladder(books: PipelineFolder) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def ladder(books: PipelineFolder) -> dict[str, Any]:
     results = {name: books.result(name) for name in books.pipeline.stages}
     done = {name: result for name, result in results.items() if result is not None}
     scores = measured(done.values())
-    rungs = [{"stage": BASE, "kind": "", "scores": scores.get(BASE, []), "seconds": 0.0, "dollars": 0.0, "what": ""}]
+    rungs = [{"stage": BASE, "kind": "", "scores": scores.get(BASE, []), "what": ""} | FREE]
     rungs += [
         {
             "stage": name,
@@ -33,6 +34,7 @@ def ladder(books: PipelineFolder) -> dict[str, Any]:
             "scores": scores.get(name, []),
             "seconds": result.seconds,
             "dollars": result.dollars,
+            "tokens": result.tokens,
             "what": what(result),
         }
         for name, result in done.items()
@@ -44,6 +46,7 @@ def ladder(books: PipelineFolder) -> dict[str, Any]:
         "rungs": rungs,
         "seconds": sum(result.seconds for result in done.values()),
         "dollars": sum(result.dollars for result in done.values()),
+        "tokens": sum(result.tokens for result in done.values()),
         "band_met": None if met is None else met[0],
         "band_reason": None if met is None else met[1],
     }
@@ -72,14 +75,20 @@ def what(result: StageResult) -> str:
 
 
 def band_met(books: PipelineFolder) -> tuple[bool, str] | None:
-    """Whether the pipeline's promise was kept, and why; None without one, or before it can be told."""
-    band = books.pipeline.band
+    """Whether all that the pipeline promises was kept, and why; None without a promise, or before it can be told."""
     results = [result for name in books.pipeline.stages if (result := books.result(name)) is not None]
-    if band is None or len(results) < len(books.pipeline.stages):
+    if not books.pipeline.bands or len(results) < len(books.pipeline.stages):
         return None
+    verdicts = [kept(band, results) for band in books.pipeline.bands]
+    met = all(found for found, _ in verdicts)
+    return met, f"Band {'met' if met else 'missed'}: {'; '.join(said for _, said in verdicts)}."
+
+
+def kept(band: PipelineBand, results: Sequence[StageResult]) -> tuple[bool, str]:
+    """Whether one promise was kept, in words."""
     scores = measured(results)
     if not {band.stage, band.over} <= scores.keys():
-        return False, f"Nothing was measured of {band.stage} or {band.over}."
+        return False, f"nothing was measured of {band.stage} or {band.over}"
     after, before = (scores[name][0]["pass@1"] for name in (band.stage, band.over))
     minutes = sum(result.seconds for result in results) / 60
     said = (
@@ -90,7 +99,7 @@ def band_met(books: PipelineFolder) -> tuple[bool, str] | None:
     if band.max_minutes is not None:
         said += f", in {minutes:.1f} of at most {band.max_minutes:.1f} minutes"
         met = met and minutes <= band.max_minutes
-    return met, f"Band {'met' if met else 'missed'}: {said}."
+    return met, said
 
 
 def table(found: Mapping[str, Any]) -> list[Sequence[str]]:
@@ -103,10 +112,15 @@ def table(found: Mapping[str, Any]) -> list[Sequence[str]]:
             f"{score['n']} problems)"
             for score in rung["scores"]
         )
-        cost = ("", "") if rung["stage"] == BASE else (duration(rung["seconds"]), f"{rung['dollars']:.4f}")
+        cost = ("", "", "") if rung["stage"] == BASE else costs(rung)
         rows.append((rung["stage"], rung["kind"], scores, *cost, rung["what"]))
-    rows.append(("all", "", "", duration(found["seconds"]), f"{found['dollars']:.4f}", ""))
+    rows.append(("all", "", "", *costs(found), ""))
     return rows
+
+
+def costs(spent: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Time, dollars and tokens, as cells."""
+    return duration(spent["seconds"]), f"{spent['dollars']:.4f}", f"{spent['tokens']:,}"
 
 
 def markdown(found: Mapping[str, Any]) -> str:

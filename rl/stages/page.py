@@ -28,6 +28,7 @@ def write_page(books: PipelineFolder) -> Path:
             done=len(found["rungs"]) - 1,
             seconds=found["seconds"],
             dollars=found["dollars"],
+            tokens=found["tokens"],
             band=found["band_reason"],
             charts=score_charts(found["rungs"]),
             compared=comparisons(books),

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from rewards.errors import BadInput
 from rl.recipe import Section
 from rl.recipe_file import RECIPES, anchor_paths, find_file, load_recipe
@@ -29,7 +31,7 @@ from rl.yaml_text import dump_yaml
 from rl.yaml_tree import Tree, assign, check, parse_override, read_tree, shown
 
 PIPELINES = RECIPES / "pipelines"
-KEYS = ("name", "description", "status", "defaults", "stages", "band", "smoke")
+KEYS = ("name", "description", "status", "defaults", "stages", "bands", "smoke")
 
 
 class Heading(Section):
@@ -38,7 +40,7 @@ class Heading(Section):
     name: str
     description: str = ""
     status: str = "not yet run"
-    band: PipelineBand | None = None
+    bands: list[PipelineBand] = Field(default_factory=list)
 
 
 def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool = False) -> Pipeline:
@@ -58,7 +60,7 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
     if smoke:
         for part in ("defaults", "stages"):
             merge(tree.setdefault(part, {}), (tree.get("smoke") or {}).get(part) or {})
-        tree["band"] = None
+        tree["bands"] = []
         tree["name"] = f"{tree.get('name')}-smoke"
     stages = tree.get("stages")
     if not isinstance(stages, dict) or not stages or not all(isinstance(stage, dict) for stage in stages.values()):
@@ -68,7 +70,7 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
     heading = check(Heading, {key: tree[key] for key in Heading.model_fields if key in tree}, where)
     defaults = tree.get("defaults") or {}
     filled = {name: fill(name, stage, defaults, path, smoke) for name, stage in stages.items()}
-    pipeline = Pipeline(heading.name, filled, heading.description, heading.status, heading.band)
+    pipeline = Pipeline(heading.name, filled, heading.description, heading.status, heading.bands)
     check_wiring(pipeline, where)
     return pipeline
 
@@ -98,7 +100,7 @@ def dump_pipeline(pipeline: Pipeline) -> str:
             "name": pipeline.name,
             "description": pipeline.description,
             "status": pipeline.status,
-            "band": pipeline.band.model_dump(mode="json") if pipeline.band else None,
+            "bands": [band.model_dump(mode="json") for band in pipeline.bands],
             "stages": {name: stage.model_dump(mode="json") for name, stage in pipeline.stages.items()},
         }
     )
@@ -170,5 +172,5 @@ def check_wiring(pipeline: Pipeline, where: str) -> None:
             raise BadInput(f"{name}.teacher: a reject stage samples from its own model; make it distill ({where}).")
         models += [name] if stage.kind in TRAINS else []
         data += [name] if stage.kind in WRITES else []
-    if pipeline.band and (odd := [n for n in (pipeline.band.stage, pipeline.band.over) if n not in models]):
-        raise BadInput(f"band names {odd[0]!r}, and the models are {', '.join(models)} ({where}).")
+    for name in (name for band in pipeline.bands for name in (band.stage, band.over) if name not in models):
+        raise BadInput(f"bands names {name!r}, and the models are {', '.join(models)} ({where}).")

@@ -3,7 +3,7 @@
 Names follow TRL's `SFTConfig` and `GRPOConfig` wherever TRL has the option.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -189,11 +189,11 @@ WRITES = ("distill", "reject")  # kinds that make data
 
 
 class PipelineBand(Section):
-    """The result that a pipeline promises, checked by the command itself."""
+    """A result that a pipeline promises, checked by the command itself."""
 
     stage: str = Field(description="whose model")
     over: str = Field(description="which model it is compared with: base, or a stage")
-    min_gain: float = Field(description="pass@1 of the one minus the other's, at least")
+    min_gain: float = Field(description="pass@1 of the one minus the other's, at least; may be negative")
     max_minutes: float | None = Field(None, gt=0, description="of all stages together")
 
 
@@ -205,7 +205,7 @@ class Pipeline:
     stages: Mapping[str, AnyStage]
     description: str = ""
     status: str = "not yet run"
-    band: PipelineBand | None = None
+    bands: Sequence[PipelineBand] = ()
 
     @property
     def min_gpu_memory_gib(self) -> float | None:

@@ -66,9 +66,9 @@ def test_smoke_changes_single_keys(pipeline_tree: Tree, tmp_path: Path) -> None:
         "defaults": {"model": {"lora_r": 2}},
         "stages": {"reinforce": {"rollout": {"top_p": 0.5}}},
     }
-    pipeline_tree["band"] = {"stage": "reinforce", "over": "base", "min_gain": 0.5}
+    pipeline_tree["bands"] = [{"stage": "reinforce", "over": "base", "min_gain": 0.5}]
     pipeline = load(pipeline_tree, tmp_path, smoke=True)
-    assert pipeline.name == "ladder-smoke" and pipeline.band is None
+    assert pipeline.name == "ladder-smoke" and pipeline.bands == []
     reinforce = pipeline.stages["reinforce"]
     assert isinstance(reinforce, GrpoStage)
     assert (reinforce.rollout.top_p, reinforce.rollout.num_generations, reinforce.model.lora_r) == (0.5, 2, 2)
@@ -110,7 +110,7 @@ def change(tree: Tree, dotted: str, value: Any) -> None:
         ("stages/worked/teacher", None, "worked.teacher is missing"),
         ("stages/reject/teacher", {"source": "column"}, "make it distill"),
         ("stages/worked/keep/per_problem", 0, "keep.per_problem must be greater than or equal to 1"),
-        ("band", {"stage": "reject", "over": "base", "min_gain": 0.1}, "band names 'reject'"),
+        ("bands", [{"stage": "reject", "over": "base", "min_gain": 0.1}], "bands names 'reject'"),
     ],
 )
 def test_what_does_not_fit_is_refused(pipeline_tree: Tree, tmp_path: Path, key: str, value: Any, says: str) -> None:

@@ -168,9 +168,10 @@ def test_the_promise_is_told_kept_or_not(pipeline_yaml: Path, tmp_path: Path) ->
 
     books = enter(tmp_path / "run", short_pipeline(pipeline_yaml, "worked", "cold-start", "measure"))
     assert run(books) == 0
+    easy = PipelineBand(stage="base", over="cold-start", min_gain=-1.0)
     for gain, code, word in ((-1.0, 0, "met"), (0.9, 3, "missed")):
         band = PipelineBand(stage="cold-start", over="base", min_gain=gain)
-        promised = PipelineFolder(books.path, replace(books.pipeline, band=band))
+        promised = PipelineFolder(books.path, replace(books.pipeline, bands=[band, easy]))
         assert run(promised) == code
         assert f"Band {word}" in write_ladder(promised)["band_reason"]
 
