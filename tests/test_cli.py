@@ -169,7 +169,7 @@ def test_recipes_lists_all() -> None:
     assert list(stages) == ["distill", "distill-mini", "r1", "r1-mini", "r1-zero", "tinyzero"]
     assert stages["r1-zero"] == ["reinforce", "measure"]
     lines = penny("recipes").stdout.splitlines()
-    assert len(lines) == 12 and "GPU, 22 GiB" in lines[2] and "not yet run (GPU)" in lines[2] and "CPU" in lines[5]
+    assert len(lines) == 13 and "GPU, 22 GiB" in lines[2] and "not yet run (GPU)" in lines[2] and "CPU" in lines[6]
 
 
 def row(number: int) -> RolloutRow:

@@ -122,9 +122,9 @@ def penny_eval(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
 
 
 def penny_plan(arguments: list[str], patch: pytest.MonkeyPatch) -> Outcome:
-    """Plan with the recipe's smoke settings, `tiny` and the transformers engine."""
+    """Plan with the smoke settings, `tiny` and the transformers engine; of a pipeline with r1-mini's own length."""
     if is_pipeline_file(arguments[0]):
-        small = ["defaults.model.name=tiny", "defaults.rollout.engine=transformers"]
+        small = ["defaults.rollout.engine=transformers", "defaults.rollout.max_completion_length=48"]
         return penny(["plan", *arguments, "--smoke", *small], patch)
     return penny(["plan", *arguments, "--smoke", "model.name=tiny", "rollout.engine=transformers"], patch)
 
