@@ -20,6 +20,7 @@ from rl.stages.books import PipelineFolder, is_pipeline, open_pipeline
 from rl.stages.ladder import ladder, markdown
 from rl.stages.schema import GrpoStage, SftStage, TeacherSection, TracesStage
 
+COPY = "penny.yaml"  # of the settings; under their own name the folder would look like that of a run
 LICENSE_OF_ALIASES = {"smollm2": "apache-2.0"}  # as its own card has it
 
 
@@ -32,7 +33,7 @@ class Facts:
         license: of the base, if known.
         datasets: licences, if known, of what it learned from, by hub id.
         body: Markdown: recipe, results, cost.
-        settings: a file to lay beside the card.
+        settings: a file to lay beside the card, as `COPY`.
     """
 
     base: str
@@ -58,7 +59,7 @@ def facts_of(books: PipelineFolder) -> Facts:
     lines += [
         "",
         "The scores are pass@1 on problems held out from training; time and dollars are those of the ledger. Made "
-        "by Penny; `pipeline.yaml` beside this card has every setting.",
+        f"by Penny; `{COPY}` beside this card has every setting.",
     ]
     base = books.pipeline.base
     return Facts(base.name, license_of(base), datasets, "\n".join(lines), books.settings)
@@ -124,4 +125,4 @@ def write_card(path: Path, name: str, facts: Facts) -> None:
     text = "\n".join(["---", data.to_yaml(), "---", "", f"# {Path(name).name}", "", facts.body, "", *sources, ""])
     path.write_text(str(ModelCard(text)), "utf-8")
     if facts.settings is not None:
-        shutil.copy(facts.settings, path.with_name(facts.settings.name))
+        shutil.copy(facts.settings, path.with_name(COPY))

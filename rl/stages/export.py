@@ -4,15 +4,19 @@ Merged safetensors load in transformers and vLLM; an adapter loads on its base; 
 converter where it is there. Nothing is pushed unless asked.
 """
 
+import math
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from gguf import GGUFReader
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
+from transformers import AutoConfig
 
 from rewards.errors import BadInput
 from rl.evaluate.command import Listener
@@ -26,6 +30,7 @@ from rl.stages.merged import write_merged
 from rl.stages.schema import BASE, ExportSection, ExportStage
 
 CONVERTER = "convert_hf_to_gguf.py"  # of llama.cpp
+ROPE_BASE = 10_000.0  # what readers take where a file says nothing
 
 
 def export_model(
@@ -78,6 +83,7 @@ def write_export(
         shutil.copytree(adapter, folder / "adapter", dirs_exist_ok=True)
     if converter is not None:
         convert(converter, merged, folder / "model.gguf")
+        check_gguf(folder / "model.gguf", merged)
     if "merged" not in section.formats and merged.exists():
         shutil.rmtree(merged)
     written = sorted(path.name for path in folder.iterdir())
@@ -114,6 +120,32 @@ def convert(converter: Path, model: Path, file: Path) -> None:
     if done.returncode or not file.is_file():
         last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").split("\n")[-1]
         raise BadInput(f"{CONVERTER} failed ({last}): see whether it knows this kind of model.")
+
+
+def check_gguf(file: Path, model: Path) -> None:
+    """Remove a GGUF file that is not the model, and raise BadInput.
+
+    Converters older than transformers 5 do not find the base of rotary positions and leave it out, and readers take
+    10,000. A byte-level tokenizer with a fallback to bytes, as in the packaged SmolLM2, looks like a SentencePiece one.
+    """
+    fields = GGUFReader(file).fields
+
+    def value(key: str) -> Any:
+        return fields[key].contents() if key in fields else None
+
+    rope = getattr(AutoConfig.from_pretrained(model), "rope_parameters", None) or {}
+    base, written = rope.get("rope_theta"), value(f"{value('general.architecture')}.rope.freq_base") or ROPE_BASE
+    byte_level = "ByteLevel" in (model / "tokenizer.json").read_text(encoding="utf-8")
+    wrong = []
+    if base is not None and not math.isclose(base, written, rel_tol=1e-6):
+        wrong.append(f"its rotary base is {written:g} and the model's {base:g}: get a newer llama.cpp")
+    if byte_level and value("tokenizer.ggml.model") == "llama":
+        wrong.append(
+            "it takes the byte-level tokenizer for a SentencePiece one: byte_fallback is set in its tokenizer.json"
+        )
+    if wrong:
+        file.unlink()
+        raise BadInput(f"{CONVERTER} wrote another model, so it was not kept: {'; '.join(wrong)}.")
 
 
 def push(folder: Path, section: ExportSection, listener: Listener) -> None:

@@ -14,6 +14,7 @@ from rewards.errors import BadInput
 from rl.evaluate.command import Listener
 from rl.models import load_model, load_tokenizer
 from rl.recipe import ModelSection
+from rl.stages.books import is_pipeline
 from rl.stages.card import Facts, facts_about, license_of, write_card
 from rl.stages.export import write_export
 from rl.stages.schema import ExportSection
@@ -94,7 +95,15 @@ def test_gguf_without_a_converter_is_refused_before_anything_is_written(
 
 CONVERTER = """
 import pathlib, sys
+from gguf import GGUFWriter
 model, option, file = sys.argv[1:]
+def write(base, tokenizer):
+    writer = GGUFWriter(file, "llama")
+    writer.add_rope_freq_base(base)
+    writer.add_tokenizer_model(tokenizer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
 assert option == "--outfile" and (pathlib.Path(model) / "config.json").is_file()
 {rest}
 """
@@ -107,10 +116,26 @@ def converter(folder: Path, rest: str) -> Path:
 
 
 def test_gguf_is_what_the_converter_writes(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = converter(tmp_path / "llama.cpp", "pathlib.Path(file).write_bytes(b'GGUF')")
+    place = converter(tmp_path / "llama.cpp", "write(10000.0, 'gpt2')")
     monkeypatch.setenv("LLAMA_CPP", str(place))
     assert export(tiny_model, tmp_path / "out", formats=["gguf"]) == ["model.gguf"]
-    assert (tmp_path / "out" / "model.gguf").read_bytes() == b"GGUF"
+    assert (tmp_path / "out" / "model.gguf").read_bytes()[:4] == b"GGUF"
+
+
+@pytest.mark.parametrize(
+    "written, why",
+    [
+        ("write(500000.0, 'gpt2')", "its rotary base is 500000 and the model's 10000"),
+        ("write(10000.0, 'llama')", "it takes the byte-level tokenizer for a SentencePiece one"),
+    ],
+)
+def test_gguf_of_another_model_is_not_kept(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, why: str
+) -> None:
+    monkeypatch.setenv("LLAMA_CPP", str(converter(tmp_path / "llama.cpp", written)))
+    with pytest.raises(BadInput, match=why):
+        export(tiny_model, tmp_path / "out", formats=["gguf"])
+    assert not (tmp_path / "out" / "model.gguf").exists()
 
 
 def test_a_converter_that_fails_is_quoted(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,4 +165,5 @@ def test_the_card_of_a_pipeline_says_who_wrote_and_under_which_licence(
     assert facts.base == pipeline_tree["defaults"]["model"]["name"] and facts.settings == tmp_path / "pipeline.yaml"
     (tmp_path / "out").mkdir()
     write_card(tmp_path / "out" / "README.md", "m", facts)
-    assert (tmp_path / "out" / "pipeline.yaml").read_text() == (tmp_path / "pipeline.yaml").read_text()
+    assert (tmp_path / "out" / "penny.yaml").read_text() == (tmp_path / "pipeline.yaml").read_text()
+    assert not is_pipeline(tmp_path / "out") and "`penny.yaml` beside this card" in facts.body
