@@ -246,7 +246,15 @@ def test_a_server_that_hangs_runs_into_the_time_limit() -> None:
         assert len(fake.asked) == 4
 
 
-def test_an_interrupt_stops_at_once_and_no_thread_holds_the_process() -> None:
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests were started in the background, whose processes ignore it."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
+
+
+def test_an_interrupt_stops_at_once_and_no_thread_holds_the_process(heard: None) -> None:
     def hang(number: int, body: Body) -> Answer:
         threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
         fake.closing.wait(10)
