@@ -1,9 +1,13 @@
-"""The Countdown game: reach a target from given numbers with + - * / and parentheses. Nothing is ever evaluated.
+r"""The Countdown game: reach a target from given numbers with + - * / and parentheses. Nothing is ever evaluated.
 
 The rule is TinyZero's (github.com/Jiayi-Pan/TinyZero, verl/utils/reward_score/countdown.py): the last `<answer>`
-counts, wherever it is, and each number is used exactly once. Deviations: exact fractions instead of floats within
-1e-5; decimals are refused ("2.5" would use up a 2 and a 5); `= target` after the expression is tolerated; a wrong
-expression earns nothing unless `format_score` says so (TinyZero: 0.1).
+counts, wherever it is, and each number is used exactly once. d1's format (github.com/dllm-reasoning/d1) is read too: a
+`\boxed{}` in the `<answer>`; the last one after the thinking where no `<answer>` has anything in it; and LaTeX's signs
+(`\times`, `\cdot`, `\div`, `\frac{a}{b}`).
+
+Deviations: exact fractions instead of floats within 1e-5; decimals are refused ("2.5" would use up a 2 and a 5); `=
+target` after the expression is tolerated, and another value there is not (d1 does not look at it); a wrong expression
+earns nothing unless `format_score` says so (TinyZero: 0.1).
 """
 
 import re
@@ -12,12 +16,22 @@ from fractions import Fraction
 from typing import Any
 
 from rewards.completions import texts
-from rewards.format import last_tagged
-from rewards.verdict import LogExtra, log_answers
+from rewards.format import answer_part, last_boxed, last_tagged
+from rewards.verdict import LogExtra, LogMetric, Verdict, log_verdicts
 
 LONGEST_EXPRESSION = 500  # characters
 DEEPEST = 50  # levels of parentheses and signs
 TOKEN = re.compile(r"\s*(?:(\d+)|([-+*/()]))\s*")
+STATED = re.compile(r"\s*(-?\d+)(?:\.0*)?\s*")
+FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+SIGNS = {
+    **{sign: "*" for sign in ("\\times", "\\cdot", "\\ast", "×", "·", "⋅", "∗")},
+    **{sign: "/" for sign in ("\\div", "÷", "∕")},
+    **{sign: "-" for sign in ("−", "–")},
+    **{sign: "" for sign in ("\\left", "\\right", "\\displaystyle", "\\!", "$", "\\(", "\\)", "\\[", "\\]")},
+    **{sign: " " for sign in ("\\,", "\\;", "\\:", "\\ ", "~")},
+}
+SIGN = re.compile("|".join(f"{re.escape(sign)}{'(?![A-Za-z])' if sign[-1].isalpha() else ''}" for sign in SIGNS))
 
 
 def countdown(
@@ -26,25 +40,56 @@ def countdown(
     target: Sequence[int],
     format_score: float = 0.0,
     log_extra: LogExtra | None = None,
+    log_metric: LogMetric | None = None,
     **columns: Any,
 ) -> list[float]:
-    """1 if the answer uses each of `nums` exactly once and equals `target`; `format_score` for any other expression.
+    """Pay 1 if the answer uses each of `nums` exactly once and equals `target`; `format_score` for other expressions.
 
-    `log_extra` (TRL's) is told the inside of the `<answer>`.
+    `log_extra` and `log_metric` (TRL's) get the verdicts, their reasons and the expressions that were read.
     """
-    graded = []
-    expressions = [last_tagged(completion) for completion in texts(completions)]
-    log_answers("countdown", expressions, log_extra)
-    for expression, numbers, goal in zip(expressions, nums, target, strict=True):
-        if expression is None or not is_expression(expression):
-            graded.append(0.0)
-        else:
-            graded.append(1.0 if solves(expression, numbers, goal) else format_score)
-    return graded
+    verdicts = [
+        judge(text, numbers, goal) for text, numbers, goal in zip(texts(completions), nums, target, strict=True)
+    ]
+    log_verdicts("countdown", verdicts, log_extra, log_metric, answers=[verdict.answer for verdict in verdicts])
+    paid = {"correct": 1.0, "wrong": format_score}
+    return [paid.get(verdict.outcome, 0.0) for verdict in verdicts]
+
+
+def judge(completion: str, nums: Sequence[int], target: int | Fraction) -> Verdict:
+    """Return the verdict on a completion: `unparseable` where it gives no expression, with the reason in words."""
+    answer = find_expression(completion)
+    if not answer:
+        return Verdict("unparseable", "no expression in <answer> or in \\boxed{}", answer=answer)
+    try:
+        value, used, stated = _parse(answer)
+    except ZeroDivisionError:
+        return Verdict("wrong", "it divides by zero", answer=answer)
+    except SyntaxError as error:
+        return Verdict("unparseable", f"not an expression: {error.msg}", answer=answer)
+    if sorted(used) != sorted(nums):
+        return Verdict("wrong", f"it uses {_listed(used)}, and must use {_listed(nums)} once each", answer=answer)
+    if value != target:
+        return Verdict("wrong", f"it equals {value}, not {target}", answer=answer)
+    if stated not in (None, target):
+        return Verdict("wrong", f"it says that the value is {stated}, not {target}", answer=answer)
+    return Verdict("correct", "the target is met", answer=answer)
+
+
+def find_expression(completion: str) -> str | None:
+    """Return what a completion gives as its expression, not checked; None if it gives none."""
+    tagged = last_tagged(completion)
+    if tagged:
+        return last_boxed(tagged) or tagged
+    after = answer_part(completion)
+    return tagged if after is None else last_boxed(after) or tagged
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(str(number)[:20] for number in sorted(numbers)[:10]) or "no number"
 
 
 def is_expression(text: str) -> bool:
-    """True for an arithmetic expression over whole numbers, a right-hand side allowed."""
+    """Return whether a text is an arithmetic expression over whole numbers, a right-hand side allowed."""
     try:
         _parse(text)
     except ZeroDivisionError:
@@ -55,7 +100,7 @@ def is_expression(text: str) -> bool:
 
 
 def solves(text: str, nums: Sequence[int], target: int | Fraction) -> bool:
-    """True if the expression uses each number exactly once and equals the target, exactly."""
+    """Return whether the expression uses each number exactly once and equals the target, exactly."""
     try:
         value, used, stated = _parse(text)
     except (SyntaxError, ZeroDivisionError):
@@ -64,18 +109,27 @@ def solves(text: str, nums: Sequence[int], target: int | Fraction) -> bool:
 
 
 def _parse(text: str) -> tuple[Fraction, list[int], int | None]:
-    """Value of the expression, numbers it uses, right-hand side. SyntaxError where it is not one."""
+    """Return the value, the numbers used and the right-hand side. Raises SyntaxError where it is no expression."""
     if len(text) > LONGEST_EXPRESSION:
-        raise SyntaxError("too long")
-    left, equals, right = text.partition("=")
-    if equals and not re.fullmatch(r"\s*-?\d+\s*", right):
-        raise SyntaxError("the right-hand side is no whole number")
+        raise SyntaxError("it is too long")
+    left, equals, right = _plain(text).partition("=")
+    stated = STATED.fullmatch(right)
+    if equals and stated is None:
+        raise SyntaxError("what follows = is no whole number")
     tokens = _tokens(left)
     used = [token for token in tokens if isinstance(token, int)]
     value = _sum(tokens, 0)
     if tokens:
-        raise SyntaxError("text after the expression")
-    return value, used, int(right) if equals else None
+        raise SyntaxError("something follows the expression")
+    return value, used, int(stated[1]) if stated else None
+
+
+def _plain(text: str) -> str:
+    """Return a formula with LaTeX's signs as those of plain text, and without the period of a sentence."""
+    text, found = SIGN.sub(lambda sign: SIGNS[sign[0]], text), 1
+    while found:  # the inner ones of nested fractions first
+        text, found = FRACTION.subn(r"((\1)/(\2))", text)
+    return text.rstrip().removesuffix(".")
 
 
 def _tokens(text: str) -> list[int | str]:
@@ -85,7 +139,7 @@ def _tokens(text: str) -> list[int | str]:
     while position < len(text):
         match = TOKEN.match(text, position)
         if match is None:
-            raise SyntaxError("neither number nor sign")
+            raise SyntaxError(f"{text[position:].strip()[:20]!r} is neither a number nor a sign")
         tokens.append(int(match[1]) if match[1] else match[2])
         position = match.end()
     return tokens[::-1]
@@ -111,7 +165,7 @@ def _product(tokens: list[int | str], depth: int) -> Fraction:
 
 def _factor(tokens: list[int | str], depth: int) -> Fraction:
     if not tokens or depth > DEEPEST:
-        raise SyntaxError("incomplete, or nested too deeply")
+        raise SyntaxError("it is incomplete, or nested too deeply")
     token = tokens.pop()
     if isinstance(token, int):
         return Fraction(token)
@@ -122,4 +176,4 @@ def _factor(tokens: list[int | str], depth: int) -> Fraction:
         value = _sum(tokens, depth + 1)
         if tokens and tokens.pop() == ")":
             return value
-    raise SyntaxError(f"{token} out of place")
+    raise SyntaxError(f"{token} is out of place")

@@ -1,3 +1,4 @@
+import time
 from fractions import Fraction
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.countdown import countdown, is_expression, solves
+from rewards.countdown import countdown, is_expression, judge, solves
 
 
 def grade(answer: str, nums: list[int], target: int, **options: Any) -> float:
@@ -131,8 +132,86 @@ def test_no_text_raises(text: str) -> None:
     grade(text, [1, 2], 3)
 
 
-def test_the_expression_is_logged() -> None:
+# d1's tasks are three numbers; its models write `<answer>` with a box in it.
+D1 = [
+    "<reasoning>\n100 - 30 = 70\n</reasoning>\n<answer>\n\\boxed{93 - (100 - 30)}\n</answer>",
+    "<reasoning>...</reasoning><answer>93 - (100 - 30)</answer>",
+    "<answer>\\boxed{93 - (100 - 30) = 23}</answer>",
+    "So \\boxed{93 - (100 - 30)}",
+    "Perhaps \\boxed{1 + 1}? No: \\boxed{93 - (100 - 30)}.",
+    "<answer></answer> \\boxed{93 - (100 - 30)}",
+    "<think>\\boxed{1 + 1}</think>\\boxed{93 - 100 + 30}",
+    "<answer>$93 − \\left(100 - 30\\right)$</answer>",
+    "<answer>93 - (100 - 30) = 23.</answer>",
+    "<answer>93 - (100 - 30) = 23.0</answer>",
+]
+
+
+@pytest.mark.parametrize("completion", D1)
+def test_the_format_of_d1_is_read(completion: str) -> None:
+    assert countdown([completion], nums=[[30, 100, 93]], target=[23]) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "nums", "target"),
+    [
+        ("\\boxed{6 \\times 7}", [6, 7], 42),
+        ("6\\cdot7", [6, 7], 42),
+        ("6 × 7", [6, 7], 42),
+        ("84 \\div 2", [84, 2], 42),
+        ("84 ÷ 2", [84, 2], 42),
+        ("\\dfrac{84}{2}", [84, 2], 42),
+        ("\\frac{8}{3 - \\frac{8}{3}}", [8, 3, 8, 3], 24),
+        ("\\frac{80 + 4}{2}", [80, 4, 2], 42),
+        ("\\(6 \\times 7\\)", [6, 7], 42),
+    ],
+)
+def test_signs_of_latex(answer: str, nums: list[int], target: int) -> None:
+    assert grade(answer, nums, target) == 1.0
+    assert grade(answer, nums, target + 1) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("completion", "outcome", "reason"),
+    [
+        ("<answer>19 + 36</answer>", "correct", "the target is met"),
+        ("I do not know.", "unparseable", "no expression in <answer> or in \\boxed{}"),
+        ("<answer></answer>", "unparseable", "no expression in <answer> or in \\boxed{}"),
+        ("<think>\\boxed{19 + 36}", "unparseable", "no expression in <answer> or in \\boxed{}"),
+        ("<answer>nineteen</answer>", "unparseable", "'nineteen' is neither a number nor a sign"),
+        ("<answer>19.5 + 36</answer>", "unparseable", "'.5 + 36' is neither"),
+        ("<answer>19 +</answer>", "unparseable", "it is incomplete"),
+        ("<answer>(19 + 36</answer>", "unparseable", "( is out of place"),
+        ("<answer>19 36</answer>", "unparseable", "something follows the expression"),
+        ("<answer>19 + 36 = x</answer>", "unparseable", "what follows = is no whole number"),
+        ("<answer>\\timesx 3</answer>", "unparseable", "'\\\\timesx 3' is neither"),
+        ("<answer>" + "1+" * 251 + "1</answer>", "unparseable", "it is too long"),
+        ("<answer>19 + 19</answer>", "wrong", "it uses 19, 19, and must use 19, 36 once each"),
+        ("<answer>36 - 19</answer>", "wrong", "it equals 17, not 55"),
+        ("<answer>36 / 19</answer>", "wrong", "it equals 36/19, not 55"),
+        ("<answer>36 / (19 - 19)</answer>", "wrong", "it divides by zero"),
+        ("<answer>19 + 36 = 54</answer>", "wrong", "it says that the value is 54, not 55"),
+    ],
+)
+def test_every_verdict_has_a_reason(completion: str, outcome: str, reason: str) -> None:
+    verdict = judge(completion, [36, 19], 55)
+    assert verdict.outcome == outcome and reason in verdict.reason
+
+
+def test_verdicts_reasons_and_expressions_are_logged() -> None:
     extra: dict[str, list[str | None]] = {}
-    completions = ["<answer> 3 * 4 </answer>", "3 * 4", "<answer>four</answer>"]
-    assert countdown(completions, nums=[[3, 4]] * 3, target=[12] * 3, log_extra=extra.__setitem__) == [1.0, 0.0, 0.0]
-    assert extra == {"countdown/answer": ["3 * 4", None, "four"]}
+    metrics: dict[str, float] = {}
+    completions = ["<answer> 3 * 4 </answer>", "3 * 4", "<answer>3 + 4</answer>", "<answer>four</answer>"]
+    calls: dict[str, Any] = {"log_extra": extra.__setitem__, "log_metric": metrics.__setitem__, "format_score": 0.1}
+    assert countdown(completions, nums=[[3, 4]] * 4, target=[12] * 4, **calls) == [1.0, 0.0, 0.1, 0.0]
+    assert extra["countdown/answer"] == ["3 * 4", None, "3 + 4", "four"]
+    assert extra["countdown/verdict"] == ["correct", "unparseable", "wrong", "unparseable"]
+    assert all(extra["countdown/reason"])
+    assert metrics["countdown/correct"] == 0.25 and metrics["countdown/unparseable"] == 0.5
+
+
+def test_the_time_is_linear_in_the_length() -> None:
+    began = time.perf_counter()
+    for completion in ("\\boxed{" * 100_000, "<answer>" * 100_000, "\\frac{1}" * 100_000 + "</answer>"):
+        judge(completion, [1, 2], 3)
+    assert time.perf_counter() - began < 2.0
