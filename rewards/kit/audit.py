@@ -100,7 +100,7 @@ def audit(
         judged = bench.tells_right_from_wrong(gold)
         right = bench.tried(Probe(GOLD, gold.completions, list(range(len(rows)))))
         gradable = {row for row, reward in enumerate(right.rewards or []) if reward is not None}
-        results = [_result(right, judged, _underpaid(right, may_pay) if judged else [])]
+        results = [_result(right, judged, _ungraded(right) or (_underpaid(right, may_pay) if judged else []))]
         depending = [right.probe.name] if right.depends else []
         for probe in probes(gold, Path(folder)):
             tried = bench.tried(probe)
@@ -119,6 +119,13 @@ def _notes(judged: bool, depending: list[str], gold: Gold) -> list[str]:
     if gold.answers is None:
         notes.append("the rows have no short right answers, so it was not tried with many answers at once")
     return notes
+
+
+def _ungraded(tried: Tried) -> list[str]:
+    """The finding about a reward that has no grade even for right answers."""
+    if not tried.rewards or any(reward is not None for reward in tried.rewards):
+        return []
+    return [f"all {len(tried.rewards)} get None, so the reward graded nothing: return a number for each right answer"]
 
 
 def _underpaid(tried: Tried, may_pay: float) -> list[str]:

@@ -94,6 +94,12 @@ def test_right_answers_that_are_not_paid_are_found(write: Write) -> None:
     assert findings(result).keys() == {"right answer"}  # None on row 2 hides nothing: its gold answer is at fault
 
 
+@pytest.mark.parametrize("code", ["def f(completion): return None\n", "def f(completion, answer): return None\n"])
+def test_a_reward_that_grades_nothing_is_found(code: str, write: Write) -> None:
+    [finding] = audited(write(code)).findings
+    assert finding.startswith("right answer: all 3 get None, so the reward graded nothing")
+
+
 def test_hiding_from_the_loss_is_found(write: Write) -> None:
     result = audited(write("def f(completion, answer): return last(completion) == answer if completion else None\n"))
     assert "3 of 3 get None where a right answer does not" in findings(result)["empty"][0]
