@@ -91,6 +91,17 @@ def as_columns(rows: Sequence[Mapping[str, Any]], names: Collection[str] = ()) -
     return {name: [row.get(name) for row in rows] for name in sorted(every)}
 
 
+def graded_text(prompt: Prompt, said: str) -> str:
+    """What graders see of an answer: the assistant's opening, then what it said.
+
+    A server that applies its own chat template, or a file of outputs, does not show the end of the prompt: there a
+    `</think>` without a `<think>` before it says that the template opened the thought.
+    """
+    rendered_here = bool(prompt.token_ids) or not prompt.messages
+    thought, closed, _ = said.partition("</think>")
+    return "<think>\n" + said if closed and not rendered_here and "<think>" not in thought else prompt.prefill + said
+
+
 def training_row(answer: Answer, accuracy: str) -> EvaluationRow:
     """An answer of an evaluation within training, as a row."""
     said = answer.completion
