@@ -15,6 +15,14 @@ from typing import Any
 AT_ONCE = 64  # coroutines of one batch
 
 
+class _Carried(Exception):
+    """Brings an exit or interrupt of a coroutine to its caller: raised in the loop, it would end the loop."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
 def finished(value: Any) -> Any:
     """The value itself, or what it gives when it is awaited, if it has to be."""
     return _run(_awaited(value)) if inspect.isawaitable(value) else value
@@ -36,7 +44,10 @@ def is_async(function: Any) -> bool:
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
+    try:
+        return await value
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise _Carried(error) from None
 
 
 async def _gathered(function: Callable[..., Awaitable[Any]], calls: Sequence[dict[str, Any]]) -> list[Any]:
@@ -44,7 +55,7 @@ async def _gathered(function: Callable[..., Awaitable[Any]], calls: Sequence[dic
 
     async def one(call: dict[str, Any]) -> Any:
         async with free:
-            return await function(**call)
+            return await _awaited(function(**call))
 
     tasks = [asyncio.ensure_future(one(call)) for call in calls]
     try:
@@ -58,6 +69,8 @@ def _run(coroutine: Any) -> Any:
     future = asyncio.run_coroutine_threadsafe(coroutine, _loop(os.getpid()))
     try:
         return future.result()
+    except _Carried as carried:
+        raise carried.error from None
     except BaseException:  # Ctrl-C while waiting must not leave it running
         future.cancel()
         raise

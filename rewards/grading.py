@@ -1,5 +1,6 @@
 """The one grading path: completions and columns in, one reward a completion out, part by part."""
 
+import logging
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +9,14 @@ from typing import Any, Self
 
 from rewards import registry
 from rewards.errors import BadInput
+from rewards.failures import RewardFailed, is_failure
 from rewards.gold import gold_check
 from rewards.logs import BatchLogs
 from rewards.pool import GraderPool
 from rewards.registry import RewardFunction, accepted, load_reward, parameters_with_default, required_columns
 from rewards.verdict import Verdict, log_verdicts
 
+logger = logging.getLogger(__name__)
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -134,7 +137,7 @@ class Grader:
 
         Raises:
             BadInput: a function did not return one number, verdict or None for each completion.
-            Exception: whatever a function raises; it is a bug there, and no completion's fault.
+            RewardFailed: a function raised, or called `sys.exit`; it is a bug there, and no completion's fault.
         """
         logs = BatchLogs(len(completions))
         given: dict[str, Any] = {
@@ -148,8 +151,7 @@ class Grader:
         }
         parts: dict[str, list[float | None]] = {}
         for name in self._in_order():
-            function = self._functions[name]
-            returned = function(**accepted(function, given | self._options[name]))
+            returned = self._called(name, given)
             if _is_verdicts(returned):
                 log_verdicts(name, returned, logs.extra, logs.metric)
             parts[name] = _checked_grades(name, returned, len(completions))
@@ -164,8 +166,11 @@ class Grader:
     def close(self, now: bool = False) -> None:
         """End the grader processes, and what the functions hold open; `now`: kill the jobs that run."""
         self._pool.close(now)
-        for function in self._functions.values():
-            registry.close(function)
+        for name, function in self._functions.items():
+            try:
+                registry.close(function)
+            except (Exception, SystemExit):  # the author's own code: all is graded, so nothing is lost by it
+                logger.warning("the reward %r could not be closed", name, exc_info=True)
 
     def __enter__(self) -> Self:
         return self
@@ -174,6 +179,18 @@ class Grader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(now=kind is not None)
+
+    def _called(self, name: str, given: Mapping[str, Any]) -> Any:
+        """What a function returns. Raises BadInput as the function does, and RewardFailed for all else."""
+        function = self._functions[name]
+        try:
+            return function(**accepted(function, {**given, **self._options[name]}))
+        except BadInput:
+            raise
+        except BaseException as error:  # the author's own code ran: it may raise anything, SystemExit among it
+            if not is_failure(error):
+                raise
+            raise RewardFailed(name, error, given) from error
 
     def _in_order(self) -> list[str]:
         """The functions' names, the accuracy function first."""

@@ -106,7 +106,7 @@ def _from_entry_point(name: str) -> Any:
     for entry in entry_points(group=GROUP, name=name):
         try:
             return entry.load()
-        except Exception as error:  # the plug-in's own code ran: whatever it raised is told
+        except (Exception, SystemExit) as error:  # the plug-in's own code ran: whatever it raised is told
             raise BadInput(
                 f"the reward {name!r} of the plug-in {entry.value} does not import: {_told(error)}; correct it"
             ) from error
@@ -129,7 +129,7 @@ def _member(module: ModuleType, name: str, where: str) -> Any:
 def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # the module's own code ran: whatever it raised is told
+    except (Exception, SystemExit) as error:  # the module's own code ran: whatever it raised is told
         missing = isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]
         what = "; install its package, or write path/to/file.py:function" if missing else "; correct it"
         raise BadInput(f"the reward module {name} does not import: {_told(error)}{what}") from error
@@ -140,7 +140,7 @@ def _import_file(path: Path) -> ModuleType:
         raise BadInput(f"the reward file {path} does not exist (looked in {Path.cwd()}); correct the path")
     try:
         return _module(path.resolve(), path.stat().st_mtime_ns)
-    except Exception as error:  # the user's own code ran: whatever it raised is told
+    except (Exception, SystemExit) as error:  # the user's own code ran: whatever it raised is told
         raise BadInput(f"the reward file {path} does not import: {_told(error)}; correct it") from error
 
 
@@ -160,6 +160,6 @@ def _module(path: Path, changed: int) -> ModuleType:
     return module
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """An exception on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_TOLD]

@@ -12,7 +12,7 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rewards.grading import Grader
-from rl.evaluate.evaluation import as_columns, build_grader
+from rl.evaluate.evaluation import as_columns, build_grader, problems_named
 from rl.problems.problem import Problem
 from rl.problems.prompt import fill
 from rl.problems.sets import load_sets
@@ -119,7 +119,8 @@ def _check_same(rows: Sequence[RolloutRow], problems: Mapping[str, Problem], tem
 def _graded_again(rows: Sequence[RolloutRow], problems: Mapping[str, Problem], grader: Grader) -> list[RolloutRow]:
     columns = as_columns([problems[row.problem_id].columns for row in rows])
     columns["completion_ids"] = [list(row.token_ids) for row in rows]
-    graded = grader.grade([row.completion for row in rows], [row.prompt for row in rows], columns)
+    with problems_named([row.problem_id for row in rows]):
+        graded = grader.grade([row.completion for row in rows], [row.prompt for row in rows], columns)
     return [
         replace(row, reward=new.reward, solved=new.solved, parts=new.parts, extra=new.extra)
         for row, new in zip(rows, graded, strict=True)

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rewards.failures import RewardFailed
 from rewards.grading import Graded, Grader
 from rl import ranks
 from rl.batch import Batch, from_state, to_state
@@ -215,8 +216,8 @@ def test_what_rewards_log_is_that_of_the_whole_batch(name: str) -> None:
             assert [answer.graded.extra for answer in batch.answers] == [answer.graded.extra for answer in whole]
 
 
-def test_an_error_of_a_reward_is_raised_as_it_is() -> None:
-    with make_grader(f"{TEN}:broken") as grader, pytest.raises(KeyError, match="mine"):
+def test_an_error_of_a_reward_names_the_reward() -> None:
+    with make_grader(f"{TEN}:broken") as grader, pytest.raises(RewardFailed, match="raised KeyError: 'mine'"):
         run(make_recipe(3), ShuffledEngine(random.Random(0)), grader)
 
 

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from rewards.errors import BadInput
+from rewards.failures import RewardFailed
 from rewards.grading import Grader
 from rewards.registry import load_reward, required_columns
 
@@ -62,7 +63,8 @@ def _batch(
         graded = grader.grade(completions, prompts, columns)
         return {"rewards": [one.parts[spec] for one in graded], "seconds": time.perf_counter() - began}
     except BaseException as error:  # whatever it raises, SystemExit too, is what the audit wants to know
-        return {"error": " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]}
+        raised = error.__cause__ if isinstance(error, RewardFailed) and error.__cause__ else error
+        return {"error": " ".join(f"{type(raised).__name__}: {raised}".split())[:LONGEST_REASON]}
 
 
 def _tell(lines: Any, told: dict[str, Any]) -> None:

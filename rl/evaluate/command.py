@@ -18,7 +18,7 @@ from rl.errors import RunStopped
 from rl.evaluate.answerers import CachedAnswers, StoredAnswerer
 from rl.evaluate.benchmarks import find_suite
 from rl.evaluate.cache import AnswerCache
-from rl.evaluate.evaluation import accuracy_of, build_grader, evaluation_row, grade_texts
+from rl.evaluate.evaluation import accuracy_of, build_grader, evaluation_row, grade_texts, graded_text
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.outcome import Cost, Tally, evaluation_results, stored_rows
 from rl.evaluate.outputs import Output
@@ -212,7 +212,7 @@ def answer_and_grade(
     def grade_unit(number: int, jobs: Sequence[Job]) -> list[tuple[int, EvaluationRow]]:
         unit = units[number]
         asked = [(unit.prompts[p], g, output) for index, p, g, output in jobs if index == number]
-        texts = [prompt.prefill + output.text for prompt, _, output in asked]
+        texts = [graded_text(prompt, output.text) for prompt, _, output in asked]
         graded = grade_texts(
             [prompt for prompt, _, _ in asked], texts, [o.token_ids for *_, o in asked], graders[number]
         )

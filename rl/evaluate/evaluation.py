@@ -1,9 +1,11 @@
 """Answers are drawn, decoded and graded, through the same graders in training and in `penny eval`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from rewards.failures import RewardFailed
 from rewards.grading import Graded, Grader
 from rewards.verdict import OUTCOMES, Outcome
 from rl.evaluate.outputs import Output
@@ -82,13 +84,36 @@ def grade_texts(
 ) -> list[Graded]:
     """Grade texts, each with the prompt that it answers; `names`: see `grade_said`."""
     columns = as_columns([prompt.problem.columns for prompt in prompts], names) | {"completion_ids": list(token_ids)}
-    return grader.grade(list(texts), [prompt.text for prompt in prompts], columns)
+    with problems_named([prompt.problem.id for prompt in prompts]):
+        return grader.grade(list(texts), [prompt.text for prompt in prompts], columns)
+
+
+@contextmanager
+def problems_named(ids: Sequence[str]) -> Iterator[None]:
+    """Let a reward that raises say on the completion of which problem; `ids`: of each completion's problem."""
+    try:
+        yield
+    except RewardFailed as error:
+        if error.row is not None:
+            error.problem = ids[error.row]
+        raise
 
 
 def as_columns(rows: Sequence[Mapping[str, Any]], names: Collection[str] = ()) -> dict[str, list[Any]]:
     """Rows as columns, those of `names` among them, as reward functions take them; what a row lacks is None."""
     every = {name for row in rows for name in row}.union(names)
     return {name: [row.get(name) for row in rows] for name in sorted(every)}
+
+
+def graded_text(prompt: Prompt, said: str) -> str:
+    """What graders see of an answer: the assistant's opening, then what it said.
+
+    A server that applies its own chat template, or a file of outputs, does not show the end of the prompt: there a
+    `</think>` without a `<think>` before it says that the template opened the thought.
+    """
+    rendered_here = bool(prompt.token_ids) or not prompt.messages
+    thought, closed, _ = said.partition("</think>")
+    return "<think>\n" + said if closed and not rendered_here and "<think>" not in thought else prompt.prefill + said
 
 
 def training_row(answer: Answer, accuracy: str) -> EvaluationRow:

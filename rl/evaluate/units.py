@@ -182,10 +182,14 @@ def asked_sha256(benchmark: Benchmark, problems: Sequence[Problem]) -> str:
 
 
 def stored_unit(benchmark: Benchmark, samples: Samples, problems: Sequence[Problem], data_sha256: str) -> Unit:
-    """The unit of outputs that are there already; the prompts are only for people and graders."""
+    """The unit of outputs that are there already; the prompts are only for people and graders.
+
+    Nobody knows whether the outputs begin with the prefill, so it stands in the prompts' texts alone.
+    """
     asked = [problem for problem in problems if samples.outputs.get(problem.id)]
     section = benchmark.problems.model_copy(update={"prefill": ""})
-    prompts = [render_without_tokenizer(section, problem) for problem in asked]
+    rendered = [render_without_tokenizer(section, problem) for problem in asked]
+    prompts = [replace(prompt, text=prompt.text + benchmark.problems.prefill) for prompt in rendered]
     counts = [len(samples.outputs[problem.id]) for problem in asked]
     params = SamplingParams(benchmark.max_completion_length)
     return Unit(benchmark, "stored", prompts, counts, params, 0, data_sha256)

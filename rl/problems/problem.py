@@ -32,8 +32,8 @@ class Prompt:
         problem: the problem asked.
         token_ids: exactly the ids that the engine gets.
         text: the same as text, for people (and for rewards, as `prompts`).
-        prefill: the assistant's opening (for example `<think>\\n`) that `text` ends with; graders see it as the
-            beginning of each completion.
+        prefill: the assistant's opening (for example `<think>\\n`) that `text` ends with, by the recipe or by the chat
+            template; graders see it as the beginning of each completion.
         messages: of a chat, for servers that apply the template themselves; empty for plain text.
     """
 

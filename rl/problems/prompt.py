@@ -6,7 +6,8 @@ Two forms, chosen by `problems.chat_template`:
 - plain text, for base models: system prompt and a blank line, each few-shot pair as prompt, completion and a blank
   line, the question. Nothing follows the question, so a prompt can end with `=` or `Answer:`.
 
-`prefill` comes last in both. Few-shot texts are sent as they stand; only `problems.prompt` is a template.
+`prefill` comes last in both. Few-shot texts are sent as they stand; only `problems.prompt` is a template. A `<think>`
+that the chat template opens counts as the beginning of the prefill: both are the first words of the assistant.
 """
 
 import re
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from rewards.errors import BadInput
+from rewards.format import thought_opening
 from rl.problems.problem import Problem, Prompt
 from rl.recipe import ProblemsSection
 
@@ -55,7 +57,8 @@ class Prompter:
         section = self._section
         question = fill(section.prompt, problem.columns, f"problem {problem.id}")
         messages = chat_messages(section, question) if section.chat_template else ()
-        text = (self._chat(messages) if messages else plain_text(section, question)) + section.prefill
+        turns = self._chat(messages) if messages else plain_text(section, question)
+        text, prefill = turns + section.prefill, (thought_opening(turns) if messages else "") + section.prefill
         # Chat templates write special tokens such as BOS as text.
         ids = ([] if section.chat_template else self._bos) + list(
             self._tokenizer(text, add_special_tokens=False).input_ids
@@ -69,7 +72,7 @@ class Prompter:
                 f"The prompt of problem {problem.id} has {len(ids)} tokens, more than problems.max_prompt_length = "
                 f"{section.max_prompt_length}; raise the limit or leave the problem out (problems.where)."
             )
-        return Prompt(problem, tuple(ids), text, section.prefill, messages)
+        return Prompt(problem, tuple(ids), text, prefill, messages)
 
     def _chat(self, messages: Sequence[Message]) -> str:
         turns = [dict(message) for message in messages]

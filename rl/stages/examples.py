@@ -63,12 +63,15 @@ class Encoder:
     def _trace(self, row: Row, where: str) -> Example:
         prompt = self._prompter.render(Problem(str(row["problem_id"]), row["problem"]))
         completion = str(row["completion"])
-        if not completion.startswith(prompt.prefill):
+        if completion.startswith(prompt.prefill):
+            return self._joined(prompt.token_ids, completion[len(prompt.prefill) :])
+        if self._section.prefill:
             raise BadInput(
                 f"{where} does not begin with problems.prefill ({prompt.prefill!r}), which the student's turn does: "
                 "leave it out, or let the teacher write it."
             )
-        return self._joined(prompt.token_ids, completion[len(prompt.prefill) :])
+        # The student's chat template opens the thought: the trace may do so, with other white space, or leave it out.
+        return self._joined(prompt.token_ids, completion.lstrip().removeprefix(prompt.prefill.strip()))
 
     def _chat(self, messages: Sequence[dict[str, str]], where: str) -> Example:
         if not self._tokenizer.chat_template:

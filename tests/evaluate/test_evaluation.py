@@ -1,13 +1,22 @@
 """The way from prompts to graded answers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rewards.grading import Graded, Grader
-from rl.evaluate.evaluation import Answer, answer_all, as_columns, grade_all, training_row, verdict_of
+from rl.evaluate.evaluation import (
+    Answer,
+    answer_all,
+    as_columns,
+    grade_all,
+    graded_text,
+    training_row,
+    verdict_of,
+)
 from rl.models import load_tokenizer
 from rl.problems.problem import Problem, Prompt
 from rl.rollout.engine import Completion, NamedTensors, SamplingParams
@@ -80,6 +89,25 @@ def test_graders_see_prefill_text_and_the_problems_columns(tiny_model: Path) -> 
     ]
     assert [a.graded.solved for a in graded] == [True, False, True, False]
     assert [a.graded.reward for a in graded] == [2.0, 0.0, 2.0, 0.0]
+
+
+CHAT = ({"role": "user", "content": "2 + 2?"},)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said", "whole"),
+    [
+        (a_prompt("a", prefill="<think>\n"), "so</think>4", "<think>\nso</think>4"),
+        (replace(a_prompt("a"), messages=CHAT), "so</think>4", "so</think>4"),  # the prompt is known, and opens nothing
+        (replace(a_prompt("a", ()), messages=CHAT), "so</think>4", "<think>\nso</think>4"),  # a server's template did
+        (replace(a_prompt("a", ()), messages=CHAT), "<think>so</think>4", "<think>so</think>4"),
+        (replace(a_prompt("a", ()), messages=CHAT), "4", "4"),
+        (replace(a_prompt("a", ()), messages=CHAT), "a</think>b<think>c", "<think>\na</think>b<think>c"),
+        (a_prompt("a", ()), "so</think>4", "so</think>4"),  # plain text is sent as it is known here
+    ],
+)  # fmt: skip
+def test_graders_see_the_thought_from_its_opening_on(prompt: Prompt, said: str, whole: str) -> None:
+    assert graded_text(prompt, said) == whole
 
 
 def test_a_row_holds_what_was_asked_said_and_thought_of_it() -> None:

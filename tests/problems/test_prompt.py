@@ -1,5 +1,6 @@
 """Prompts: exact text and token ids in both forms, and every way a template can be wrong."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -41,6 +42,19 @@ def test_chat_prompt_in_full(tokenizer: PreTrainedTokenizerFast) -> None:
     assert tokenizer.decode(list(prompt.token_ids)) == prompt.text
     assert prompt.token_ids[0] == tokenizer.bos_token_id  # the template's, once
     assert prompt.token_ids.count(tokenizer.bos_token_id) == 7  # turns
+
+
+def test_a_thought_that_the_chat_template_opens_is_prefill(tokenizer: PreTrainedTokenizerFast) -> None:
+    thinking = copy.deepcopy(tokenizer)
+    thinking.chat_template = f"{tokenizer.chat_template}{{% if add_generation_prompt %}}<think>\n{{% endif %}}"
+    rendered = Prompter(section(), thinking).render(PROBLEM)
+    assert rendered.text.endswith("assistant\n<think>\n") and rendered.prefill == "<think>\n"
+    both = Prompter(section(prefill="Well,"), thinking).render(PROBLEM)
+    assert both.text.endswith("assistant\n<think>\nWell,") and both.prefill == "<think>\nWell,"
+    asked = section(chat_template=False, prompt="Think: <think>")  # the question's own words, no opening of the answer
+    assert Prompter(asked, thinking).render(PROBLEM).prefill == ""
+    thinking.chat_template += "{% if add_generation_prompt %}\n</think>\n\n{% endif %}"  # switched off, as in Qwen3
+    assert Prompter(section(), thinking).render(PROBLEM).prefill == ""
 
 
 def test_chat_prompt_has_the_ids_that_transformers_gives(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -210,7 +210,7 @@ def test_the_right_answer_may_be_a_column_of_completions() -> None:
         ("def f(completion, answer, /): return 1\n", ROWS, "takes 'completion' by position only"),
         ("class f:\n  def __init__(self, x): 1\n  def __call__(self, completion): 1\n", ROWS, "the option 'x'"),
         ("1 / 0\n", ROWS, "ZeroDivisionError"),
-        ("raise SystemExit('no')\n", ROWS, "'mine.py:f': the process ended: no"),
+        ("raise SystemExit('no')\n", ROWS, "mine.py does not import: SystemExit: no; correct it"),
     ],
 )
 def test_bad_input_is_one_sentence(code: str, rows: list[dict[str, Any]], said: str, write: Write) -> None:

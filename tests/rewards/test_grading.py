@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from rewards import BadInput, Graded, Grader, GraderPool, load_reward
+from rewards.failures import RewardFailed
 from rewards.gold import checks_gold
 from rewards.verdict import Verdict
 
@@ -223,8 +224,9 @@ def test_a_function_that_does_not_return_numbers_is_named(folder: Path, name: st
 
 
 def test_a_bug_in_a_function_keeps_its_own_traceback(folder: Path) -> None:
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(RewardFailed, match="'r.py:bug' raised KeyError: 'mine' at r.py, line") as caught:
         grade({"r.py:bug": 1.0}, ["a", "b"])
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_no_completions_no_grades() -> None:

@@ -50,6 +50,17 @@ def test_a_trace_without_the_prefill_is_refused(tokenizer: PreTrainedTokenizerFa
         Encoder(section(prefill="<think>"), tokenizer).encode(trace("2"), "traces.jsonl, line 3")
 
 
+@pytest.mark.parametrize(
+    "said", ["<think>\ntwo</think> 2", "two</think> 2", "<think>two</think> 2", "\n<think>two</think> 2"]
+)
+def test_a_thought_that_the_students_template_opens_is_not_opened_twice(said: str) -> None:
+    student = byte_tokenizer()
+    student.chat_template = f"{student.chat_template}{{% if add_generation_prompt %}}<think>\n{{% endif %}}"
+    example = Encoder(section(chat_template=True), student).encode(trace(said), "row 1")
+    assert student.decode(list(example.input_ids)).count("<think>") == 1
+    assert student.decode(learned(example)[:-1]).strip() == "two</think> 2"
+
+
 CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 
 

@@ -1,0 +1,109 @@
+"""A reward function that raises: which function, at which line of its author's code, on which completion."""
+
+import os
+import sysconfig
+import threading
+import traceback
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+OURS = Path(__file__).resolve().parent
+LIBRARIES = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+INDICES = ("i", "idx", "index", "row")  # what authors call the place of a completion in the batch
+LONGEST_SAID = 300  # characters of an exception in the sentence
+SHORTEST_VALUE = 2  # characters: Python keeps one object for all equal texts that are shorter
+
+
+class RewardFailed(RuntimeError):
+    """A reward function raised, or called `sys.exit`. The text of the exception is one sentence without its end.
+
+    Attributes:
+        row: the completion of the batch that the function worked on; None where that cannot be seen.
+        problem: the id of that completion's problem, for who knows it to fill in.
+    """
+
+    def __init__(self, name: str, error: BaseException, given: Mapping[str, Any]) -> None:
+        super().__init__(name)
+        self._name, self._error = name, error
+        self.row = _row(error, given)
+        self.problem: str | None = None
+        self._completion = None if self.row is None else given["completions"][self.row]
+
+    def __str__(self) -> str:
+        said = " ".join(f"{type(self._error).__name__}: {self._error}".split())[:LONGEST_SAID].rstrip(": ")
+        on = "" if self.row is None else f", on completion {self.row + 1} of the batch"
+        whose = "" if self.problem is None else f" (problem {self.problem})"
+        return f"the reward {self._name!r} raised {said} at {_line(self._error)}{on}{whose}"
+
+    def report(self) -> str:
+        """The sentence, the whole traceback, and the completion."""
+        trace = "".join(traceback.format_exception(self._error))
+        completion = "" if self._completion is None else f"\nThe completion:\n\n{self._completion}\n"
+        return f"{self}\n\n{trace}{completion}"
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether what a reward raised is its own failure: all but a Ctrl-C, which only the main thread gets."""
+    if isinstance(error, KeyboardInterrupt):
+        return threading.current_thread() is not threading.main_thread()
+    return isinstance(error, Exception | SystemExit)
+
+
+def _line(error: BaseException) -> str:
+    """The innermost line that is neither of a library nor of these rewards; the innermost of all if there is none."""
+    steps = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    own = [step for step in steps if _is_authors(step[0])] or steps
+    file, number = own[-1]
+    path = Path(file)
+    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, line {number}"
+
+
+def _is_authors(file: str) -> bool:
+    return os.path.isfile(file) and not file.startswith(LIBRARIES) and OURS not in Path(file).parents
+
+
+def _row(error: BaseException, given: Mapping[str, Any]) -> int | None:
+    """The completion that the function worked on, by what its local variables held, the innermost frame first."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        rows = _rows_of_values(list(_values(frame)), given)
+        if rows:
+            return min(rows)
+        places = {frame.f_locals[name] for name in INDICES if type(frame.f_locals.get(name)) is int}
+        if len(places) == 1 and _is_authors(frame.f_code.co_filename):
+            [place] = places
+            return place if 0 <= place < len(given["completions"]) else None
+    return None
+
+
+def _values(frame: FrameType) -> Iterator[Any]:
+    """What the local variables of a frame hold, and what stands in arguments and messages among them."""
+    for value in list(frame.f_locals.values()):
+        yield value
+        if isinstance(value, dict) and len(value) < 100:  # the arguments of a call for one completion
+            yield from value.values()
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+            yield value[0].get("content")
+
+
+def _rows_of_values(values: Sequence[Any], given: Mapping[str, Any]) -> set[int]:
+    """The rows whose completion is among the values, and whose columns are, as far as that tells them apart.
+
+    Compared are identities: a value that is merely equal may come from anywhere.
+    """
+    rows = _holders(given["completions"], {id(value) for value in values if _tells(value)})
+    for name, column in given.items():
+        if name != "completions" and isinstance(column, list) and len(column) == len(given["completions"]):
+            held = _holders(column, {id(value) for value in values if _tells(value)})
+            rows = (rows & held or rows) if rows else held
+    return rows
+
+
+def _holders(column: Sequence[Any], held: Collection[int]) -> set[int]:
+    return {row for row, value in enumerate(column) if id(value) in held}
+
+
+def _tells(value: Any) -> bool:
+    return isinstance(value, str | list | dict) and len(value) >= SHORTEST_VALUE
