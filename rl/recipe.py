@@ -268,7 +268,7 @@ class RunSection(Section):
 
 
 class Recipe(Section):
-    """A whole recipe. `smoke` holds overrides that make it run in a minute on a CPU with local data."""
+    """A whole recipe. `smoke` holds what its smoke run has otherwise than `rl.recipe_file.SMOKE`."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     description: str = ""
