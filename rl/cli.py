@@ -38,9 +38,7 @@ def train(
         typer.Argument(metavar="RECIPE [SECTION.KEY=VALUE ...]", help="Name or path, and changes to it."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, load no model.")] = False,
-    smoke: Annotated[
-        bool, typer.Option("--smoke", help="Two steps on a CPU with the recipe's smoke settings.")
-    ] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Two steps of a tiny model, about a minute on a CPU.")] = False,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run, by its own recipe.")] = None,
     unfinished: Annotated[
         bool, typer.Option("--continue", help="Go on with this recipe's last unfinished run.")

@@ -74,7 +74,7 @@ def gpu_memory_gib() -> list[float]:
 def check_device(recipe: Recipe, gpus: list[float]) -> None:
     """Refuse a GPU that is asked for but absent, too small, or one of too few."""
     rollout, least = recipe.rollout, recipe.run.min_gpu_memory_gib
-    smoke = f"; `penny train {recipe.name} --smoke` tries the recipe out on a CPU" if recipe.smoke else ""
+    smoke = f"; `penny train {recipe.name} --smoke` tries the recipe out on a CPU"
     if not gpus and (rollout.device == "cuda" or least is not None):
         needed = "a CUDA GPU" if least is None else f"a CUDA GPU with {least:g} GiB"
         raise BadInput(f"Recipe {recipe.name} needs {needed}, and this machine has none{smoke}.")

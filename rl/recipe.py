@@ -235,7 +235,9 @@ class Band(Section):
 
     min_gain: float = Field(description="pass@1 after minus before, at least")
     intervals_apart: bool = Field(True, description="95 % intervals of before and after must not touch")
-    max_minutes: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(
+        None, gt=0, description="expected; a run that is slower says so and misses nothing"
+    )
 
 
 class EvaluationSection(Section):
@@ -266,7 +268,7 @@ class RunSection(Section):
 
 
 class Recipe(Section):
-    """A whole recipe. `smoke` holds overrides that make it run in a minute on a CPU with local data."""
+    """A whole recipe. `smoke` holds what its smoke run has otherwise than `rl.recipe_file.SMOKE`."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     description: str = ""

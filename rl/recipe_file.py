@@ -13,6 +13,53 @@ from rl.yaml_text import dump_yaml
 from rl.yaml_tree import Origins, Tree, assign, check, parse_override, read_tree, shown
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+SMOKE: dict[str, Tree] = {  # what every smoke run has, whatever the recipe says; its `smoke` section goes before it
+    "model": {
+        "name": "tiny",
+        "revision": None,
+        "dtype": "float32",
+        "lora_r": 4,
+        "lora_alpha": 8,
+        "lora_target_modules": "all-linear",
+        "lora_target_parameters": [],
+        "train_router": False,
+        "router_aux_loss_coef": 0.0,
+        "gradient_checkpointing": False,
+        "torch_compile": False,
+        "use_liger_kernel": False,
+    },
+    "problems": {"decontaminate": []},
+    "difficulty": {"min_pass_rate": 0.0, "max_pass_rate": 1.0, "order": "random"},
+    "rewards": {"workers": 2},
+    "rollout": {
+        "engine": "auto",
+        "server_url": None,
+        "device": "auto",
+        "dtype": "auto",
+        "num_generations": 2,
+        "max_completion_length": 16,
+        "max_model_length": None,
+        "enable_sleep_mode": False,
+        "tensor_parallel_size": 1,
+        "enforce_eager": True,
+        "kv_cache_gib": 0.25,
+        "schedule": [],
+    },
+    "algorithm": {"problems_per_step": 2, "dynamic_sampling_max_tokens": None},
+    "optimizer": {"name": "adamw", "max_steps": 2, "warmup_steps": 0},
+    "evaluation": {"size": 2, "every": 0, "num_samples": 1, "max_completion_length": None, "band": None},
+    "run": {
+        "dir": None,  # a smoke run does not take the place of the real one
+        "dollars_per_hour": 0,
+        "max_dollars": None,
+        "max_hours": None,
+        "report_to": [],
+        "num_processes": 1,
+        "min_gpu_memory_gib": None,
+    },
+}
+SMOKE_PROBLEMS = 64  # of each source, at most
+SMOKE_PROMPT = (768, 4096)  # `max_prompt_length` of a smoke run, whose model may need more tokens for the same text
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = (), smoke: bool = False) -> Recipe:
@@ -21,7 +68,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), smoke: bool = 
     Args:
         name_or_path: `quickstart` for `recipes/quickstart.yaml`, or a path to any YAML file.
         overrides: each `section.key=value`; the value is YAML. Later ones win.
-        smoke: apply the recipe's own `smoke` section, which makes it run in a minute on a CPU.
+        smoke: make it two steps of a tiny model, a minute on a CPU; the recipe's own `smoke` section has the last word.
 
     Raises:
         BadInput: no such file, not YAML, an unknown key, or a value that is not allowed.
@@ -30,19 +77,46 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), smoke: bool = 
     tree = read_tree(path)
     origins: list[tuple[str, str]] = []
     if smoke:
-        changes = tree.get("smoke") or {}
-        if not isinstance(changes, dict) or not all(isinstance(section, dict) for section in changes.values()):
+        own = tree.get("smoke") or {}
+        if not isinstance(own, dict) or not all(isinstance(section, dict) for section in own.values()):
             raise BadInput(f"smoke must hold sections of keys, like the recipe itself ({shown(path)}).")
-        for section, keys in changes.items():
-            for key, value in keys.items():
-                assign(tree, f"{section}.{key}", value)
-                origins.append((f"{section}.{key}", f"{shown(path)}, smoke"))
+        for changes in (smoke_settings(tree), own):
+            for section, keys in changes.items():
+                for key, value in keys.items():
+                    assign(tree, f"{section}.{key}", value)
+                    origins.append((f"{section}.{key}", f"{shown(path)}, smoke"))
     for override in overrides:
         dotted, value = parse_override(Recipe, override)
         assign(tree, dotted, value)
         origins.append((dotted, "command line"))
     anchor_paths(tree, path.parent)
     return check_tree(tree, shown(path), origins)
+
+
+def smoke_settings(tree: Tree) -> Tree:
+    """The changes that make any recipe two steps of a tiny model on a few of its own problems.
+
+    `tree` is not checked yet, so it may hold anything.
+    """
+    settings: Tree = {section: dict(keys) for section, keys in SMOKE.items()}
+    names = ("problems", "evaluation", "distillation")
+    problems, evaluation, distillation = (found if isinstance(found := tree.get(n), dict) else {} for n in names)
+    settings["problems"] |= few(problems, otherwise=SMOKE_PROBLEMS)
+    longest = problems.get("max_prompt_length")
+    if isinstance(longest, int):
+        settings["problems"]["max_prompt_length"] = min(max(2 * longest, SMOKE_PROMPT[0]), SMOKE_PROMPT[1])
+    held_out = evaluation.get("problems")
+    if isinstance(held_out, dict):
+        settings["evaluation"]["problems"] = held_out | few(held_out)
+    if distillation.get("teacher") is not None:
+        settings["distillation"] = {"teacher": SMOKE["model"]["name"], "revision": None}
+    return settings
+
+
+def few(problems: Tree, otherwise: int | None = None) -> Tree:
+    """`size` for a smoke run, where the section has one: never more than it has."""
+    size = problems.get("size") or otherwise
+    return {"size": min(size, SMOKE_PROBLEMS)} if isinstance(size, int) else {}
 
 
 def list_recipes() -> list[Recipe]:

@@ -137,6 +137,7 @@ def print_ladder(found: dict[str, Any], place: Path, as_json: bool) -> None:
     for row in table(found):
         shown.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 200).print(shown)
-    if found["band_reason"]:
-        print(found["band_reason"])
+    for note in (found["band_reason"], found["slower"]):
+        if note:
+            print(note)
     print(place / "ladder.md")

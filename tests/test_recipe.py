@@ -93,6 +93,62 @@ def test_numbers_in_a_file_may_be_written_with_an_exponent(recipe_path: Path) ->
     assert load_recipe(str(recipe_path)).optimizer.learning_rate == 3e-4
 
 
+def test_smoke_is_two_steps_of_a_tiny_model_whatever_the_recipe_says(recipe_path: Path) -> None:
+    recipe_path.write_text(
+        """
+name: heavy
+model: {name: Qwen/Qwen2.5-7B, revision: abc, dtype: bfloat16, lora_r: 64,
+        lora_target_parameters: [mlp.experts.down_proj], train_router: true, router_aux_loss_coef: 0.1,
+        gradient_checkpointing: true, torch_compile: true, use_liger_kernel: true}
+problems: {source: hub, name: org/data, size: 50000, max_prompt_length: 3000, decontaminate: [gsm8k]}
+difficulty: {min_pass_rate: 0.2, order: easy_first}
+rewards: {functions: {math: 1, length: 0.5}, workers: 32, accuracy: math}
+rollout: {engine: server, server_url: "http://node:8000/v1", device: cuda, dtype: bfloat16, num_generations: 64,
+          max_completion_length: 30000, max_model_length: 32768, enable_sleep_mode: true, tensor_parallel_size: 8,
+          enforce_eager: false, kv_cache_gib: 40, schedule: [{from_step: 10, max_completion_length: 60000}]}
+algorithm: {problems_per_step: 512, dynamic_sampling: true, dynamic_sampling_max_tokens: 1000000}
+optimizer: {name: adamw_8bit, max_steps: 10000, warmup_steps: 100, learning_rate: 1e-6}
+evaluation: {problems: {split: test, size: 5000}, size: 5000, every: 10, num_samples: 64,
+             max_completion_length: 40000,
+             band: {min_gain: 0.2}}
+run: {dir: runs/real, num_processes: 64, min_gpu_memory_gib: 80, max_hours: 100, dollars_per_hour: 200,
+      report_to: [wandb]}
+"""
+    )
+    smoke = load_recipe(str(recipe_path), smoke=True)
+    assert (smoke.model.name, smoke.model.revision, smoke.model.dtype, smoke.model.lora_r) == (
+        "tiny",
+        None,
+        "float32",
+        4,
+    )
+    assert not (smoke.model.gradient_checkpointing or smoke.model.torch_compile or smoke.model.train_router)
+    assert (smoke.model.router_aux_loss_coef, smoke.model.lora_target_parameters) == (0, [])
+    assert (smoke.problems.source, smoke.problems.name, smoke.problems.size) == ("hub", "org/data", 64)
+    assert smoke.problems.max_prompt_length == 4096 and smoke.problems.decontaminate == []
+    assert not smoke.difficulty.has_band and smoke.difficulty.order == "random"
+    rollout = smoke.rollout
+    assert (rollout.engine, rollout.device, rollout.server_url, rollout.enforce_eager) == ("auto", "auto", None, True)
+    assert (rollout.num_generations, rollout.longest_completion, rollout.max_model_length) == (2, 16, None)
+    assert (rollout.tensor_parallel_size, rollout.enable_sleep_mode) == (1, False)
+    assert (smoke.algorithm.problems_per_step, smoke.algorithm.dynamic_sampling) == (2, True)
+    assert (smoke.optimizer.name, smoke.optimizer.max_steps, smoke.optimizer.learning_rate) == ("adamw", 2, 1e-6)
+    evaluation = smoke.evaluation
+    assert (evaluation.size, evaluation.every, evaluation.num_samples, evaluation.band) == (2, 0, 1, None)
+    assert evaluation.problems == {"split": "test", "size": 64} and evaluation.max_completion_length is None
+    assert (smoke.run.dir, smoke.run.min_gpu_memory_gib, smoke.run.report_to) == (None, None, [])
+    assert smoke.rewards.functions == {"math": 1, "length": 0.5} and smoke.rewards.accuracy == "math"
+
+
+def test_smoke_never_asks_for_more_problems_than_the_recipe_and_has_a_teacher_of_its_own(recipe_path: Path) -> None:
+    recipe_path.write_text(MINIMAL + "distillation: {teacher: big/model, revision: abc}\n")
+    tree = load_recipe(str(recipe_path), ["problems.size=10"], smoke=True)
+    assert (tree.problems.size, tree.distillation.teacher, tree.distillation.revision) == (10, "tiny", None)
+    recipe_path.write_text(MINIMAL.replace("rows.jsonl}", "rows.jsonl, size: 7}"))
+    assert load_recipe(str(recipe_path), smoke=True).problems.size == 7
+    assert load_recipe(str(recipe_path), smoke=True).distillation.teacher is None
+
+
 def test_smoke_goes_before_the_command_line_and_replaces_whole_keys(recipe_path: Path) -> None:
     recipe_path.write_text(
         MINIMAL

@@ -1,11 +1,11 @@
 """What a pipeline came to: every rung's score with its interval, what it took, and whether the promise was kept."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rl.run import atomic
 from rl.run.report import duration
-from rl.run.summary import ROUNDING, percent
+from rl.run.summary import ROUNDING, percent, slower_than_expected
 from rl.stages.books import PipelineFolder, StageResult
 from rl.stages.schema import BASE, HELD_OUT, PipelineBand
 
@@ -49,6 +49,7 @@ def ladder(books: PipelineFolder) -> dict[str, Any]:
         "tokens": sum(result.tokens for result in done.values()),
         "band_met": None if met is None else met[0],
         "band_reason": None if met is None else met[1],
+        "slower": slower(books, done.values()),
     }
 
 
@@ -90,16 +91,19 @@ def kept(band: PipelineBand, results: Sequence[StageResult]) -> tuple[bool, str]
     if not {band.stage, band.over} <= scores.keys():
         return False, f"nothing was measured of {band.stage} or {band.over}"
     after, before = (scores[name][0]["pass@1"] for name in (band.stage, band.over))
-    minutes = sum(result.seconds for result in results) / 60
     said = (
         f"{band.stage} has {percent(after)} where {band.over} has {percent(before)}, {100 * (after - before):+.1f} "
         f"points of at least {100 * band.min_gain:.1f} promised"
     )
-    met = after - before >= band.min_gain - ROUNDING
-    if band.max_minutes is not None:
-        said += f", in {minutes:.1f} of at most {band.max_minutes:.1f} minutes"
-        met = met and minutes <= band.max_minutes
-    return met, said
+    return after - before >= band.min_gain - ROUNDING, said
+
+
+def slower(books: PipelineFolder, results: Collection[StageResult]) -> str | None:
+    """A note on a finished pipeline that took longer than its bands expect; None if it did not."""
+    expected = [band.max_minutes for band in books.pipeline.bands if band.max_minutes is not None]
+    if not expected or len(results) < len(books.pipeline.stages):
+        return None
+    return slower_than_expected(sum(result.seconds for result in results) / 60, min(expected))
 
 
 def table(found: Mapping[str, Any]) -> list[Sequence[str]]:
@@ -127,4 +131,5 @@ def markdown(found: Mapping[str, Any]) -> str:
     """The ladder as a table."""
     lines = [f"# {found['pipeline']}", "", "| " + " | ".join(HEADS) + " |", "|" + "---|" * len(HEADS)]
     lines += ["| " + " | ".join(row) + " |" for row in table(found)]
-    return "\n".join([*lines, "", found["band_reason"] or "", ""]).rstrip() + "\n"
+    notes = [note for note in (found["band_reason"], found["slower"]) if note]
+    return "\n\n".join(["\n".join(lines), *notes]) + "\n"

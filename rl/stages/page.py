@@ -30,6 +30,7 @@ def write_page(books: PipelineFolder) -> Path:
             dollars=found["dollars"],
             tokens=found["tokens"],
             band=found["band_reason"],
+            slower=found["slower"],
             charts=score_charts(found["rungs"]),
             compared=comparisons(books),
             text=(books.path / "pipeline.yaml").read_text(encoding="utf-8"),

@@ -2,11 +2,13 @@
 
 A file has `name`, `stages` (by name, in order; each with its `kind`) and `defaults`: sections of keys that each stage
 has, where its kind knows them, unless it sets the key itself. A stage may name a `recipe`, whose sections it takes over
-before its own keys. `smoke` holds `defaults` and `stages` of its own.
+before its own keys. A smoke run goes by `rl.recipe_file.SMOKE` and `SMOKE_STAGE`, then by the `smoke` section of the
+stage's recipe, then by the pipeline's own `smoke`, which holds `defaults` and `stages`.
 """
 
 import difflib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from pydantic import Field
 
 from rewards.errors import BadInput
 from rl.recipe import Section
-from rl.recipe_file import RECIPES, anchor_paths, find_file, load_recipe
+from rl.recipe_file import RECIPES, SMOKE, anchor_paths, find_file, find_recipe, load_recipe, smoke_settings
 from rl.stages.schema import (
     BASE,
     PREVIOUS,
@@ -32,6 +34,14 @@ from rl.yaml_tree import Tree, assign, check, parse_override, read_tree, shown
 
 PIPELINES = RECIPES / "pipelines"
 KEYS = ("name", "description", "status", "defaults", "stages", "bands", "smoke")
+SMOKE_STAGE: Tree = {  # what a stage of a smoke run has beside the sections of a recipe
+    "sft": {"max_steps": 2, "gradient_accumulation_steps": 1, "warmup_steps": 0},
+    "keep": {"verified": False, "truncated": True, "min_pass_rate": 0.0, "max_pass_rate": 1.0},
+    "benchmarks": [],  # the held-out problems
+    "export": {"push_to_hub": None},
+}
+# And what it has at most.
+SMOKE_MOST: Tree = {"sft": {"max_length": 2048, "per_device_train_batch_size": 2}, "keep": {"limit": 8}}
 
 
 class Heading(Section):
@@ -58,18 +68,17 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
     if odd := [key for key in tree if key not in KEYS]:
         raise BadInput(f"{odd[0]}: unknown key; a pipeline has {', '.join(KEYS)} ({where}).")
     if smoke:
-        for part in ("defaults", "stages"):
-            merge(tree.setdefault(part, {}), (tree.get("smoke") or {}).get(part) or {})
         tree["bands"] = []
         tree["name"] = f"{tree.get('name')}-smoke"
     stages = tree.get("stages")
     if not isinstance(stages, dict) or not stages or not all(isinstance(stage, dict) for stage in stages.values()):
         raise BadInput(f"A pipeline has stages, each a name with keys, and this one has none ({where}).")
+    changes = smoke_changes(tree, where) if smoke else tree
     for override in overrides:
-        apply(tree, override)
+        apply(tree, override, changes)
     heading = check(Heading, {key: tree[key] for key in Heading.model_fields if key in tree}, where)
     defaults = tree.get("defaults") or {}
-    filled = {name: fill(name, stage, defaults, path, smoke) for name, stage in stages.items()}
+    filled = {name: fill(name, stage, defaults, path, changes if smoke else None) for name, stage in stages.items()}
     pipeline = Pipeline(heading.name, filled, heading.description, heading.status, heading.bands)
     check_wiring(pipeline, where)
     return pipeline
@@ -115,34 +124,78 @@ def merge(tree: Tree, changes: Mapping[str, Any], depth: int = 3) -> None:
             tree[key] = value
 
 
-def apply(tree: Tree, override: str) -> None:
-    """Set one `STAGE.section.key=value` in a pipeline's tree. Raises BadInput if there is no such stage."""
+def smoke_changes(tree: Tree, where: str) -> Tree:
+    """The pipeline's own `smoke`, with `defaults` and `stages`. Raises BadInput if it is something else."""
+    own = tree.get("smoke") or {}
+    parts = [own.get(part) or {} for part in ("defaults", "stages")] if isinstance(own, dict) else [own]
+    if not all(isinstance(part, dict) and all(isinstance(keys, dict) for keys in part.values()) for part in parts):
+        raise BadInput(f"smoke must hold defaults and stages, each with sections of keys ({where}).")
+    return {"defaults": parts[0], "stages": parts[1]}
+
+
+def apply(tree: Tree, override: str, changed: Tree) -> None:
+    """Set one `STAGE.section.key=value` in `changed`. Raises BadInput if the pipeline `tree` has no such stage."""
     stage, dot, rest = override.partition(".")
     known = ["defaults", *tree["stages"]]
     if not dot or stage not in known:
         near = difflib.get_close_matches(stage, known, n=1)
         hint = f"did you mean {near[0]}.{rest}?" if near else f"the stages are {', '.join(tree['stages'])}."
         raise BadInput(f"{override!r} names no stage: write STAGE.section.key=value, or defaults.section.key; {hint}")
-    target = tree.setdefault("defaults", {}) if stage == "defaults" else tree["stages"][stage]
-    schema = SCHEMAS.get(str(target.get("kind")), SCHEMAS["grpo"])  # the kind that has the most sections
+    target = changed.setdefault("defaults", {}) if stage == "defaults" else changed["stages"].setdefault(stage, {})
+    kind = None if stage == "defaults" else tree["stages"][stage].get("kind")
+    schema = SCHEMAS.get(str(kind), SCHEMAS["grpo"])  # the kind that has the most sections
     assign(target, *parse_override(schema, rest))
 
 
-def fill(name: str, tree: Tree, defaults: Mapping[str, Any], path: Path, smoke: bool) -> AnyStage:
-    """A stage with its defaults, and what it takes from a recipe, checked. Raises BadInput."""
+def fill(name: str, tree: Tree, defaults: Mapping[str, Any], path: Path, smoke: Tree | None) -> AnyStage:
+    """A stage with its defaults, and what it takes from a recipe, checked. Raises BadInput.
+
+    `smoke`: the pipeline's changes for a smoke run; None: it is none.
+    """
     kind, where = str(tree.get("kind")), shown(path)
     if kind not in SCHEMAS:
         raise BadInput(f"stages.{name}.kind is {kind}: use one of {', '.join(SCHEMAS)} ({where}).")
     schema = SCHEMAS[kind]
     whole: Tree = {}
+    recipe: Tree = {}
     if "recipe" in tree:
-        recipe = load_recipe(str(tree["recipe"]), smoke=smoke).model_dump(mode="json", exclude_unset=True)
-        merge(whole, {key: keys for key, keys in recipe.items() if key in schema.model_fields})
+        recipe = load_recipe(str(tree["recipe"])).model_dump(mode="json", exclude_unset=True)
+        merge(whole, known(schema, recipe))
         whole.get("evaluation", {}).pop("band", None)  # a pipeline has a promise of its own
-    merge(whole, {key: dict(keys) for key, keys in defaults.items() if key in schema.model_fields}, depth=2)
+    merge(whole, {key: dict(keys) for key, keys in known(schema, defaults).items()}, depth=2)
     merge(whole, {key: value for key, value in tree.items() if key != "recipe"}, depth=2)
+    if smoke is not None:
+        of_recipe = deepcopy(recipe.get("smoke") or {})
+        if of_recipe:
+            anchor_paths(of_recipe, find_recipe(str(tree["recipe"])).parent)
+        for changes in (smoke_stage(whole), of_recipe, smoke["defaults"]):
+            merge(whole, known(schema, changes), depth=2)
+        merge(whole, smoke["stages"].get(name) or {}, depth=2)  # with keys that the kind does not know, to refuse them
     anchor_paths(whole, path.parent)
     return check(schema, whole, f"stage {name}, {where}")
+
+
+def known(schema: type[AnyStage], sections: Mapping[str, Any]) -> Tree:
+    """The sections that a kind of stage has."""
+    return {key: keys for key, keys in sections.items() if key in schema.model_fields}
+
+
+def smoke_stage(tree: Tree) -> Tree:
+    """The changes that make any stage a matter of seconds, with a tiny model and on any machine."""
+    settings = smoke_settings(tree) | deepcopy(SMOKE_STAGE)
+    for section, most in SMOKE_MOST.items():
+        own = tree.get(section)
+        for key, value in most.items():
+            has = own.get(key) if isinstance(own, dict) else None
+            settings[section][key] = min(has, value) if isinstance(has, int) else value
+    formats = tree["export"].get("formats") if isinstance(tree.get("export"), dict) else None
+    if isinstance(formats, list):  # the converter of the other one reads no random model
+        settings["export"]["formats"] = [name for name in formats if name != "gguf"] or ["merged"]
+    teacher = tree.get("teacher")
+    if isinstance(teacher, dict) and teacher.get("source") != "column":
+        tiny = {"source": "model", "name": SMOKE["model"]["name"]}
+        settings["teacher"] = tiny | dict.fromkeys(("revision", "url", "max_dollars", "dollars_per_million"))
+    return settings
 
 
 def check_wiring(pipeline: Pipeline, where: str) -> None:

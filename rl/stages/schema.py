@@ -194,7 +194,7 @@ class PipelineBand(Section):
     stage: str = Field(description="whose model")
     over: str = Field(description="which model it is compared with: base, or a stage")
     min_gain: float = Field(description="pass@1 of the one minus the other's, at least; may be negative")
-    max_minutes: float | None = Field(None, gt=0, description="of all stages together")
+    max_minutes: float | None = Field(None, gt=0, description="expected of all stages together; slower is no miss")
 
 
 @dataclass(frozen=True)

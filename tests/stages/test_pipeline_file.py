@@ -74,6 +74,37 @@ def test_smoke_changes_single_keys(pipeline_tree: Tree, tmp_path: Path) -> None:
     assert (reinforce.rollout.top_p, reinforce.rollout.num_generations, reinforce.model.lora_r) == (0.5, 2, 2)
 
 
+def test_smoke_makes_every_stage_small_whatever_the_pipeline_says(pipeline_tree: Tree, tmp_path: Path) -> None:
+    stages = pipeline_tree["stages"]
+    pipeline_tree["defaults"]["model"] = {"name": "big/model", "revision": "abc"}
+    stages["worked"]["teacher"] = {"source": "endpoint", "name": "huge", "url": "https://api.x.com", "max_dollars": 9.0}
+    stages["cold-start"]["sft"] = {"num_train_epochs": 3, "max_length": 16384, "per_device_train_batch_size": 16}
+    stages["reinforce"]["optimizer"] = {"max_steps": 400}
+    stages["reject"]["keep"] = {"limit": 3, "min_pass_rate": 0.5}
+    stages["measure"] |= {"benchmarks": ["math500"]}
+    stages["hand-on"]["export"] = {"formats": ["merged", "gguf"], "push_to_hub": "me/model"}
+    del stages["worked"]["keep"]
+    found = load(pipeline_tree, tmp_path, smoke=True).stages
+    assert {stage.model.name for stage in found.values()} == {"tiny"}
+    dumped = {name: stage.model_dump() for name, stage in found.items()}
+    teacher = dumped["worked"]["teacher"]
+    assert (teacher["source"], teacher["name"], teacher["url"], teacher["max_dollars"]) == ("model", "tiny", None, None)
+    assert (dumped["worked"]["keep"]["limit"], dumped["worked"]["keep"]["verified"]) == (8, False)
+    sft = dumped["cold-start"]["sft"]
+    assert (sft["max_steps"], sft["max_length"], sft["per_device_train_batch_size"]) == (2, 2048, 2)
+    assert dumped["reinforce"]["optimizer"]["max_steps"] == 2
+    assert (dumped["reject"]["keep"]["limit"], dumped["reject"]["keep"]["min_pass_rate"]) == (3, 0.0)
+    assert dumped["measure"]["benchmarks"] == [] and dumped["measure"]["evaluation"]["size"] == 2
+    assert (dumped["hand-on"]["export"]["formats"], dumped["hand-on"]["export"]["push_to_hub"]) == (["merged"], None)
+
+
+def test_the_command_line_goes_before_smoke(pipeline_tree: Tree, tmp_path: Path) -> None:
+    found = load(pipeline_tree, tmp_path, "reinforce.optimizer.max_steps=5", "defaults.rollout.top_k=7", smoke=True)
+    reinforce = found.stages["reinforce"]
+    assert isinstance(reinforce, GrpoStage)
+    assert (reinforce.optimizer.max_steps, reinforce.rollout.top_k) == (5, 7)
+
+
 def test_what_is_written_reads_back(pipeline_yaml: Path, tmp_path: Path) -> None:
     pipeline = load_pipeline(str(pipeline_yaml))
     path = tmp_path / "again.yaml"

@@ -170,10 +170,13 @@ def test_the_promise_is_told_kept_or_not(pipeline_yaml: Path, tmp_path: Path) ->
     assert run(books) == 0
     easy = PipelineBand(stage="base", over="cold-start", min_gain=-1.0)
     for gain, code, word in ((-1.0, 0, "met"), (0.9, 3, "missed")):
-        band = PipelineBand(stage="cold-start", over="base", min_gain=gain)
+        band = PipelineBand(stage="cold-start", over="base", min_gain=gain, max_minutes=1e-6)
         promised = PipelineFolder(books.path, replace(books.pipeline, bands=[band, easy]))
         assert run(promised) == code
-        assert f"Band {word}" in write_ladder(promised)["band_reason"]
+        found = write_ladder(promised)
+        assert f"Band {word}" in found["band_reason"]
+        assert found["slower"].startswith("Slower than expected")  # a note, whatever else was promised
+        assert found["slower"] in promised.ladder.with_suffix(".md").read_text()
 
 
 def test_a_stages_model_can_teach_a_later_one(pipeline_yaml: Path, tmp_path: Path) -> None:
