@@ -77,6 +77,10 @@ def evaluate(
 ) -> None:
     """Measure a model, a server or stored outputs on benchmarks; the same command goes on after a stop."""
     with told(as_json):
+        from rl.names.model_name import check_model_name
+
+        if model is not None and endpoint is None:
+            check_model_name(model)
         from rl.evaluate.command import EvaluationRequest, Listener
         from rl.evaluate.command import evaluate as measure
         from rl.evaluate.units import Protocol

@@ -37,7 +37,9 @@ from transformers import (
 from transformers.utils import logging
 
 from rewards.errors import BadInput
-from rl.caches import cache_folder
+from rl.caches import as_umask_says, cache_folder
+from rl.names.hub import why_hub_is_silent
+from rl.names.model_name import check_model_name
 from rl.tiny_models import save_tiny_mixture, save_tiny_model
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -50,19 +52,23 @@ def resolve_model(name: str, revision: str | None = None) -> str:
     Aliases are prepared on first use. A hub id is returned as it is; nothing is downloaded here.
 
     Raises:
-        BadInput: the folder is missing or holds no model, the alias needs a package that is not installed, or
-            `revision` is given for something that is not on the hub.
+        BadInput: the name stands for nothing (`check_model_name`), the folder holds no model, the alias needs a package
+            that is not installed, or `revision` is given for something that is not on the hub.
     """
+    if name not in ALIASES:
+        check_model_name(name)
     folder = Path(name).expanduser()
-    local = name in ALIASES or folder.is_dir() or name.startswith((".", "/", "~")) or "\\" in name
-    if not local:
+    if name not in ALIASES and not folder.is_dir():
         return name
     if revision is not None:
         raise BadInput(f"model.revision pins a hub model, but {name!r} is local: set model.revision to null.")
     if name in ALIASES:
         return str(_prepared(name))
-    if not folder.is_dir():
-        raise BadInput(f"The model folder {name} does not exist: give an existing folder, an alias or a hub id.")
+    if (folder / "recipe.yaml").is_file() or (folder / "pipeline.yaml").is_file():
+        raise BadInput(
+            f"{name} is the folder of a run, and here a model itself is needed: write it to a folder with "
+            f"`penny export {name} -o DIR`, and give DIR/merged."
+        )
     if not (folder / "config.json").is_file():
         raise BadInput(f"The model folder {name} has no config.json: give a folder saved by save_pretrained.")
     return str(folder)
@@ -160,6 +166,7 @@ def _prepared(alias: str) -> Path:
                 print(f"preparing {what} (once)", file=sys.stderr, flush=True)
                 with _no_progress_bars():
                     ALIASES[alias](packaged, partial)
+                as_umask_says(partial)
                 os.replace(partial, folder)
     except OSError as error:
         raise BadInput(
@@ -237,12 +244,18 @@ def _no_progress_bars() -> Iterator[None]:
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
     """Turn what transformers raises for a model that cannot be loaded into one sentence."""
+    if _on_hub(name):
+        why_hub_is_silent()  # if it is, the cache is all there is, and no request is tried again and again
     try:
         yield
     # OSError: the hub, or missing files. ValueError: unknown architecture or attention, bad JSON or hub id.
     # ImportError: an optional package that the model or its attention asks for. SafetensorError: cut-off weights.
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise BadInput(_why_unreadable(name, error)) from error
+
+
+def _on_hub(name: str) -> bool:
+    return name not in ALIASES and not Path(name).expanduser().is_dir()
 
 
 def _why_unreadable(name: str, error: BaseException) -> str:
@@ -261,8 +274,9 @@ def _why_unreadable(name: str, error: BaseException) -> str:
         return f"The hub model {name!r} has no such revision: check model.revision."
     if caused_by(RepositoryNotFoundError, HFValidationError):
         return f"There is no model {name!r} on the hub: check model.name, or run `hf auth login` if it is private."
-    on_hub = name not in ALIASES and not Path(name).expanduser().is_dir()
-    if on_hub and isinstance(error, OSError):
-        return f"The hub model {name!r} cannot be fetched: check the network and the name, or give a local folder."
+    if _on_hub(name) and isinstance(error, OSError):
+        silent = why_hub_is_silent()
+        why = f" and is not in the cache ({silent})" if silent else ""
+        return f"The hub model {name!r} cannot be fetched{why}: check the network and the name, or give a local folder."
     reason = str(error).split("\n")[0].split(". ")[0].strip(" .")
     return f"The model {name!r} cannot be loaded ({reason}): check its files and the installed version of transformers."

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,10 @@ Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Run, pipeline, checkpoint, adapter, folder, alias or hub id.")
 ]
 Checkpoint = Annotated[str, typer.Option(help="Of a run: last, best, or a step.")]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Ask freely, without the run's prompt, stop strings, length and temperature.")
+]
+FREE_TEMPERATURE, FREE_TOKENS = 0.6, 512  # where no run says otherwise
 EngineOption = Annotated[str, typer.Option("--engine", help="vllm, transformers or auto.")]
 
 
@@ -26,21 +31,36 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     name: Annotated[str | None, typer.Option(help="What the server calls the model; default: the last part.")] = None,
+    raw: Raw = False,
     extra: Annotated[list[str] | None, typer.Argument(help="Further options of vLLM's server, after --.")] = None,
 ) -> None:
-    """Serve a model by vLLM's OpenAI-compatible server."""
+    """Serve a model by vLLM's OpenAI-compatible server; of a run, with its prompt, length and temperature."""
     with told(False):
         import importlib.util
 
+        from rl.names.model_name import check_model_name
+
+        check_model_name(model)
         if importlib.util.find_spec("vllm") is None:
             raise BadInput("vLLM is not installed: run `make install`.")
         from rl.evaluate.subject import find_subject
-        from rl.serving import servable, server_command
+        from rl.models import load_tokenizer
+        from rl.serving import manner_options, servable, server_command
         from rl.stages.books import model_in
+        from rl.stages.manner import manner_of
 
         subject = find_subject(model_in(model), checkpoint)
-        command = server_command(servable(subject), name or Path(model).name, host, port, extra or [])
-        print(f"serving on http://{host}:{port}/v1", file=sys.stderr, flush=True)
+        manner = None if raw else manner_of(model, subject)
+        options = []
+        if manner is not None:
+            options = manner_options(manner, load_tokenizer(subject.model.name, subject.model.revision))
+            print(manner.sentence(), file=sys.stderr)
+            if manner.params.stop:
+                told_stop = json.dumps({"stop": manner.params.stop})
+                print(f"vLLM's server keeps no stop strings: send {told_stop} with each request", file=sys.stderr)
+        served = name or Path(model).name
+        command = server_command(servable(subject), served, host, port, [*options, *(extra or [])])
+        print(f"serving {served} on http://{host}:{port}/v1", file=sys.stderr, flush=True)
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GiB; else vLLM wants nine tenths of a CPU's memory
         os.execv(command[0], command)  # so that signals are the server's
@@ -51,26 +71,45 @@ def chat(
     question: Annotated[list[str] | None, typer.Argument(help="Ask this and leave; default: ask in turns.")] = None,
     checkpoint: Checkpoint = "last",
     engine: EngineOption = "auto",
-    temperature: Annotated[float, typer.Option(min=0, help="0: greedy.")] = 0.6,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help=f"0: greedy; default: of the run, else {FREE_TEMPERATURE}.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help=f"Longest answer; default: of the run, else {FREE_TOKENS}.")
+    ] = None,
     context: Annotated[int, typer.Option(min=1, help="Longest talk, in tokens, beside the answer.")] = 1024,
+    raw: Raw = False,
     as_json: Json = False,
 ) -> None:
-    """Talk with a model, in the form that it was trained on."""
+    """Talk with a model; that of a run is asked as the run's evaluation asked it."""
     with told(as_json):
+        from rl.names.model_name import check_model_name
+
+        check_model_name(model)
         from rl.evaluate.subject import find_subject
         from rl.models import load_tokenizer
         from rl.rollout.engine import SamplingParams
-        from rl.serving import Talk, opened, own_section
+        from rl.serving import Talk, opened
         from rl.stages.books import model_in
+        from rl.stages.manner import manner_of
 
         found = model_in(model)
         subject = find_subject(found, checkpoint)
+        manner = None if raw else manner_of(model, subject)
+        params = manner.params if manner else SamplingParams(FREE_TOKENS, FREE_TEMPERATURE)
+        params = replace(
+            params,
+            max_tokens=max_tokens or params.max_tokens,
+            temperature=params.temperature if temperature is None else temperature,
+        )
+        if manner is not None:
+            manner = replace(manner, params=params)
+            print(manner.sentence(), file=sys.stderr)
         tokenizer = load_tokenizer(subject.model.name, subject.model.revision)
-        with opened(subject, found, checkpoint, engine, context, max_tokens) as running:
-            talk = Talk(running, tokenizer, SamplingParams(max_tokens, temperature), own_section(subject))
+        with opened(subject, found, checkpoint, engine, context, params.max_tokens) as running:
+            talk = Talk(running, tokenizer, params, manner, context)
             for asked in question or typed():
-                answer = talk.say(asked)
+                answer = talk.say(asked).strip()
                 print(json.dumps({"question": asked, "answer": answer}) if as_json else answer, flush=True)
 
 
@@ -82,10 +121,14 @@ def price(
     batch: Annotated[str, typer.Option(metavar="N,N,...", help="Sequences at once.")] = "1,8,32,64",
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 128,
     repeats: Annotated[int, typer.Option(min=1)] = 3,
+    compare: Annotated[bool, typer.Option("--compare", help="Add what the press reported of another model.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure tokens a second at several batch sizes, and state cents for a million tokens."""
     with told(as_json):
+        from rl.names.model_name import check_model_name
+
+        check_model_name(model)
         from rl.evaluate.subject import find_subject
         from rl.models import load_tokenizer
         from rl.serving import STORY, YI_LIGHTNING, measure_speed, opened
@@ -122,10 +165,9 @@ def price(
                 for row in rows
             ],
         )
-        print(
-            f"At {dollars_per_hour:g} dollars an hour; written tokens alone. Press reports gave {YI_LIGHTNING:g} cents "
-            "for Yi-Lightning, a far larger model."
-        )
+        print(f"At {dollars_per_hour:g} dollars an hour; written tokens alone.")
+        if compare:
+            print(f"Press reports gave {YI_LIGHTNING:g} cents for Yi-Lightning, a far larger model.")
 
 
 def export(
@@ -140,6 +182,9 @@ def export(
 ) -> None:
     """Write a model as others want it, with a card."""
     with told(as_json):
+        from rl.names.model_name import check_model_name
+
+        check_model_name(model)
         from rl.evaluate.command import Listener
         from rl.stages.books import adapter_in, model_in
         from rl.stages.card import facts_about

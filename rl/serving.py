@@ -3,6 +3,7 @@
 Serving is vLLM's own OpenAI-compatible server, started on a folder with the adapter merged in.
 """
 
+import json
 import statistics
 import sys
 import time
@@ -11,20 +12,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from rewards.errors import BadInput
 from rl.caches import cache_folder
 from rl.evaluate.answerers import EngineAnswerer
 from rl.evaluate.sources import model_source
 from rl.evaluate.subject import Subject, fingerprint, merged_weights
 from rl.evaluate.units import OWN, Unit
-from rl.models import load_tokenizer, pinned
+from rl.models import load_config, load_tokenizer, pinned, resolve_model
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Problem, Prompt
-from rl.problems.prompt import Prompter, chat_messages, template_columns
+from rl.problems.prompt import Prompter, chat_messages, plain_text
 from rl.problems.stream import completion_seeds
 from rl.recipe import ProblemsSection, RewardsSection
-from rl.recipe_file import load_recipe
 from rl.rollout.engine import RolloutEngine, SamplingParams
-from rl.run.folder import RunFolder
+from rl.stages.manner import Manner
 from rl.stages.merged import write_merged
 
 YI_LIGHTNING = 14.0  # cents for a million tokens, as press reports of October 2024 gave them for that model
@@ -36,29 +37,68 @@ def servable(subject: Subject) -> str:
 
     Merged weights are kept in the cache by their fingerprint, so the second start takes none of the time.
     """
+    section = subject.model
     if subject.adapter is None:
-        return pinned(subject.model.name, subject.model.revision)
+        load_config(section.name, section.revision)  # says in one sentence what the server would say in a hundred lines
+        return pinned(resolve_model(section.name, section.revision), section.revision)
     folder = cache_folder() / "merged" / fingerprint(subject)[:16]
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        tokenizer = load_tokenizer(subject.model.name, subject.model.revision)
-        write_merged(subject.model, merged_weights(subject.model, subject.adapter), tokenizer, folder)
+        tokenizer = load_tokenizer(section.name, section.revision)
+        write_merged(section, merged_weights(section, subject.adapter), tokenizer, folder)
     return str(folder)
 
 
 def server_command(model: str, name: str, host: str, port: int, extra: Sequence[str] = ()) -> list[str]:
-    """How vLLM's server is started. The command `vllm` is not used: the CPU build's does not start."""
+    """How vLLM's server is started. The command `vllm` is not used: the CPU build's does not start.
+
+    Args:
+        extra: further options, which win over those before them.
+    """
     module = "vllm.entrypoints.openai.api_server"
     options = ["--model", model, "--served-model-name", name, "--host", host, "--port", str(port)]
     return [sys.executable, "-m", module, *options, *extra]
 
 
-def own_section(subject: Subject) -> ProblemsSection | None:
-    """How the run that the subject is of put its problems, if it asked for nothing but a question; else None."""
-    if subject.run is None:
-        return None
-    section = load_recipe(str(RunFolder(subject.run).recipe)).problems
-    return section if template_columns(section.prompt) == ["question"] else None
+def manner_options(manner: Manner, tokenizer: Any) -> list[str]:
+    """Options by which vLLM's server asks in a manner, unless a request says otherwise. Stop strings it cannot hold."""
+    drawn = {"temperature": manner.params.temperature, "max_new_tokens": manner.params.max_tokens}
+    return [
+        "--chat-template",
+        manner_template(manner, tokenizer),
+        "--override-generation-config",
+        json.dumps(drawn),
+    ]
+
+
+def manner_template(manner: Manner, tokenizer: Any) -> str:
+    """A chat template that renders a user's message as `Prompter` renders a problem.
+
+    Plain text has no memory, so there only the last message counts. A system message of the request replaces the run's.
+    """
+    section = manner.section
+
+    def quoted(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)  # which is also how Jinja writes it
+
+    if not section.chat_template:
+        begins = list(tokenizer("").input_ids[:1]) == [tokenizer.bos_token_id]
+        before = (tokenizer.bos_token if begins else "") + plain_text(section, manner.before)
+        return f"{{{{ {quoted(before)} ~ messages[-1].content ~ {quoted(manner.after + section.prefill)} }}}}"
+    system = [message for message in chat_messages(section, "")[:-1] if message["role"] == "system"]
+    shots = [message for message in chat_messages(section, "")[:-1] if message["role"] != "system"]
+    return (
+        "{% if messages[0].role == 'system' %}"
+        f"{{% set penny = namespace(all=[messages[0]] + {quoted(shots)}, rest=messages[1:]) %}}{{% else %}}"
+        f"{{% set penny = namespace(all={quoted(system + shots)}, rest=messages) %}}{{% endif %}}"
+        "{% for message in penny.rest %}{% if message.role == 'user' %}"
+        f"{{% set said = {quoted(manner.before)} ~ message.content ~ {quoted(manner.after)} %}}"
+        "{% set penny.all = penny.all + [{'role': 'user', 'content': said}] %}"
+        "{% else %}{% set penny.all = penny.all + [message] %}{% endif %}{% endfor %}"
+        "{% set messages = penny.all %}"
+        f"{tokenizer.chat_template.removesuffix(chr(10))}"
+        f"{{% if add_generation_prompt %}}{{{{ {quoted(section.prefill)} }}}}{{% endif %}}"
+    )
 
 
 @contextmanager
@@ -66,7 +106,7 @@ def opened(
     subject: Subject, model: str, checkpoint: str, engine: str, prompt_tokens: int, max_tokens: int
 ) -> Iterator[RolloutEngine]:
     """An engine with the subject's weights, for prompts and completions of up to so many tokens."""
-    section = own_section(subject) or ProblemsSection(source="arithmetic", chat_template=False)
+    section = ProblemsSection(source="arithmetic", chat_template=False)
     benchmark = Benchmark(name="talk", problems=section, rewards=RewardsSection(functions={"exact_number": 1.0}))
     longest = Prompt(Problem("longest"), (0,) * prompt_tokens, "")
     unit = Unit(benchmark, OWN, [longest], [1], SamplingParams(max_tokens), 0, "")
@@ -78,42 +118,59 @@ def opened(
 
 @dataclass
 class Talk:
-    """A talk with a model, in the form that it was trained on where that is known.
+    """A talk with a model, in the manner in which it was trained where that is known.
 
     Attributes:
-        section: how a question is put; None: the chat template if there is one, else as it stands.
+        manner: how a question is put; None: by the chat template if there is one, else as it stands.
+        longest: tokens of a prompt, at most.
         turns: what was said so far; plain text has no memory.
     """
 
     engine: RolloutEngine
     tokenizer: Any
     params: SamplingParams
-    section: ProblemsSection | None = None
+    manner: Manner | None = None
+    longest: int = 2**31
     seed: int = 0
     turns: list[Mapping[str, str]] = field(default_factory=list)
 
     def say(self, question: str) -> str:
-        """The model's answer, as text, with the prefill before it."""
-        ids, opening = self._prompt(question)
+        """The model's answer, as text, with the prefill before it, up to a stop string.
+
+        Raises:
+            BadInput: the talk has become too long.
+        """
+        asked = self.manner.put(question) if self.manner else question
+        ids, opening = self._prompt(asked)
+        if len(ids) > self.longest:
+            raise BadInput(
+                f"The talk has {len(ids)} tokens, more than --context {self.longest}: raise it, or begin anew."
+            )
         seeds = [completion_seeds(self.seed, len(self.turns), 0, 1)]
         [[completion]] = self.engine.generate([ids], self.params, seeds)
-        answer = opening + str(self.tokenizer.decode(list(completion.token_ids), skip_special_tokens=True))
-        self.turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        said = str(self.tokenizer.decode(list(completion.token_ids), skip_special_tokens=True))
+        ends = [said.index(stop) for stop in self.params.stop if stop in said]
+        answer = opening + said[: min(ends, default=len(said))]
+        self.turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
         return answer
 
-    def _prompt(self, question: str) -> tuple[list[int], str]:
-        section = self.section or ProblemsSection(
-            source="arithmetic", prompt="{question}", chat_template=bool(self.tokenizer.chat_template)
+    def _prompt(self, asked: str) -> tuple[list[int], str]:
+        """Token ids, and the opening of the answer that they end with."""
+        section = (self.manner.section if self.manner else free_section(self.tokenizer)).model_copy(
+            update={"prompt": "{question}", "max_prompt_length": 2**31}
         )
         if not (section.chat_template and self.turns):
-            problem = Problem("talk", {"question": question})
-            whole = section.model_copy(update={"max_prompt_length": 2**31})
-            return list(Prompter(whole, self.tokenizer).render(problem).token_ids), section.prefill
-        first, *_ = chat_messages(section, "")
-        system = [first] if first["role"] == "system" else []
-        asked = [*system, *self.turns, {"role": "user", "content": question}]
-        text = self.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True) + section.prefill
+            problem = Problem("talk", {"question": asked})
+            return list(Prompter(section, self.tokenizer).render(problem).token_ids), section.prefill
+        *before, last = chat_messages(section, asked)
+        turns = [dict(message) for message in (*before, *self.turns, last)]
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + section.prefill
         return list(self.tokenizer(text, add_special_tokens=False).input_ids), section.prefill
+
+
+def free_section(tokenizer: Any) -> ProblemsSection:
+    """A question as it stands, in the chat template if there is one."""
+    return ProblemsSection(source="arithmetic", prompt="{question}", chat_template=bool(tokenizer.chat_template))
 
 
 @dataclass(frozen=True)

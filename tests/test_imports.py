@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module of a layer imports from its own and from earlier ones. A package is named once for all its modules.
 LAYERS = [
-    ["allocator", "caches", "errors", "install", "ranks", "signals", "tiny_models", "told", "yaml_text"],
+    ["allocator", "caches", "errors", "install", "names", "ranks", "signals", "tiny_models", "told", "yaml_text"],
     ["models"],
     ["recipe"],
     ["yaml_tree"],

@@ -3,16 +3,23 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from rewards.errors import BadInput
 from rl.cli import app
 from rl.evaluate.subject import Subject
 from rl.models import load_tokenizer
-from rl.recipe import ModelSection, ProblemsSection
+from rl.problems.problem import Problem
+from rl.problems.prompt import Prompter
+from rl.recipe import ModelSection, Recipe
+from rl.recipe_file import load_recipe
 from rl.rollout.engine import Completion, SamplingParams
-from rl.serving import Speed, Talk, measure_speed, servable, server_command
+from rl.run.folder import RunFolder
+from rl.serving import Speed, Talk, manner_template, measure_speed, servable, server_command
+from rl.stages.manner import manner_in, manner_of
 
 
 class Echo:
@@ -50,10 +57,129 @@ def test_a_chat_remembers_what_was_said(tiny_model: Path) -> None:
 
 def test_a_question_is_put_as_in_training(tiny_model: Path) -> None:
     engine, tokenizer = Echo(), load_tokenizer(str(tiny_model))
-    section = ProblemsSection(source="arithmetic", chat_template=False, prompt="Q: {question}\nA:", prefill=" <think>")
-    talk = Talk(engine, tokenizer, SamplingParams(8), section)  # type: ignore[arg-type]
+    manner = manner_in(recipe(chat_template=False, prompt="Q: {question}\nA:", prefill=" <think>"), "runs/x")
+    talk = Talk(engine, tokenizer, manner.params, manner)  # type: ignore[arg-type]
     assert talk.say("1 + 1") == " <think>ink>"  # the prefill, then what the engine said
     assert tokenizer.decode(list(engine.asked[0])) == "Q: 1 + 1\nA: <think>"
+
+
+def test_an_answer_ends_at_a_stop_string(tiny_model: Path) -> None:
+    class Nonsense(Echo):
+        """Says more in the token that completes a stop string than the stop string, as tokens may."""
+
+        def generate(self, prompts_P: Any, params: SamplingParams, seeds_P_G: Any) -> list[list[Completion]]:
+            assert params.stop == ("\n", "Q:")
+            ids = tuple(load_tokenizer(str(tiny_model))(" 42 Q: 7\n").input_ids)
+            return [[Completion(ids, (0.0,) * len(ids), "stop")]]
+
+    manner = manner_in(recipe(chat_template=False, prompt="{question} ="), "runs/x")
+    talk = Talk(Nonsense(), load_tokenizer(str(tiny_model)), manner.params, manner)  # type: ignore[arg-type]
+    assert talk.say("20 + 22") == " 42 "
+
+
+def test_every_turn_of_a_chat_is_put_as_in_training(tiny_model: Path) -> None:
+    engine, tokenizer = Echo(), load_tokenizer(str(tiny_model))
+    shots = [["2 + 2?", "4"]]
+    manner = manner_in(recipe(system_prompt="Add.", few_shot=shots, prompt="{question}?", prefill="So "), "runs/x")
+    talk = Talk(engine, tokenizer, SamplingParams(8), manner)  # type: ignore[arg-type]
+    first = talk.say("1 + 1")
+    talk.say("3 + 3?")  # typed with the mark that the template adds
+    begun, second = (tokenizer.decode(list(ids)) for ids in engine.asked)
+    opening = (
+        "<|im_start|>system\nAdd.<|im_end|>\n<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\n4<|im_end|>\n"
+    )
+    assert begun == f"{opening}<|im_start|>user\n1 + 1?<|im_end|>\n<|im_start|>assistant\nSo "
+    assert first.startswith("So ") and second == (
+        f"{begun.removesuffix('So ')}{first}<|im_end|>\n<|im_start|>user\n3 + 3?<|im_end|>\n<|im_start|>assistant\nSo "
+    )
+
+
+def test_a_talk_that_is_too_long_is_refused(tiny_model: Path) -> None:
+    talk = Talk(Echo(), load_tokenizer(str(tiny_model)), SamplingParams(8), longest=30)  # type: ignore[arg-type]
+    talk.say("hi")
+    with pytest.raises(BadInput, match=r"more than --context 30"):
+        talk.say("hello")
+
+
+BOTH = [
+    {"chat_template": False, "few_shot": [["4 + 9 =", " 13"]], "prompt": "{question} =", "prefill": " so"},
+    {"chat_template": False, "prompt": 'Say "{question}" in \\boxed{{}} \N{GRINNING FACE}\n', "system_prompt": "ü"},
+    {"system_prompt": "You 'add'.", "few_shot": [["1", "2"]], "prompt": "{question}\nThink.", "prefill": "<think>\n"},
+    {"prompt": "{question}"},
+]
+
+
+@pytest.mark.parametrize("keys", BOTH)
+def test_the_server_renders_a_message_as_training_renders_a_problem(tiny_model: Path, keys: dict[str, Any]) -> None:
+    tokenizer, made = load_tokenizer(str(tiny_model)), recipe(**keys)
+    template = manner_template(manner_in(made, "runs/x"), tokenizer)
+    asked = [{"role": "user", "content": 'What is "1" + 1?'}]
+    shown = tokenizer.apply_chat_template(asked, chat_template=template, tokenize=False, add_generation_prompt=True)
+    problem = Problem("p", {"question": asked[0]["content"]})
+    assert shown == Prompter(made.problems, tokenizer).render(problem).text
+
+
+def test_the_server_keeps_a_talk_and_a_system_message_of_the_request(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_model))
+    template = manner_template(manner_in(recipe(system_prompt="Add.", prompt="{question}?"), "runs/x"), tokenizer)
+    talk = [
+        {"role": "system", "content": "Multiply."},
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    shown = tokenizer.apply_chat_template(talk, chat_template=template, tokenize=False, add_generation_prompt=True)
+    assert shown == (
+        "<|im_start|>system\nMultiply.<|im_end|>\n<|im_start|>user\na?<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
+        "<|im_start|>user\nc?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_the_manner_of_a_run_is_that_of_its_evaluation(tiny_model: Path, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", load_recipe("quickstart"))
+    found = manner_of(str(run.path), Subject(ModelSection(name="x"), "x", run=run.path))
+    assert found is not None
+    assert found.params == SamplingParams(6, 0.0, stop=("\n",))
+    assert (found.put("12 + 30"), found.put("12 + 30 = ")) == ("12 + 30 =", "12 + 30 =")
+    assert found.sentence() == (
+        f"asked as {run.path} was measured: plain text, 3 examples first, prompt '{{question}} =', stop at '\\n', "
+        "at most 6 tokens, greedy (--raw: freely)"
+    )
+    assert manner_of("some/model", Subject(ModelSection(name="some/model"), "some/model")) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before", "after"),
+    [
+        ("{problem}\nBox it.", "", "\nBox it."),  # whatever the column is called
+        ("Make {target} of {nums}.", "", ""),  # several: the whole is typed
+        ("no column", "", ""),
+        ("{question} or {question}", "", ""),
+    ],
+)
+def test_what_a_template_puts_around_a_question(prompt: str, before: str, after: str) -> None:
+    found = manner_in(recipe(prompt=prompt), "runs/x")
+    assert (found.before, found.after) == (before, after)
+
+
+def test_the_length_is_the_evaluations_or_the_last_of_the_schedule() -> None:
+    changed = recipe().model_dump(mode="json")
+    changed["rollout"] |= {"schedule": [{"from_step": 50, "max_completion_length": 99}], "stop": []}
+    assert manner_in(Recipe.model_validate(changed), "x").params == SamplingParams(99, 0.0)
+    changed["evaluation"] |= {"max_completion_length": 7, "temperature": 0.5}
+    assert manner_in(Recipe.model_validate(changed), "x").params == SamplingParams(7, 0.5)
+
+
+def recipe(**problems: Any) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "x",
+            "model": {"name": "tiny"},
+            "problems": {"source": "arithmetic", **problems},
+            "rewards": {"functions": {"exact_number": 1.0}},
+            "rollout": {"stop": ["\n", "Q:"], "max_completion_length": 24},
+        }
+    )
 
 
 def test_a_price_is_the_machines_over_what_it_writes() -> None:

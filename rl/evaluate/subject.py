@@ -14,6 +14,7 @@ from rewards.errors import BadInput
 from rl.evaluate.adapter import ADAPTER, check_adapter, read_adapter_config, weight_files
 from rl.learner.policy import Policy
 from rl.models import ALIASES, load_model, model_fingerprint, resolve_model
+from rl.names.model_name import check_model_name
 from rl.recipe import ModelSection
 from rl.recipe_file import load_recipe
 from rl.rollout.build import pick_device, pick_dtype
@@ -73,9 +74,10 @@ def find_subject(model: str, checkpoint: str = LAST) -> Subject:
         checkpoint: of a run's folder: `last` (the last whole one), `best`, or a step.
 
     Raises:
-        BadInput: the run has no such checkpoint, there is no run to have one, or the adapter cannot be merged or is
-            for another base.
+        BadInput: the name stands for nothing (`check_model_name`), the run has no such checkpoint, there is no run to
+            have one, or the adapter cannot be merged or is for another base.
     """
+    check_model_name(model)
     path = Path(model).expanduser()
     run, asked = (None, None) if model in ALIASES else _in_run(path)
     if checkpoint != LAST and (run is None or asked is not None):

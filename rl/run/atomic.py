@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rl.caches import as_umask_says
+
 TEMPORARY = ".tmp-"  # how the name of every temporary file and folder begins
 
 
@@ -54,13 +56,14 @@ def write_json(path: Path, value: Any) -> None:
 def folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes `path` when the block ends without an exception.
 
-    A folder already at `path` is replaced. Every file is pushed to the disk before the rename, so that a power cut
+    A folder already at `path` is replaced. Files and folders get the rights that the user's umask says. Every file is pushed to the disk before the rename, so that a power cut
     does not leave the folder there with empty files.
     """
     temporary = _beside(path)
     temporary.mkdir()
     try:
         yield temporary
+        as_umask_says(temporary)
         for entry in (*temporary.rglob("*"), temporary):
             sync(entry)
         if path.exists():  # a folder cannot be renamed over a non-empty one

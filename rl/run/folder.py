@@ -1,6 +1,5 @@
 """Where things lie in a run folder, who may create one, and who may write into it."""
 
-import difflib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
+from rl.names.nearest import missing_folder
 from rl.recipe import Recipe
 from rl.recipe_file import check_tree, dump_recipe
 from rl.run import atomic
@@ -112,8 +112,11 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """Return the folder of an existing run; raises BadInput, naming the runs near by, if there is none."""
         if not is_run(path):
-            what = "is not a run folder" if path.exists() else "does not exist"
-            raise BadInput(f"{path} {what}: {_runs_near(path)}.")
+            if not path.exists():
+                raise BadInput(f"The run {missing_folder(path, ('recipe.yaml',))}.")
+            runs = sorted(str(entry.parent) for entry in path.glob("*/recipe.yaml"))
+            hint = f"it holds {', '.join(runs[-3:])}" if runs else "give the folder that `penny train` named"
+            raise BadInput(f"{path} is not a run folder: {hint}.")
         return cls(path)
 
     @contextmanager
@@ -187,15 +190,3 @@ def _foreign_content(path: Path) -> bool:
         if not unfinished and not entry.name.startswith(atomic.TEMPORARY):
             return True
     return False
-
-
-def _runs_near(path: Path) -> str:
-    runs = _runs_in(path) or _runs_in(path.parent) | _runs_in(Path("runs"))
-    if not runs:
-        return "give the folder that `penny train` named when it began"
-    likely = difflib.get_close_matches(str(path), runs, n=3, cutoff=0.6) or sorted(runs)[-3:]
-    return f"near by {'is' if len(likely) == 1 else 'are'} {', '.join(likely)}"
-
-
-def _runs_in(place: Path) -> set[str]:
-    return {str(entry) for entry in place.iterdir() if is_run(entry)} if place.is_dir() else set()

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from rl.run import atomic
 
@@ -77,3 +79,22 @@ def test_what_a_kill_leaves_is_hidden_and_can_be_removed(tmp_path: Path) -> None
     assert len(os.listdir(tmp_path)) == 3 and not (tmp_path / "x").exists()
     atomic.remove_leftovers(tmp_path)
     assert os.listdir(tmp_path) == ["mine"]
+
+
+@pytest.mark.parametrize(("umask", "of_files", "of_folders"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_rights_are_those_of_the_umask(tmp_path: Path, umask: int, of_files: int, of_folders: int) -> None:
+    before = os.umask(umask)
+    try:
+        with atomic.folder(tmp_path / "whole") as place:
+            (place / "inner").mkdir()
+            save_file({"a": torch.zeros(1)}, place / "inner" / "weights.safetensors")  # 0600, whatever the umask
+            (place / "tool").touch()
+            (place / "tool").chmod(0o700)
+        atomic.write_text(tmp_path / "note", "x")
+    finally:
+        os.umask(before)
+    whole = tmp_path / "whole"
+    assert {path.stat().st_mode & 0o777 for path in (whole, whole / "inner", whole / "tool")} == {of_folders}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "note", whole / "inner" / "weights.safetensors")} == {
+        of_files
+    }

@@ -90,9 +90,9 @@ def test_a_check_writes_nothing(tmp_path: Path, recipe: Recipe) -> None:
 
 def test_opening_a_run_that_is_not_there_names_the_nearest(folder: RunFolder) -> None:
     assert RunFolder.open(folder.path) == folder
-    with pytest.raises(BadInput, match=rf"sumz does not exist: near by is {folder.path}\."):
+    with pytest.raises(BadInput, match=rf"sumz does not exist; the nearest is {folder.path}\."):
         RunFolder.open(folder.path.with_name("sumz"))
-    with pytest.raises(BadInput, match=rf"is not a run folder: near by is {folder.path}\."):
+    with pytest.raises(BadInput, match=rf"is not a run folder: it holds {folder.path}\."):
         RunFolder.open(folder.path.parent)
 
 
