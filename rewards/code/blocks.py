@@ -27,12 +27,12 @@ STATEMENT = re.compile(
     r"(?:async[ \t]++)?def[ \t]++\w|class[ \t]++\w++[ \t]*+[:(]|from[ \t]++[\w.]++[ \t]++import\b|@\w"
     r"|import[ \t]++[\w.]++(?:[ \t]++as[ \t]++\w++)?+(?:,[ \t]*+[\w.]++)*+[ \t]*+$"
     r"|(?:if|for|while|with|try)\b.*:[ \t]*+$|print\(|[A-Za-z_][\w.]*+(?:\[[^]]*+\])?+(?:,[ \t]*+\w++)*+[ \t]*+=(?!=)"
-    r"|[a-z_][\w.]*+\(.*\)[ \t]*+$"
+    r"|[A-Za-z_]\w*+:[ \t]*+\w[\w\[\]., ]*+=(?!=)|[a-z_][\w.]*+\(.*\)[ \t]*+$"
 )
 CODE = ("def ", "class ", "from ", "import ", "print(")  # what a fence's line may go on with, after its language
 QUOTED = re.compile(r"(?<![\w\\])[rRbBfFuU]{0,2}(?:\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|`[^`]++`)")
 JUNK = re.compile(rf"(?!<s>)(?:{MARK.pattern})|{INVISIBLE}|({SPACE})")
-FIRST_MARKS = re.compile(rf"\s*+(?:(?:{MARK.pattern})|{INVISIBLE})++")
+FIRST_MARKS = re.compile(rf"\s*+(?:(?:{MARK.pattern})|{INVISIBLE})++(?:[ \t]++(?=[`~]))?+")
 TAG = re.compile(r"<(/?)answer>")
 END_OF_THINKING = "</think>"
 

@@ -11,8 +11,8 @@ Where the tests name a function or class:
 
 Where the tests run the program as a script:
 
-1. The last block that reads and writes is the program, else the last that does anything; not one that makes its own
-   input, has code left out, or is a part of another block.
+1. The last block that reads and writes is the program, else the last that does so with the blocks that it needs, else
+   the last that does anything; not one that makes its own input, has code left out, or is a part of another block.
 2. Rule 2 above holds.
 
 Where no block qualifies, it is the last one of Python, else the last one without a language.
@@ -75,22 +75,20 @@ def _definers(parts: Sequence[Part], wanted: Sequence[str]) -> list[int]:
 def _scripts(parts: Sequence[Part]) -> list[int]:
     """The block that is a whole script, as far as there is one."""
     acting = [place for place, part in enumerate(parts) if part.names.acts and not OWN_INPUT.search(part.block.text)]
-    whole = [place for place in acting if _is_whole(parts, place)]
+    whole = [place for place in acting if _is_whole(parts, place, [place])]
+    whole = whole or [place for place in acting if _is_whole(parts, place, sum(_completed(parts, [place], ()), []))]
     return (whole or [place for place in acting if parts[place].block.language] or acting)[-1:]
 
 
-def _is_whole(parts: Sequence[Part], place: int) -> bool:
-    """Whether a block, with those that it needs, reads and writes, and is no excerpt of another block."""
+def _is_whole(parts: Sequence[Part], place: int, together: Sequence[int]) -> bool:
+    """Whether a block, together with some, reads and writes, and is no excerpt of a block before it."""
     text = parts[place].block.text
     if GAP.search(text) or text[:1] in (" ", "\t"):
         return False
-    needed = _completed(parts, [place], ())
-    together = "\n".join(parts[number].block.text for number in sum(needed, []))
-    if not (READS.search(together) and WRITES.search(together)):
+    program = "\n".join(parts[number].block.text for number in together)
+    if not (READS.search(program) and WRITES.search(program)):
         return False
-    return not any(
-        text.strip() in other.block.text for other in parts[:place] if other.block.text.strip() != text.strip()
-    )
+    return not any(text.strip() in other.block.text and len(text) < len(other.block.text) for other in parts[:place])
 
 
 def _completed(parts: Sequence[Part], chosen: Sequence[int], wanted: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ Whole programs come first: see `extract`.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rewards.code.bare import stretches
 from rewards.code.blocks import Reading, read
 from rewards.code.choose import choose
 from rewards.code.continuation import continued
@@ -52,31 +53,37 @@ def extract(completion: str, prefix: str = "", wanted: Sequence[str] = ()) -> Ex
     if answer.thinking:
         return None
     inside = answer.tagged()
-    if inside is not None and not answer.opened:
-        return _unfenced(inside.text.strip(), inside.text, prefix, wanted)
-    if inside is not None and any(block.may_be_python for block in inside.blocks):
+    if inside is not None and (not answer.opened or any(block.may_be_python for block in inside.blocks)):
         answer = inside
-    if not answer.opened:
-        return _unfenced(answer.text, answer.text, prefix, wanted)
-    return _fenced(answer, prefix, wanted)
+    if answer.opened:
+        return _fenced(answer, prefix, wanted)
+    return _unfenced(answer.text, prefix, wanted)
 
 
-def _unfenced(text: str, body: str, prefix: str, wanted: Sequence[str]) -> Extracted | None:
-    """The whole answer, put after the head if it is a body."""
-    program = continued(prefix, text) if prefix else None
-    if prefix and program is None and not (wanted and defines(text, wanted[0])):
-        program = continued(prefix, body)
-    return Extracted(program or text, fenced=False) if text.strip() else None
+def _unfenced(answer: str, prefix: str, wanted: Sequence[str]) -> Extracted | None:
+    """The whole answer, put after the head if it is a body, or the code that stands in its prose."""
+    if not answer.strip():
+        return None
+    program = continued(prefix, answer) if prefix else None
+    if program is None:
+        bare = choose(stretches(answer.split("\n")) or [], wanted)
+        program = answer if bare is None else bare.text
+    return Extracted(program, fenced=False)
 
 
 def _fenced(answer: Reading, prefix: str, wanted: Sequence[str]) -> Extracted | None:
-    """The program that the blocks hold; the head with the body that stands before them, if they hold none."""
+    """The program that the blocks hold; what stands before or between them, if they hold none."""
     blocks = answer.blocks
     if prefix:
         blocks = [replace(block, text=continued(prefix, block.text) or block.text) for block in blocks]
     chosen = choose(blocks, wanted)
     found = None if chosen is None else Extracted(chosen.text, chosen.fenced)
-    if not prefix or (found is not None and (not wanted or defines(found.text, wanted[0]))):
+    if not wanted or (found is not None and defines(found.text, wanted[0])):
         return found
-    program = continued(prefix, answer.text)
+    program = continued(prefix, answer.text) if prefix else None
+    if program is None:
+        lines = answer.lines[answer.first :]
+        moved = [replace(block, first=block.first - answer.first, last=block.last - answer.first) for block in blocks]
+        bare = choose(stretches(lines, moved) or [], wanted)
+        program = bare.text if bare is not None and defines(bare.text, wanted[0]) else None
     return found if program is None else Extracted(program, fenced=False)

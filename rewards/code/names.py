@@ -1,13 +1,15 @@
 """Which names a block of Python defines, and which it takes from elsewhere; read without compiling it.
 
 Only what a module would hold counts as defined: not what stands in a function or in a class, though methods are known
-by a dotted name. A definition is a sketch where its body is left out (`...`, `pass`, a docstring alone). Time is linear
-in the length.
+by a dotted name. A definition is a sketch where its body is left out (`...`, `pass`, a docstring alone), where it is an
+import from a module that is not Python's own, and where a block imports or assigns a name and uses it, as an example
+does. Time is linear in the length.
 """
 
 import builtins
 import keyword
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,6 +17,7 @@ from rewards.code.lines import CLOSED, masked
 
 DEFINITION = re.compile(r"(?:async[ \t]++)?(def|class)[ \t]++(\w++)")
 IMPORT = re.compile(r"(?:from|import)\b")
+FROM = re.compile(r"from[ \t]++(\w++)")
 IMPORTED = re.compile(r"\bimport\b[\s(]*+(.*)", re.DOTALL)
 LEFT_OUT = re.compile(
     r"#[ \t]*+(?:\.\.\.|…|.*\b(?:as (?:above|before)|unchanged|your code|code here)\b)", re.IGNORECASE
@@ -30,7 +33,7 @@ class Definition:
 
     Attributes:
         statements: how many, without docstrings and `pass`.
-        gap: code was left out of it.
+        gap: code was left out of it, or it only gives a name to what stands elsewhere.
         noted: a comment says that code was left out.
     """
 
@@ -44,13 +47,18 @@ class Definition:
         return not self.statements or self.gap or (self.noted and self.statements == 1)
 
 
+Around = tuple[
+    int, str, bool, Definition
+]  # what a line stands in: indentation, path, whether it is a class, definition
+
+
 @dataclass(slots=True)
 class Names:
     """The names of a block.
 
     Attributes:
         defined: the last definition of each; methods of its classes as `Class.method`.
-        assigned: those of them that are defined by an assignment.
+        assigned: those of them that are defined by an import, or an assignment other than of a `lambda`.
         taken: names that it uses and binds nowhere.
         acts: it does something but define, import and assign.
     """
@@ -63,10 +71,8 @@ class Names:
 
 def names_of(text: str) -> Names:
     """Read a block of Python."""
-    found, bound = Names(), set[str]()
-    outer: list[
-        tuple[int, str, bool, Definition]
-    ] = []  # indentation, path, is a class, definition: those around a line
+    found, bound, used = Names(), set[str](), set[str]()
+    outer: list[Around] = []
     branches = False  # the last statement at column 0 has a body of the module's own, such as that of `if`
     for indent, statement, comments in _statements(text):
         while outer and indent <= outer[-1][0]:
@@ -86,8 +92,10 @@ def names_of(text: str) -> Names:
             outer.append((indent, path, match[1] == "class", definition))
         else:
             _note(found, outer, statement)
-        _words(statement, found.taken, bound)
-    found.taken -= bound | KNOWN | {name.partition(".")[0] for name in found.defined}
+        _words(statement, used, bound)
+    for name in found.assigned & used:
+        found.defined[name].gap = True
+    found.taken = used - bound - KNOWN - {name.partition(".")[0] for name in found.defined}
     return found
 
 
@@ -107,7 +115,7 @@ def container(name: str) -> str:
     return name.partition(".")[0] if "." in name else "Solution"
 
 
-def _path(outer: list[tuple[int, str, bool, Definition]], name: str) -> str:
+def _path(outer: list[Around], name: str) -> str:
     """How a name that is defined here is found from outside; empty if it is not."""
     if not outer:
         return name
@@ -115,15 +123,20 @@ def _path(outer: list[tuple[int, str, bool, Definition]], name: str) -> str:
     return f"{path}.{name}" if is_class and len(outer) == 1 else ""
 
 
-def _note(found: Names, outer: list[tuple[int, str, bool, Definition]], statement: str) -> None:
+def _note(found: Names, outer: list[Around], statement: str) -> None:
     """Take note of a statement that is neither `def` nor `class`."""
     for *_, around in outer:
         around.gap = around.gap or statement == "..."
         around.statements += statement not in EMPTY and not statement.startswith("raise NotImplementedError")
     targets = _targets(statement)
+    module = FROM.match(statement)
+    foreign = module is not None and module[1] not in sys.stdlib_module_names
     for target in targets:
-        if path := _path(outer, target):
+        path = _path(outer, target)
+        if path and "lambda" in statement:
             found.defined[path] = Definition(statements=1)
+        elif path and path not in found.defined:
+            found.defined[path] = Definition(statements=1, gap=foreign)
             found.assigned.add(path)
     if outer or statement in EMPTY or statement.startswith("@") or IMPORT.match(statement):
         return
@@ -164,7 +177,10 @@ def _words(statement: str, used: set[str], bound: set[str]) -> None:
     if IMPORT.match(statement):
         bound.update(word for word in words if word.isidentifier())
         return
-    bound.update(_targets(statement))
+    targets = _targets(statement)
+    bound.update(targets)
+    if targets:
+        words = words[words.index("=") :]
     binding = ""  # the word that began names which are bound until its end
     depth = 0
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
