@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rewards.code.extract import Extracted, extract, program_text, with_preamble
+from rewards.code.extract import Extracted, extract, program_text
 from rewards.code.rows import BadRow, Task, task_of
+from rewards.code.script import ScriptError, compiled
 from rewards.completions import texts
 from rewards.errors import BadInput
 from rewards.fairness import LONGEST
@@ -90,7 +91,7 @@ def code(
         check: check script.
         time_limit_s: wall-clock seconds for all tests of a completion together; absent: 10.
         prefix: head of a function that the completion may go on from, in place of being a program.
-        preamble: statements that run before the program, such as imports; those `from __future__` stay first.
+        preamble: statements that run before the program, such as imports. What they define is not the program's own.
         partial: pay the share of tests passed; a check script passes or fails as a whole. It invites programs that
             know the answers to a few tests by heart.
         sandbox: `auto`, `namespaces`, `landlock` or, for programs with your own rights, `unsafe`.
@@ -153,12 +154,24 @@ def _prepared(row: Mapping[str, Any], timeout: float | None) -> Verdict | tuple[
         task = task_of(row, timeout)
     except BadRow as error:
         return Verdict("ungradable", f"the row cannot be graded: {error}")
-    found = extract(row["completion"], task.prefix, task.entry_point)
+    found = extract(row["completion"], task.prefix, _wanted(task, row["completion"]))
     return Verdict("unparseable", "no program in the answer") if found is None else (found, task)
 
 
+def _wanted(task: Task, completion: str) -> Sequence[str]:
+    """Names that the tests use; of a script that does not say so, only where there may be several blocks to choose."""
+    if task.entry_point is not None:
+        return (task.entry_point,)
+    if task.kind != "check" or completion.count("```") + completion.count("~~~") < 3:
+        return ()
+    try:
+        return compiled(task.check, None).names
+    except ScriptError:  # the grader process says why
+        return ()
+
+
 def _job(program: Extracted, task: Task) -> dict[str, Any]:
-    return {"program": with_preamble(program.text, task.preamble), "fenced": program.fenced} | vars(task)
+    return {"program": program.text, "fenced": program.fenced} | vars(task)
 
 
 def _verdict(result: Result) -> Verdict:

@@ -93,15 +93,15 @@ def _key(key: Any) -> Any:
 def same_output(output: bytes, expected: str) -> bool:
     """Whether what a program wrote is what was expected.
 
-    White space at the ends of lines and empty lines at the end do not matter. Two lines are equal if their texts are,
-    or if they have equally many words, each equal or, as a number, within `TOLERANCE`.
+    White space at the ends of lines and empty lines before and after the output do not matter. Two lines are equal if
+    their texts are, or if they have equally many words, each equal or, as a number, within `TOLERANCE`.
     """
     given, wanted = _lines(output.decode("utf-8", "replace")), _lines(expected)
     return len(given) == len(wanted) and all(map(_equal_lines, given, wanted))
 
 
 def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().split("\n")]
+    return [line.rstrip() for line in text.strip().split("\n")]
 
 
 def _equal_lines(given: str, wanted: str) -> bool:

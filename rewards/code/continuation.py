@@ -7,11 +7,7 @@ nothing if indented lines follow, as it ends nothing in Python.
 Nothing is run or compiled here, and time is linear in the length.
 """
 
-import re
-
 from rewards.code.lines import CLOSED, open_after
-
-CLASS = "Solution"  # its methods are found by their own names
 
 
 def continued(head: str, text: str) -> str | None:
@@ -27,19 +23,6 @@ def begins_indented(lines: list[str]) -> bool:
     """Whether the first line that is neither empty nor a comment is indented, so that no program can begin so."""
     first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
     return first.startswith((" ", "\t"))
-
-
-def defines(text: str, name: str) -> bool:
-    """Whether a program has a statement at column 0 that defines a name, or the class whose method it may be."""
-    word = re.escape(name.partition(".")[0])
-    definition = rf"(?:async[ \t]++)?(?:def|class)[ \t]++(?:{word}|{CLASS})\b"
-    statement = re.compile(rf"{definition}|{word}[ \t]*+[:=]|(?:from|import)\b.*\b{word}\b")
-    state = CLOSED
-    for line in text.split("\n"):
-        if state == CLOSED and statement.match(line):
-            return True
-        state = open_after(line, state)
-    return False
 
 
 def _length(lines: list[str]) -> int:

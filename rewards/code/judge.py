@@ -67,7 +67,8 @@ def _graded(sandbox: Sandbox, job: Mapping[str, Any]) -> Said:
             return _said("ungradable", "timed out, and so did a program that does nothing")
         return _said("wrong", failure, failure.share)
     except Failed as failure:
-        return _said("wrong", failure, failure.share)
+        limit = f" (it may use {job['memory_mib']} MiB)" if "MemoryError" in str(failure) else ""
+        return _said("wrong", f"{failure}{limit}", failure.share)
     except (Starved, ScriptError, kinds.Unusable) as failure:
         return _said("ungradable", failure)
     return _said("correct", "all tests passed", 1.0)
@@ -80,12 +81,13 @@ def _tests(job: Mapping[str, Any]) -> Any:
 
 
 def _run(trial: Trial, job: Mapping[str, Any], tests: Any) -> None:
+    source = kinds.Source(job["program"], job["preamble"])
     if job["kind"] == "check":
-        kinds.by_script(trial, job["program"], tests)
+        kinds.by_script(trial, source, tests)
     elif job["kind"] == "stdio":
-        kinds.by_output(trial, job["program"], tests, job["partial"])
+        kinds.by_output(trial, source, tests, job["partial"])
     else:
-        kinds.by_calls(trial, job["program"], job["entry_point"], tests, job["partial"])
+        kinds.by_calls(trial, source, job["entry_point"], tests, job["partial"])
 
 
 def _said(outcome: str, reason: object, share: float = 0.0) -> Said:
@@ -103,4 +105,5 @@ def _is_able(sandbox: Sandbox) -> bool:
 def _control(sandbox: Sandbox) -> None:
     """Run a right program; Failed if it fails."""
     with Trial(sandbox, Limits(seconds=CONTROL_SECONDS), CONTROL_SECONDS) as trial:
-        kinds.by_calls(trial, "def one():\n    return 1\n", "one", [{"args": [], "expected": 1}], partial=False)
+        one = kinds.Source("def one():\n    return 1\n")
+        kinds.by_calls(trial, one, "one", [{"args": [], "expected": 1}], partial=False)

@@ -4,11 +4,12 @@ import os
 import select
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rewards.code.compare import equal, same_output, shown
 from rewards.code.script import Script
-from rewards.code.trial import Failed, Trial
+from rewards.code.trial import SHORTEST_WAIT, Failed, Trial
 from rewards.sandbox import frames, values
 
 LARGEST_OUTPUT = 16 << 20  # bytes of standard output
@@ -16,6 +17,7 @@ SERVE = "rewards.sandbox.roles:serve"
 STDIO = "rewards.sandbox.roles:stdio"
 CHECK = "rewards.sandbox.checker:check"
 SYNTAX = ("SyntaxError", "IndentationError", "TabError")
+LONGEST_WORDS = 1 << 12  # bytes of an exception's text
 PIECE = 1 << 16  # bytes written or read at once
 Tests = Sequence[Mapping[str, Any]]
 
@@ -28,7 +30,15 @@ class NotPython(Failed):
     """The program does not compile."""
 
 
-def by_calls(trial: Trial, program: str, entry_point: str, tests: Tests, partial: bool) -> None:
+@dataclass(frozen=True)
+class Source:
+    """A program, and the statements that run before it."""
+
+    program: str
+    preamble: str = ""
+
+
+def by_calls(trial: Trial, source: Source, entry_point: str, tests: Tests, partial: bool) -> None:
     """Call a function with each test's arguments, in one process, and compare what it returns.
 
     Raises:
@@ -42,7 +52,7 @@ def by_calls(trial: Trial, program: str, entry_point: str, tests: Tests, partial
             reply = _exchanged(trial, channel, pid, values.encode(request))
             if reply[0] == "value":
                 return reply[1]
-            failure = NotPython if reply[1] in SYNTAX and request[0] == program else Failed
+            failure = NotPython if reply[1] in SYNTAX and request[0] != "call" else Failed
             raise failure(str(reply[-1]), final=False)
 
         def call(test: Mapping[str, Any]) -> None:
@@ -50,7 +60,7 @@ def by_calls(trial: Trial, program: str, entry_point: str, tests: Tests, partial
             if not equal(returned, test["expected"]):
                 raise Failed(f"returned {shown(returned)}, expected {shown(test['expected'])}", final=False)
 
-        ask([program, False])
+        ask([source.preamble, source.program, False])
         _each(tests, call, partial)
 
 
@@ -96,7 +106,7 @@ def _each(tests: Tests, run: Callable[[Mapping[str, Any]], None], partial: bool)
         raise first
 
 
-def by_output(trial: Trial, program: str, tests: Tests, partial: bool) -> None:
+def by_output(trial: Trial, source: Source, tests: Tests, partial: bool) -> None:
     """Run the program anew for each test, and compare what it writes.
 
     Raises:
@@ -104,7 +114,7 @@ def by_output(trial: Trial, program: str, tests: Tests, partial: bool) -> None:
     """
 
     def run(test: Mapping[str, Any]) -> None:
-        output = _run_script(trial, program, test["stdin"].encode("utf-8", "surrogatepass"))
+        output = _run_script(trial, source, test["stdin"].encode("utf-8", "surrogatepass"))
         if not same_output(output, test["stdout"]):
             wrote = shown(output.decode("utf-8", "replace"))
             raise Failed(f"wrote {wrote}, expected {shown(test['stdout'])}", final=False)
@@ -112,7 +122,7 @@ def by_output(trial: Trial, program: str, tests: Tests, partial: bool) -> None:
     _each(tests, run, partial)
 
 
-def _run_script(trial: Trial, program: str, given: bytes) -> bytes:
+def _run_script(trial: Trial, source: Source, given: bytes) -> bytes:
     """What a program writes; it must end with status 0."""
     channel, theirs = socket.socketpair()
     stdin, feed = os.pipe()
@@ -121,18 +131,27 @@ def _run_script(trial: Trial, program: str, given: bytes) -> bytes:
         with open(feed, "wb", buffering=0) as writing:
             pid = trial.start(STDIO, [theirs.detach(), stdin, stdout])
             try:
-                _send(trial, channel, values.encode(program))
+                _send(trial, channel, values.encode([source.preamble, source.program]))
             except OSError as error:  # it ended at once, or does not even read
                 raise Failed(f"it did not start: {error}") from error
             output = _exchange(trial, writing, reading, given)
         ended = trial.end(pid, trial.remaining())
-    trial.remaining()  # it may have been killed by the end of its time
-    if ended.exceeded:
-        raise Failed(trial.excess(ended), final=False)
-    if ended.exit_code != 0:
-        how = f"signal {ended.signal}" if ended.signal else f"exit status {ended.exit_code}"
-        raise Failed(f"it ended with {how}", final=False)
+        trial.remaining()  # it may have been killed by the end of its time
+        if ended.exceeded or ended.exit_code is None:
+            raise Failed(trial.cause(ended), final=False)
+        if ended.exit_code != 0:
+            raise Failed(f"it ended with exit status {ended.exit_code}{_last_words(channel)}", final=False)
     return output
+
+
+def _last_words(channel: socket.socket) -> str:
+    """The exception that a program reports at its end; empty if it reports none."""
+    channel.settimeout(SHORTEST_WAIT)
+    try:
+        said = values.decode(frames.receive(channel, LONGEST_WORDS))
+    except (frames.FrameError, OSError, values.CodecError):  # it may send what it likes
+        return ""
+    return f": {said}" if isinstance(said, str) else ""
 
 
 def _exchange(trial: Trial, writing: Any, reading: Any, given: bytes) -> bytes:
@@ -161,7 +180,7 @@ def _exchange(trial: Trial, writing: Any, reading: Any, given: bytes) -> bytes:
                 raise Failed(f"it wrote more than {LARGEST_OUTPUT >> 20} MiB", final=False)
 
 
-def by_script(trial: Trial, program: str, script: Script) -> None:
+def by_script(trial: Trial, source: Source, script: Script) -> None:
     """Run a check script in a second process, which calls the program in the first.
 
     Raises:
@@ -174,7 +193,7 @@ def by_script(trial: Trial, program: str, script: Script) -> None:
         serving = trial.start(SERVE, [answering.detach()])
         checking = trial.start(CHECK, [theirs.detach(), asking.detach()])
         try:
-            _send(trial, channel, values.encode([program, script.names]))
+            _send(trial, channel, values.encode([source.preamble, source.program, script.names, script.entry_point]))
             _send(trial, channel, script.code)
             outcome, reason, line = values.decode(frames.receive(channel, remaining=trial.remaining))
         except (frames.FrameError, OSError) as error:

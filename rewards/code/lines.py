@@ -4,6 +4,8 @@ import re
 from typing import NamedTuple
 
 TOKENS = re.compile(r"'''|\"\"\"|#|'|\"|\\.|[()\[\]{}]")
+INVISIBLE = r"[\u00ad\u200b-\u200f\u2060\ufeff]"  # zero-width marks, marks of direction, a byte order mark
+SPACE = r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]"  # spaces that Python does not take for white space
 
 
 class Open(NamedTuple):
@@ -17,12 +19,19 @@ class Open(NamedTuple):
 CLOSED = Open()
 
 
-def open_after(line: str, before: Open) -> Open:
-    """What is open after a line, given what was open before it."""
+def masked(line: str, before: Open) -> tuple[str, Open]:
+    """A line with its strings and its comment blanked, and what is open after it, given what was open before it.
+
+    The masked line is as long as the line, so that places in one are places in the other.
+    """
+    if not before.quote and TOKENS.search(line) is None:
+        return line, Open("", before.brackets, line.endswith("\\"))
     quote, brackets, single = before.quote, before.brackets, ""
     backslash = line.endswith("\\")
+    shown: list[str] = []
+    place = 0
     for match in TOKENS.finditer(line):
-        token = match[0]
+        token, was_text = match[0], bool(quote or single)
         if token[0] == "\\":
             continue
         if quote:
@@ -31,7 +40,8 @@ def open_after(line: str, before: Open) -> Open:
             single = "" if token[0] == single else single
         elif token == "#":
             backslash = False
-            break
+            shown.append(line[place : match.start()])
+            return "".join(shown).ljust(len(line)), Open(quote, brackets, backslash)
         elif token in "([{":
             brackets += 1
         elif token in ")]}":
@@ -40,4 +50,15 @@ def open_after(line: str, before: Open) -> Open:
             quote = token
         else:
             single = token
-    return Open(quote, brackets, backslash)
+        is_text = bool(quote or single)
+        if is_text != was_text:
+            end = match.start() if is_text else match.end()
+            shown.append(line[place:end] if is_text else " " * (end - place))
+            place = end
+    shown.append(" " * (len(line) - place) if quote or single else line[place:])
+    return "".join(shown), Open(quote, brackets, backslash)
+
+
+def open_after(line: str, before: Open) -> Open:
+    """What is open after a line, given what was open before it."""
+    return masked(line, before)[1]

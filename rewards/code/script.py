@@ -31,11 +31,13 @@ class Script:
     Attributes:
         code: for `marshal.loads`.
         names: what it takes from the program, the entry point first if it is known.
+        entry_point: the name that a program must define; None where several may be it.
         lines: its text, for reports.
     """
 
     code: bytes
     names: list[str]
+    entry_point: str | None
     lines: list[str]
 
     def line(self, number: int) -> str:
@@ -53,11 +55,12 @@ def compiled(check: str, entry_point: str | None) -> Script:
     try:
         tree = ast.parse(check, FILE)
         names = _names(tree, check, entry_point)
-        _call_check(tree, names[0] if entry_point or len(names) == 1 else None)
+        needed = names[0] if entry_point or len(names) == 1 else None
+        _call_check(tree, needed)
         code = marshal.dumps(compile(ast.fix_missing_locations(tree), FILE, "exec"))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ScriptError(f"the check script cannot be used: {error}") from error
-    return Script(code, names, check.split("\n"))
+    return Script(code, names, needed, check.split("\n"))
 
 
 def _names(tree: ast.Module, check: str, entry_point: str | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import Self
 
 from rewards.fairness import allowed_seconds, was_starved
 from rewards.sandbox import Ended, Limits, Sandbox, SandboxError
+from rewards.sandbox.limits import cpu_seconds
 
 SHORTEST_WAIT = 0.001  # seconds
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 GRACE = 0.2  # seconds for a process whose channel has closed to be gone
 
 
@@ -110,14 +113,26 @@ class Trial:
     def failure(self, pid: int) -> Failed:
         """Why a process went away in the middle of its work."""
         ended = self.end(pid)
-        if ended.exceeded:
-            return Failed(self.excess(ended))
-        if ended.signal:
-            return Failed(f"it was ended by signal {ended.signal}")
-        return Failed(f"it ended with exit status {ended.exit_code} before it had answered")
+        if ended.exit_code is not None and not ended.exceeded:
+            return Failed(f"it ended with exit status {ended.exit_code} before it had answered")
+        return Failed(self.cause(ended))
 
-    def excess(self, ended: Ended) -> str:
-        """What a process was killed for."""
+    def cause(self, ended: Ended) -> str:
+        """Why a process was ended by a signal, as far as that is known."""
+        if ended.exceeded:
+            return self._excess(ended)
+        if ended.killed:
+            return "it stopped answering and did not end, so it was killed"
+        name = signal.strsignal(ended.signal) or "unknown"
+        if ended.signal in (signal.SIGKILL, signal.SIGXCPU) and ended.cpu_seconds >= self.limits.seconds:
+            return f"it used more than {cpu_seconds(self.limits)} s of processor time"
+        if ended.signal == signal.SIGKILL:
+            return "it was killed (signal 9): by itself, or by the system for lack of memory"
+        if ended.signal in CRASHES:
+            return f"it crashed (signal {ended.signal}, {name}): a fault in compiled code, or too deep a recursion"
+        return f"it was ended by signal {ended.signal} ({name}), which it sent itself or did not handle"
+
+    def _excess(self, ended: Ended) -> str:
         allowed = {
             "memory": f"{self.limits.memory_mib} MiB of memory",
             "disk": f"{self.limits.disk_mib} MiB of files",

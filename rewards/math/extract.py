@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from rewards.format import answer_part
 from rewards.math.markers import announced, answer_line, without_calculations
 from rewards.math.prose import last_statement, sentence
+from rewards.turns import this_turn
 
 LONGEST_ANSWER = 2_000  # characters
 LONGEST_COMPLETION = 100_000  # of a longer one only the end is read
 READ_END = 20_000
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*+(\{)?")
-_SPECIAL = re.compile(r"<\|[a-z0-9_]{1,30}\|>|</?s>|<(?:end|start)_of_turn>")
-_NEXT_TURN = re.compile(r"<\|im_start\|>\s*+user\b|<\|start_header_id\|>\s*+user\b|<start_of_turn>\s*+user\b")
 _HASHES = re.compile(r"####(?!#)")
 _GLUE = re.compile(r"\\[()\[\]]|\$|\\q?quad\b|\\[,;:! ]|\\text\{|[{}~*\s]")
 _ALTERNATIVE = re.compile(r"\b(?:or|alternatively|maybe|perhaps|possibly|either|ou|oder|или)\b|或|أو", re.IGNORECASE)
@@ -56,7 +55,7 @@ def find_answer(completion: str) -> Answer:
     """The answer of a completion. Linear in its length; never raises."""
     if len(completion) > LONGEST_COMPLETION:
         completion = completion[-READ_END:]
-    text = answer_part(_this_turn(completion))
+    text = answer_part(this_turn(completion))
     if text is None:
         return Answer((), "the thinking never ends")
     tagged = _tagged(text)
@@ -90,17 +89,6 @@ def _unmarked(answer: Answer) -> Answer:
 def _as_answer(readings: tuple[str, ...], note: str) -> Answer:
     readings = tuple(dict.fromkeys(reading.strip() for reading in readings if reading.strip()))
     return Answer(readings, note) if readings else Answer((), "no answer found")
-
-
-def _this_turn(completion: str) -> str:
-    """Without the marks of a chat template, and without what follows in another turn."""
-    if "<" not in completion:
-        return completion
-    turn = _NEXT_TURN.search(completion, 1)
-    if turn is not None:
-        completion = completion[: turn.start()]
-    completion = completion.replace("<|im_start|>assistant", " ")
-    return _SPECIAL.sub(" ", completion)
 
 
 def _tagged(text: str) -> str | None:

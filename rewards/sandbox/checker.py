@@ -7,6 +7,7 @@ or as handles of objects (`Handle`), whose equality is identity here and is neve
 import builtins
 import marshal
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,28 +22,45 @@ def check(worker: int, program: int) -> None:
     """Run a check script on a program and tell the worker what came of it.
 
     Args:
-        worker: socket; first it sends `[program, names]`, then the compiled script; it is told `[outcome, reason,
-            line]`, with outcome `passed`, `failed`, `broken` (the script failed before it reached the program) or
-            `silent` (it never reached the program).
+        worker: socket; first it sends `[preamble, program, names, entry point]` (see `judge`), then the compiled
+            script; it is told `[outcome, reason, line]`, with outcome `passed`, `failed`, `broken` (the script failed
+            before it reached the program) or `silent` (it never reached the program).
         program: socket to a process that plays `rewards.sandbox.roles:serve`.
     """
+    sys.set_int_max_str_digits(0)  # as in the Pythons for which the benchmarks were written
     channel = socket.socket(fileno=worker)
-    text, names = values.decode(frames.receive(channel))
+    request = values.decode(frames.receive(channel))
     script = marshal.loads(frames.receive(channel))  # from the worker alone
     remote = Remote(socket.socket(fileno=program))
-    frames.send(channel, values.encode(list(judge(remote, text, names, script))))
+    frames.send(channel, values.encode(list(judge(remote, *request, script))))
 
 
-def judge(remote: "Remote", text: str, names: list[str], script: Any) -> tuple[str, str, int]:
-    """Outcome, reason and line of a check script."""
+def judge(
+    remote: "Remote", preamble: str, program: str, names: list[str], entry_point: str | None, script: Any
+) -> tuple[str, str, int]:
+    """Outcome, reason and line of a check script.
+
+    Args:
+        remote: the process that plays the program.
+        preamble: what runs before the program.
+        program: its text.
+        names: what the script takes from the program.
+        entry_point: the one of them that must be the program's own, if it is known.
+        script: compiled.
+    """
     try:
-        defined = remote.ask(text, True)
+        defined = remote.ask(preamble, program, True)
     except BaseException as error:  # whatever the program raised while it was loaded
         return "failed", remote.gone or _text(error), 0
+    own = [name for name in names if name.partition(".")[0] in defined]
+    if "Solution" in defined and names and names[0] not in own:
+        own.append(names[0])
+    if entry_point is not None and entry_point not in own:  # else a built-in function would answer for it
+        return "failed", f"NameError: the program does not define {entry_point}", 0
     space: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
-    for name in names:
-        if name.partition(".")[0] in defined or (name == names[0] and "Solution" in defined):
-            space[name] = Function(remote, name)
+    if len(own) < len(names):
+        exec(preamble, space)
+    space |= {name: Function(remote, name) for name in own}
     remote.reached = False
     try:
         exec(script, space)

@@ -40,12 +40,14 @@ class Ended:
         cpu_seconds: that it and what it waited for used.
         exceeded: what all its processes together had too much of, so that it was killed: `memory`, `disk` or
             `processes`; else empty.
+        killed: it did not end by itself in the time that it was given for that.
     """
 
     exit_code: int | None
     signal: int
     cpu_seconds: float
     exceeded: str
+    killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class Sandbox:
             signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             cpu_seconds=reply["cpu_seconds"],
             exceeded=reply["exceeded"],
+            killed=reply["killed"],
         )
 
     def close(self) -> None:

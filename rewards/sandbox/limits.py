@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1 << 20
+STACK = 64 * MIB  # for deep recursion in C, as sorting programs have it
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Limits:
     open_files: int = 256
 
 
+def cpu_seconds(limits: Limits) -> int:
+    """Seconds of processor time after which the kernel kills a process."""
+    return math.ceil(limits.seconds) + 1
+
+
 def apply(limits: Limits, address_space: int) -> None:
     """Limit this process and all that come from it, for good.
 
@@ -37,10 +43,11 @@ def apply(limits: Limits, address_space: int) -> None:
         address_space: bytes that the interpreter itself takes, and that are not charged; 0: unknown, no such limit.
     """
     _set(resource.RLIMIT_CORE, 0)
-    _set(resource.RLIMIT_CPU, math.ceil(limits.seconds) + 1)
+    _set(resource.RLIMIT_CPU, cpu_seconds(limits))
     _set(resource.RLIMIT_FSIZE, limits.disk_mib * MIB)
     _set(resource.RLIMIT_NOFILE, limits.open_files)
-    _set(resource.RLIMIT_STACK, 64 * MIB)  # deep recursion in C, as sorting programs have it
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]  # stays: programs of contests raise their own limit up to it
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK if hard == resource.RLIM_INFINITY else min(STACK, hard), hard))
     if hasattr(resource, "RLIMIT_NPROC"):
         _set(resource.RLIMIT_NPROC, limits.processes)
     if address_space:

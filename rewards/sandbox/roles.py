@@ -6,31 +6,40 @@ The program can change all of this at will, and so deceives nobody but itself.
 
 import atexit
 import builtins
+import contextlib
+import dis
+import io
 import os
 import socket
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
 from rewards.sandbox import frames, values
 
 LONGEST_TEXT = 300  # characters of an exception's text
 FILE = "<program>"
+DEVICES = {
+    path: number
+    for number, name in enumerate(("stdin", "stdout", "stderr"))
+    for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
+}
 
 
 def serve(channel: int) -> None:
     """Run a program as a module, then do with what it defined as asked, until the channel closes.
 
-    Requests and replies are lists, encoded by `rewards.sandbox.values`. The first request holds the program and whether
-    the other side takes handles of objects that are no plain values; for the others see `Server`. Replies are
-    `["value", value]`, `["error", name of a built-in exception, text]`, or `["stop"]` at an iterator's end.
+    Requests and replies are lists, encoded by `rewards.sandbox.values`. The first request holds the preamble, the
+    program, and whether the other side takes handles of objects that are no plain values; for the others see `Server`.
+    Replies are `["value", value]`, `["error", name of a built-in exception, text]`, or `["stop"]` at an iterator's end.
     """
     connection = socket.socket(fileno=channel)
-    program, handles = values.decode(frames.receive(connection))
+    preamble, program, handles = values.decode(frames.receive(connection))
+    sys.set_int_max_str_digits(0)  # as in the Pythons for which the benchmarks were written
     server = Server(handles)
     process = os.getpid()
-    reply = server.attempt(lambda: server.load(program))
+    reply = server.attempt(lambda: server.load(preamble, program))
     while os.getpid() == process:  # not in a child that the program forked and let run on
         frames.send(connection, reply)
         reply = server.answer(frames.receive(connection))
@@ -42,15 +51,23 @@ class Server:
 
     def __init__(self, handles: bool) -> None:
         self.module = ModuleType("solution")  # not __main__: what scripts do only when run is not asked of them
+        self.own: set[str] = set()
         self.objects: list[Any] = []
         self.numbers: dict[int, int] = {}
         self.opaque = self.number if handles else None
 
-    def load(self, program: str) -> list[str]:
-        """Run the program; the names that it defined."""
+    def load(self, preamble: str, program: str) -> list[str]:
+        """Run the preamble and the program; the names that the program defined itself."""
         sys.modules["solution"] = sys.modules["__main__"] = self.module
-        exec(compile(program, FILE, "exec"), self.module.__dict__)
-        return [name for name in self.module.__dict__ if not name.startswith("__")]
+        space = self.module.__dict__
+        exec(preamble, space)
+        before = dict(space)
+        code = compile(program, FILE, "exec")
+        stored = _stored(code) if preamble else set()
+        exec(code, space)
+        changed = {name for name in space if name not in before or space[name] is not before[name]}
+        self.own = {name for name in changed | (stored & space.keys()) if not name.startswith("__")}
+        return list(self.own)
 
     def number(self, thing: Any) -> int:
         """The number that stands for an object, which is kept alive for it."""
@@ -115,15 +132,20 @@ class Server:
         A method of a class is that of a new object made without arguments.
         """
         first, *others = name.split(".")
-        defined = vars(self.module)
-        if first not in defined and isinstance(defined.get("Solution"), type) and not others:
+        space = vars(self.module)
+        if first not in self.own and "Solution" in self.own and isinstance(space["Solution"], type) and not others:
             first, others = "Solution", [first]
-        if first not in defined:
+        if first not in self.own:
             raise NameError(f"the program does not define {name}")
-        found = defined[first]
+        found = space[first]
         for other in others:
             found = getattr(found() if isinstance(found, type) else found, other)
         return found
+
+
+def _stored(code: CodeType) -> set[str]:
+    """Names that the statements of a module bind, whether or not that changes them."""
+    return {step.argval for step in dis.get_instructions(code) if step.opname in ("STORE_NAME", "STORE_GLOBAL")}
 
 
 class _Iterator:
@@ -155,24 +177,42 @@ def _text(error: BaseException) -> str:
 
 def stdio(channel: int, stdin: int, stdout: int) -> NoReturn:
     """Run a program as a script from one descriptor to another, and end as the interpreter would."""
-    with socket.socket(fileno=channel) as connection:
-        program = values.decode(frames.receive(connection))
+    connection = socket.socket(fileno=channel)
+    preamble, program = values.decode(frames.receive(connection))
     for descriptor, standard in ((stdin, 0), (stdout, 1)):
         os.dup2(descriptor, standard)
         os.close(descriptor)
     sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - the program closes it
     sys.stdout = output = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.argv = ["program.py"]
+    sys.set_int_max_str_digits(0)  # as in the Pythons for which the benchmarks were written
+    if "/dev/" in program or "/fd/" in program:
+        _offer_devices()
     module = sys.modules["__main__"] = ModuleType("__main__")
     process = os.getpid()
     code = 0
     try:
+        exec(preamble, module.__dict__)
         exec(compile(program, FILE, "exec"), module.__dict__)
     except SystemExit as error:
         code = _status(error.code)
-    except BaseException:  # the interpreter would print it and end with 1
+    except BaseException as error:  # the interpreter would print it and end with 1
         code = 1
+        with contextlib.suppress(BaseException):  # nobody has to hear of it
+            frames.send(connection, values.encode(_text(error)))
     os._exit(_finish(code, module, output) if os.getpid() == process else code)
+
+
+def _offer_devices() -> None:
+    """Let the program open `/dev/stdin` and the like: the system finds them through /proc, which is not there."""
+    plain = io.open
+
+    def opened(file: Any, *arguments: Any, **keywords: Any) -> Any:
+        path = os.fspath(file) if isinstance(file, str | os.PathLike) else ""
+        number = DEVICES.get(str(path))
+        return plain(file if number is None else os.dup(number), *arguments, **keywords)
+
+    builtins.open = io.open = opened  # type: ignore[assignment] - of fewer overloads
 
 
 def _status(code: Any) -> int:

@@ -46,6 +46,7 @@ class Child:
     bounds: limits.Limits
     folder: str
     exceeded: str = ""
+    killed: bool = False
     status: int | None = None
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
@@ -135,6 +136,7 @@ class Zygote:
         while not self.reaped(child):
             now = time.monotonic()
             if now >= deadline:
+                child.killed = True
                 os.kill(pid, signal.SIGKILL)
             elif now >= look:
                 watch(child)
@@ -146,6 +148,7 @@ class Zygote:
             "cpu_seconds": child.cpu_seconds,
             "peak_bytes": child.peak_bytes,
             "exceeded": child.exceeded,
+            "killed": child.killed,
         }
 
     def reaped(self, child: Child) -> bool:

@@ -50,6 +50,7 @@ PREAMBLE = "; ".join(
     [
         *(f"from {module} import *" for module in STARRED),
         *(f"import {module}" for module in STARRED if module not in ("builtins", "typing")),
+        "sys.set_int_max_str_digits(50000)",
         "sys.setrecursionlimit(50000)",
     ]
 )

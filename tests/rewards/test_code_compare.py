@@ -97,6 +97,8 @@ def test_unequal(value: Any, expected: Any) -> None:
         (b"", ""),
         (b"\n\n", ""),
         (b"007\n", "7"),
+        (b"\n3\n", "3"),  # as in LiveCodeBench's harness
+        (b"3\n", "\n 3"),
     ],
 )
 def test_same_output(output: bytes, expected: str) -> None:
@@ -107,7 +109,6 @@ def test_same_output(output: bytes, expected: str) -> None:
     ("output", "expected"),
     [
         (b"3\n4\n", "3"),
-        (b"\n3\n", "3"),
         (b"", "3"),
         (b"3 3\n", "3"),
         (b"0.34\n", "0.33"),

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.code.continuation import continued, defines
-from rewards.code.extract import extract, with_preamble
+from rewards.code.continuation import continued
+from rewards.code.extract import extract
+from rewards.code.names import defines
 
 HEAD = 'def add(a, b):\n    """Add."""\n'
 BODY = "    return a + b\n"
@@ -43,7 +44,7 @@ BODY = "    return a + b\n"
     ],
 )
 def test_a_body_is_put_after_its_head(completion: str, body: str) -> None:
-    found = extract(completion, HEAD, "add")
+    found = extract(completion, HEAD, ("add",))
     assert found is not None and found.text == HEAD + body
     assert found.fenced == ("```p" in completion[:20] or completion.startswith("```"))
 
@@ -66,16 +67,16 @@ WHOLE = "def add(a, b):\n    return a + b\n"
 )
 def test_a_whole_program_stays_whole(program: str) -> None:
     for completion in (program, f"```python\n{program}```", f"<answer>\n```\n{program}```\n</answer>"):
-        assert extract(completion, HEAD, "add") == extract(completion)
-    assert extract(f"    Here it is:\n```python\n{WHOLE}```", HEAD, "add") == extract(f"```python\n{WHOLE}```")
-    assert extract(f"<answer> {WHOLE}</answer>", HEAD, "add") == extract(f"<answer>{WHOLE}</answer>")
+        assert extract(completion, HEAD, ("add",)) == extract(completion)
+    assert extract(f"    Here it is:\n```python\n{WHOLE}```", HEAD, ("add",)) == extract(f"```python\n{WHOLE}```")
+    assert extract(f"<answer> {WHOLE}</answer>", HEAD, ("add",)) == extract(f"<answer>{WHOLE}</answer>")
 
 
 def test_without_a_head_nothing_is_put_together() -> None:
     found = extract(BODY)
     assert found is not None and found.text == BODY
-    assert extract("```python\n    return a", HEAD, "add") is None  # cut off
-    assert extract("<think>\n" + BODY, HEAD, "add") is None
+    assert extract("```python\n    return a", HEAD, ("add",)) is None  # cut off
+    assert extract("<think>\n" + BODY, HEAD, ("add",)) is None
 
 
 def test_a_head_may_end_anywhere_in_its_last_line() -> None:
@@ -92,7 +93,8 @@ def test_a_head_may_end_anywhere_in_its_last_line() -> None:
         ("x = '''\ndef add():\n'''", False),
         ("    def add():", False),
         ("def adder():", False),
-        ("add: int", True),
+        ("add: int", False),
+        ("add: int = sum", True),
         ("import math as add", True),
         ("print(add)", False),
         ("f(\nadd = 1)", False),
@@ -119,5 +121,4 @@ def test_time_is_linear(piece: str) -> None:
     started = time.process_time()
     continued(HEAD, text)
     defines(text, "add")
-    with_preamble(text, "import re")
     assert time.process_time() - started < 5
