@@ -47,6 +47,7 @@ class EvaluationRequest:
         checkpoint: of a run: `last`, `best`, or a step.
         endpoint: URL of an OpenAI-compatible server.
         samples: file of stored outputs, in place of a model.
+        skip_unknown: leave out rows of that file that name no problem of the benchmark; else they are refused.
         templates: prompt templates; none: the chat template where there is one.
         engine: `vllm`, `transformers`, or `auto`: vllm if it is installed.
         protocol: what is to be otherwise than the benchmarks say.
@@ -62,6 +63,7 @@ class EvaluationRequest:
     checkpoint: str = "last"
     endpoint: str | None = None
     samples: Path | None = None
+    skip_unknown: bool = False
     templates: Sequence[str] = ()
     engine: str = "auto"
     protocol: Protocol = field(default_factory=Protocol)
@@ -95,7 +97,7 @@ def evaluate(request: EvaluationRequest, listener: Listener | None = None) -> tu
     check_request(request)
     benchmarks = find_suite(request.benchmarks)
     if request.samples is not None:
-        source, units = stored_source(request.samples, benchmarks, request.protocol.limit, listener)
+        source, units = stored_source(request, benchmarks, listener)
     else:
         source = asked_source(request)
         units = make_units(benchmarks, request.templates, request.protocol, source.tokenizer, source.has_chat)
@@ -132,6 +134,8 @@ def check_request(request: EvaluationRequest) -> None:
         raise BadInput("Say what to evaluate: --model, --model with --endpoint, or --samples FILE.")
     if request.samples is not None and (request.model or request.endpoint or request.templates):
         raise BadInput("With --samples the outputs are there already: leave out --model, --endpoint and --templates.")
+    if request.samples is None and request.skip_unknown:
+        raise BadInput("--skip-unknown is about rows of a file of outputs: give --samples FILE, or leave it out.")
     if request.samples is not None and len(request.benchmarks) != 1:
         raise BadInput("A file of outputs answers one benchmark: give one --benchmark with --samples.")
     request.protocol.check()
@@ -157,14 +161,16 @@ def asked_source(request: EvaluationRequest) -> Source:
 
 
 def stored_source(
-    path: Path, benchmarks: Sequence[Benchmark], limit: int | None, listener: Listener
+    request: EvaluationRequest, benchmarks: Sequence[Benchmark], listener: Listener
 ) -> tuple[Source, list[Unit]]:
     """A file of outputs as a source, and the one unit that it answers. Raises BadInput as `read_samples` does."""
+    path = request.samples
+    assert path is not None
     if len(benchmarks) != 1:
         raise BadInput(f"A file of outputs answers one benchmark, not {len(benchmarks)}: give one with --samples.")
     problems = benchmarks[0].load()
-    asked = problems[:limit]
-    samples = read_samples(path, benchmarks[0], asked)
+    asked = problems[: request.protocol.limit]
+    samples = read_samples(path, benchmarks[0], asked, request.skip_unknown)
     for note in samples.notes:
         listener.say(note)
     if not samples.outputs:

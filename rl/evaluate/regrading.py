@@ -69,7 +69,7 @@ def regrade_evaluation(path: Path, overrides: Sequence[str], name: str | None) -
         before = folder.rows(result)
         benchmark = find_benchmark(result["benchmark"])
         after = graded_again(benchmark, changed_rewards(benchmark, overrides), result, before)
-        scores = measures(after, benchmark.majority)
+        scores = measures(after, benchmark.majority, result["problems"], result["num_samples"])
         changed = sum(old.verdict != new.verdict for old, new in zip(before, after, strict=True))
         changes.append(
             Regraded(result["benchmark"], result["template"], len(after), changed, result["pass@1"], scores["pass@1"])

@@ -45,7 +45,7 @@ class Task:
         return {
             "until": self.result["stop"],
             "max_gen_toks": self.result["max_tokens"],
-            "do_sample": self.result["temperature"] > 0,
+            "do_sample": None if self.result["temperature"] is None else self.result["temperature"] > 0,
             **{name: self.result[name] for name in ("temperature", "top_p", "top_k", "min_p")},
         }
 
@@ -260,7 +260,8 @@ def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
 def _eval_result(result: Mapping[str, Any]) -> EvalResult:
     dataset = result["dataset"]
     hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", dataset["name"]) and not dataset["name"].endswith(".jsonl")
-    how = ("n", "num_samples", "temperature", "top_p", "max_tokens", "template")
+    how = ("n", "problems", "num_samples", "temperature", "top_p", "max_tokens", "template")
+    known = {name: result[name] for name in how if result[name] is not None}
     return EvalResult(
         task_type="text-generation",
         task_name="Text Generation",
@@ -272,9 +273,16 @@ def _eval_result(result: Mapping[str, Any]) -> EvalResult:
         metric_type="pass@1",
         metric_name=f"{result['benchmark']} pass@1 (%)",  # one set may serve several benchmarks
         metric_value=round(100 * result["pass@1"], 2),
-        metric_args={"ci95": [round(100 * end, 2) for end in result["ci95"]], **{name: result[name] for name in how}},
+        metric_args={"ci95": [round(100 * end, 2) for end in result["ci95"]], **known, **_missing(result)},
         verified=False,
     )
+
+
+def _missing(result: Mapping[str, Any]) -> Json:
+    """What a card must say of a score that is not of all problems."""
+    if not result.get("missing"):
+        return {}
+    return {"missing": result["missing"], "pass@1_all": round(100 * result["pass@1_all"], 2)}
 
 
 def _same_entry(entry: EvalResult) -> tuple[str | None, ...]:

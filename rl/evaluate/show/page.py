@@ -31,6 +31,7 @@ from rl.evaluate.show.findings import (
     warnings,
 )
 from rl.evaluate.show.table import results_columns
+from rl.evaluate.show.unknowns import coverage, drawn, token_limit
 from rl.evaluate.statistics.comparison import compare
 from rl.evaluate.statistics.measures import by_problem
 from rl.run import atomic
@@ -93,6 +94,9 @@ def _content(folder: EvaluationFolder, others: Sequence[EvaluationFolder]) -> di
         "most_samples": MOST_SAMPLES,
         "stored": stored,
         "rate": rate,
+        "drawn": drawn,
+        "token_limit": token_limit,
+        "coverage": coverage,
         "spread": spread,
         "tiles": _tiles(evaluations[0].results, " of A" if others else ""),
         "facts": [_facts(item.results) for item in evaluations],
