@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
-from rl.grade_commands import Json, print_table
+from rl.grade_commands import Json
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 INCOMPLETE = 3  # exit code
 PLAIN_EVERY = 0.1  # of the answers, between two lines of progress where no terminal shows a bar
-EvaluationArgument = Annotated[Path, typer.Argument(metavar="EVAL", help="Folder of an evaluation.")]
 
 
 class Engine(StrEnum):
@@ -120,21 +119,29 @@ def evaluate(
 
 
 def compare(
-    first: EvaluationArgument,
-    second: Annotated[Path, typer.Argument(metavar="OTHER", help="Folder of another evaluation of the same problems.")],
+    first: Annotated[Path, typer.Argument(metavar="EVAL_OR_RUN", help="Folder of an evaluation or a run.")],
+    second: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OTHER]", help="Another of the same problems; without it a run before and after."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether the second evaluation is better than the first, problem by problem."""
-    with told(as_json):
-        from rl.evaluate.compared import compare_evaluations, comparison_table
+    """Say whether the second evaluation is better than the first, problem by problem.
 
-        found = compare_evaluations(first, second)
+    A run stands for the answers to its held-out problems after its last step.
+    """
+    with told(as_json):
+        from rl.evaluate.compared import compare_evaluations, comparison_columns, comparison_notes
+        from rl.run.columns import output_width, sentence_text, table_text
+
+        found = compare_evaluations(first, *([] if second is None else [second]))
         if as_json:
             print(json.dumps(found))
             return
-        print_table(*comparison_table(found))
-        for item in found:
-            print(f"{item['benchmark']}: {item['verdict']}")
+        width = output_width()
+        print(table_text(comparison_columns(found), width))
+        for note in comparison_notes(found):
+            print(sentence_text(note, width))
 
 
 def results(

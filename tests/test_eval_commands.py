@@ -98,7 +98,7 @@ def test_evaluations_are_shown_compared_and_handed_on() -> None:
     assert json.loads(handed.stdout)["results"][0]["pass@1"] == 1.0
     assert list(Path("harness").rglob("results_*.json")) and "model-index" in Path("README.md").read_text()
     assert "no.json" in penny("compare", "one", "no.json").stderr
-    assert "need evaluations" in penny("report", "somewhere", "one").stderr
+    assert "somewhere does not exist" in penny("report", "somewhere", "one").stderr
 
 
 def test_benchmarks_are_listed() -> None:

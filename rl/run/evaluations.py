@@ -112,6 +112,6 @@ def read_evaluations(folder: RunFolder) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.evaluations.glob("step-*.json"))]
 
 
-def read_evaluation_rows(folder: RunFolder, step: int) -> list[EvaluationRow]:
-    """Return every answer of one evaluation; raises FileNotFoundError if there was none at `step`."""
-    return read_answers(folder.evaluations / f"step-{step:06d}.parquet")
+def read_evaluation_rows(folder: RunFolder, step: int, tokens: bool = True) -> list[EvaluationRow]:
+    """Return every answer of one evaluation, as `read_answers` does; FileNotFoundError if there was none at `step`."""
+    return read_answers(folder.evaluations / f"step-{step:06d}.parquet", tokens)

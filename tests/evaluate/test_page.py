@@ -225,7 +225,7 @@ def test_two_evaluations_stand_side_by_side(tmp_path: Path) -> None:
     ]
     shown = written(*folders)
     assert "A tiny (a) B tiny (b)" in shown.words  # the same model: told apart by the folders
-    # 19 gained, 1 lost of the 23 that both have; 3 of 23 before, 22 after.
+    # 19 won, 1 lost of the 23 that both have; 3 of 23 before, 22 after.
     assert "gsm8k 17.4 % B 95.7 % +78.3" in shown.words
     assert "B is better by 78.3 points" in shown.words and "left out: 1 that only A and 0 that only B" in shown.words
     assert {name: count for name, count in shown.counts.items() if name.startswith("sides")} == {
