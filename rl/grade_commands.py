@@ -32,6 +32,11 @@ class Kind(StrEnum):
     code = "code"
 
 
+class Extraction(StrEnum):
+    strict = "strict"
+    flexible = "flexible"
+
+
 class Sandbox(StrEnum):
     auto = "auto"
     namespaces = "namespaces"
@@ -59,6 +64,9 @@ def grade(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Grader processes.")] = os.cpu_count() or 1,
     sandbox: SandboxOption = Sandbox.auto,
+    extraction: Annotated[
+        Extraction, typer.Option(help="How answers of math are read: strict wants a mark, flexible reads prose, too.")
+    ] = Extraction.flexible,
     as_json: Json = False,
 ) -> None:
     """Grade a file of answers.
@@ -77,6 +85,7 @@ def grade(
                 timeout=timeout,
                 workers=workers,
                 sandbox=sandbox.value,
+                extraction=extraction.value,
                 on_progress=progress,
                 on_bad_row=lambda reason: print(f"bad row, {reason}", file=sys.stderr),
             )
