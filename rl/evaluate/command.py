@@ -7,7 +7,7 @@ they were paid for before; the rest is generated, and graded in the meantime.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rl.evaluate.answerers import CachedAnswers, StoredAnswerer
 from rl.evaluate.benchmarks import find_suite
 from rl.evaluate.cache import AnswerCache
 from rl.evaluate.evaluation import accuracy_of, build_grader, evaluation_row, grade_texts, graded_text
+from rl.evaluate.extraction import verdicts_by_extraction
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.outcome import Cost, Tally, evaluation_results, stored_rows
 from rl.evaluate.outputs import Output
@@ -218,14 +219,14 @@ def answer_and_grade(
     def grade_unit(number: int, jobs: Sequence[Job]) -> list[tuple[int, EvaluationRow]]:
         unit = units[number]
         asked = [(unit.prompts[p], g, output) for index, p, g, output in jobs if index == number]
+        prompts, tokens = [prompt for prompt, _, _ in asked], [output.token_ids for _, _, output in asked]
         texts = [graded_text(prompt, output.text) for prompt, _, output in asked]
-        graded = grade_texts(
-            [prompt for prompt, _, _ in asked], texts, [o.token_ids for *_, o in asked], graders[number]
-        )
-        accuracy = accuracy_of(unit.benchmark.rewards)
+        rewards, grader = unit.benchmark.rewards, graders[number]
+        graded = grade_texts(prompts, texts, tokens, grader)
+        both = verdicts_by_extraction(prompts, texts, tokens, graded, grader, rewards)
         return [
-            (number, evaluation_row(prompt, g, text, output, grades, accuracy))
-            for (prompt, g, output), text, grades in zip(asked, texts, graded, strict=True)
+            (number, replace(evaluation_row(prompt, g, text, output, grades, accuracy_of(rewards)), **verdicts))
+            for (prompt, g, output), text, grades, verdicts in zip(asked, texts, graded, both, strict=True)
         ]
 
     wanted, down = sum(sum(unit.samples_P) for unit in units), None

@@ -17,6 +17,8 @@
   what `rl.evaluate.statistics.measures` says of the answers: `n` (problems with a grade), `pass@1`, `ci95`, `stderr`;
   `unanswered` and `partly_answered` (problems with no answer, and with fewer than `num_samples`), `missing` (answers),
   `pass@1_all` and `ci95_all` (the score if each missing answer counts as not solved);
+  of benchmarks that the reward `math` grades, `pass@1_strict`, `ci95_strict`, `pass@1_flexible` and `ci95_flexible`:
+  under both ways of reading answers, of which `extraction` is the one that `pass@1` goes by (None for others);
   `pass@k` and `maj@k` (objects by k; `maj@k` None where answers cannot vote), `samples` (answers), `mean_length`
   (tokens; None where unknown), `truncated` (None where unknown), `unparseable`, `ungradable` (shares of the answers),
   `verdicts` (counts);

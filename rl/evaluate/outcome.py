@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rewards.math.classes import answer_classes
+from rl.evaluate.extraction import extraction_of
 from rl.evaluate.folder import answers_file
 from rl.evaluate.outputs import Output
 from rl.evaluate.source import Source
@@ -182,6 +183,7 @@ def unit_result(unit: Unit, rows: Sequence[EvaluationRow], tokens: Tokens) -> di
         "problems": unit.problems,
         "asked": len(rows) + measured["missing"],
         "unknown_rows": unit.stored.unknown_rows if unit.stored else 0,
+        "extraction": extraction_of(benchmark.rewards),
         **measured,
         "num_samples": unit.num_samples,
         **unit.drawn,

@@ -31,6 +31,14 @@ def spread(result: Result) -> str:
     return interval(result) if result["n"] else UNKNOWN
 
 
+def beside(result: Result) -> str:
+    """The score where answers are read in the other way, to stand after the interval; empty where there is only one."""
+    other = {"flexible": "strict", "strict": "flexible"}.get(result.get("extraction") or "")
+    if not other or f"pass@1_{other}" not in result or not result["n"]:
+        return ""
+    return f"; {other}: {percent(result[f'pass@1_{other}'])} {interval({'ci95': result[f'ci95_{other}']})}"
+
+
 def difference(first: Result | None, second: Result | None) -> str:
     """By how much the second pass@1 is above the first, in points."""
     if not (first and second and first["n"] and second["n"]):

@@ -18,7 +18,7 @@ from rl.evaluate.show.findings import (
 )
 from rl.evaluate.show.unknowns import coverage, over_all
 from rl.run.columns import Column, sentence_text, table_text
-from rl.run.summary import percent
+from rl.run.summary import interval, percent
 
 SHOWN_K = {10, 100}  # of pass@k, beside the largest k that there is
 
@@ -56,6 +56,7 @@ def results_columns(results: Results) -> list[Column]:
         columns.append(Column("template", [result["template"] for result in measured], left=True))
     columns.append(Column("pass@1", [rate(result) for result in measured]))
     columns.append(Column("95 % interval", [spread(result) for result in measured]))
+    columns += _by_extraction(measured)
     if any(result.get("missing") for result in measured):
         columns.append(Column("missing as not solved", [over_all(result) or UNKNOWN for result in measured]))
     columns += [*_of_k("pass", measured, SHOWN_K), *_of_k("maj", measured, set())]
@@ -64,6 +65,20 @@ def results_columns(results: Results) -> list[Column]:
     columns.append(Column("mean length", lengths))
     for name, key in (("cut off", "truncated"), ("no answer", "unparseable"), ("ungradable", "ungradable")):
         columns.append(Column(name, [UNKNOWN if result[key] is None else percent(result[key]) for result in measured]))
+    return columns
+
+
+def _by_extraction(measured: Sequence[Result]) -> list[Column]:
+    """Columns of pass@1 where answers are read in the way that the score itself does not go by, strict or flexible."""
+    columns = []
+    for name, own in (("strict", "flexible"), ("flexible", "strict")):
+        other = [
+            result if result.get("extraction") == own and f"pass@1_{name}" in result else None for result in measured
+        ]
+        if any(other):
+            columns.append(Column(name, [percent(r[f"pass@1_{name}"]) if r else UNKNOWN for r in other]))
+            spreads = [interval({"ci95": r[f"ci95_{name}"]}) if r else UNKNOWN for r in other]
+            columns.append(Column("95 % interval", spreads))
     return columns
 
 

@@ -11,6 +11,8 @@ from rl.evaluate.statistics.estimators import Interval, bootstrap_mean, maj_at_k
 from rl.run.evaluations import EvaluationRow
 
 # HumanEval (Chen et al. 2021) has pass@1, 10 and 100; APPS and LiveCodeBench have 1 and 5; later papers go beyond 1000.
+EXTRACTIONS = ("strict", "flexible")
+BY_EXTRACTION = tuple(f"{field}_{name}" for name in EXTRACTIONS for field in ("pass@1", "ci95"))
 REPORTED = {1, 5, 10, 100, 1_000, 10_000}
 
 
@@ -41,6 +43,7 @@ def measures(
         "ci95": list(interval),
         "stderr": standard_error([_rate(group) for group in solved]),
         **_coverage(rows, groups, problems, num_samples),
+        **_by_extraction(rows),
         "pass@k": {str(k): _mean([pass_at_k(len(group), sum(group), k) for group in solved]) for k in ks},
         "maj@k": _majorities(rows, ks) if majority and ks[-1:] > [1] else None,
         "samples": len(rows),
@@ -79,6 +82,21 @@ def pass_at_1(solved: Collection[Sequence[bool]]) -> tuple[float, Interval]:
     Wilson's for one sample a problem, a bootstrap over problems for several. Nothing graded: 0.0 in (0, 1).
     """
     return _mean_rate([_rate(group) for group in solved], all(len(group) == 1 for group in solved))
+
+
+def _by_extraction(rows: Sequence[EvaluationRow]) -> dict[str, Any]:
+    """pass@1 and its interval under each way of reading answers (`BY_EXTRACTION`); empty where there is only one."""
+    found: dict[str, Any] = {}
+    for name in EXTRACTIONS:
+        solved: dict[str, list[bool]] = {}
+        for row in rows:
+            outcome = getattr(row, f"verdict_{name}")
+            if outcome is not None and outcome != "ungradable":
+                solved.setdefault(row.problem_id, []).append(outcome == "correct")
+        if solved:
+            mean, interval = pass_at_1(list(solved.values()))
+            found |= {f"pass@1_{name}": mean, f"ci95_{name}": list(interval)}
+    return found
 
 
 def _mean_rate(rates: Sequence[float], is_single: bool) -> tuple[float, Interval]:
