@@ -24,6 +24,8 @@ from rewards.sandbox import Mode
 from rewards.verdict import OUTCOMES, Verdict
 
 DEFAULT_SECONDS = 10.0
+Grade = Callable[[Sequence[dict[str, Any]], GraderPool], list[Verdict]]
+
 CHUNK = 256  # rows that are graded together; a hanging one delays at most the rest of its chunk
 
 
@@ -70,6 +72,7 @@ def grade_file(
     timeout: float | None = None,
     workers: int = os.cpu_count() or 1,
     sandbox: Mode = "auto",
+    extraction: str = "flexible",
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_bad_row: Callable[[str], None] = lambda reason: None,
 ) -> Summary:
@@ -83,12 +86,14 @@ def grade_file(
         timeout: seconds that one row may take; default: 10, or a row's own `time_limit_s`, which it otherwise caps.
         workers: number of grader processes.
         sandbox: how programs are isolated.
+        extraction: how answers of `math` are read, `strict` or `flexible`, see `rewards.math.extract`.
         on_progress: called after each chunk.
         on_bad_row: called with the reason for each row that is none, which begins with `line N: `.
 
     Raises:
-        BadInput: a file cannot be read or written.
+        BadInput: a file cannot be read or written, or there is no such `extraction`.
     """
+    grade = _grader(kind, sandbox, timeout, extraction)
     summary, began = Summary(), time.monotonic()
     with contextlib.ExitStack() as stack:
         rows = read_rows(kind, stack.enter_context(_opened(source)))
@@ -96,7 +101,7 @@ def grade_file(
         out = stack.enter_context(_whole(target)) if target is not None else sys.stdout
         pool = stack.enter_context(GraderPool(workers, timeout or DEFAULT_SECONDS))
         for chunk in _chunks(rows):
-            verdicts = _grade(kind, chunk, pool, sandbox, timeout)
+            verdicts = _grade(chunk, grade, pool)
             for row, verdict in zip(chunk, verdicts, strict=True):
                 if row.error is not None:
                     summary.bad_rows += 1
@@ -114,19 +119,23 @@ def grade_file(
     return summary
 
 
-def _grade(
-    kind: Kind, rows: Sequence[FileRow], pool: GraderPool, sandbox: Mode, timeout: float | None
-) -> list[Verdict]:
-    """One verdict a row, in order."""
-    good = [row.data for row in rows if row.error is None]
-    if kind == "math":
-        from rewards.math import grade_math
-
-        found = iter(grade_math([row["gold"] for row in good], [row["response"] for row in good], pool))
-    else:
+def _grader(kind: Kind, sandbox: Mode, timeout: float | None, extraction: str) -> Grade:
+    """How rows of a kind are graded."""
+    if kind == "code":
         from rewards.code import grade_code
 
-        found = iter(grade_code(good, pool, sandbox=sandbox, timeout=timeout))
+        return lambda rows, pool: grade_code(rows, pool, sandbox=sandbox, timeout=timeout)
+    from rewards.math import checked_extraction, grade_math
+
+    way = checked_extraction(extraction, "`penny grade math`")
+    return lambda rows, pool: grade_math(
+        [row["gold"] for row in rows], [row["response"] for row in rows], pool, extraction=way
+    )
+
+
+def _grade(rows: Sequence[FileRow], grade: Grade, pool: GraderPool) -> list[Verdict]:
+    """One verdict a row, in order."""
+    found = iter(grade([row.data for row in rows if row.error is None], pool))
     return [next(found) if row.error is None else Verdict("ungradable", row.error) for row in rows]
 
 

@@ -1,5 +1,6 @@
 """The one grading path: completions and columns in, one reward a completion out, part by part."""
 
+import copy
 import logging
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -162,6 +163,23 @@ class Grader:
             self._graded({name: parts[name][row] for name in self._weights}, given["solved"][row], logs.row(row))
             for row in range(len(completions))
         ]
+
+    def alone(self, name: str, **options: Any) -> "Grader":
+        """This grader with one of its functions alone, under changed options.
+
+        Both share the grader processes and the function, so only this one is to be closed. Raises BadInput for an
+        option that the function does not have.
+        """
+        other = copy.copy(self)
+        function = self._functions[name]
+        other._accuracy, other._functions, other._weights, other._gated = (
+            name,
+            {name: function},
+            {name: 1.0},
+            frozenset(),
+        )
+        other._options = {name: _checked_options(name, function, {**self._options[name], **options})}
+        return other
 
     def close(self, now: bool = False) -> None:
         """End the grader processes, and what the functions hold open; `now`: kill the jobs that run."""

@@ -94,29 +94,28 @@ def report(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN_OR_EVAL...", help="A run's or pipeline's folder; or evaluations, the first beside the rest."
+            metavar="RUN_OR_EVAL...", help="A run's or pipeline's folder; or evaluations and runs, side by side."
         ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Write the report.html of a run, or of evaluations side by side, from what their folders hold."""
+    """Write the report.html of a run, or of evaluations and runs side by side, from what their folders hold."""
     with told(as_json):
         from rl.evaluate.folder import EvaluationFolder, is_evaluation
+        from rl.evaluate.show.page import write_page
+        from rl.evaluate.sides import open_sides
         from rl.run.folder import RunFolder
         from rl.run.report import write_report
         from rl.stages.books import is_pipeline, open_pipeline
+        from rl.stages.page import write_page as write_ladder_page
 
         if is_pipeline(runs[0]):
-            from rl.stages.page import write_page as write_ladder_page
-
             path = write_ladder_page(open_pipeline(runs[0]))
-        elif is_evaluation(runs[0]):
-            from rl.evaluate.show.page import write_page
-
-            first, *others = map(EvaluationFolder.open, runs)
-            path = write_page(first, others)
         elif len(runs) > 1:
-            raise BadInput("Several reports side by side need evaluations: give folders that `penny eval` made.")
+            first, *others = open_sides(runs)
+            path = write_page(first, others)
+        elif is_evaluation(runs[0]):
+            path = write_page(EvaluationFolder(runs[0]))
         else:
             path = write_report(RunFolder.open(runs[0]))
         print(json.dumps({"report": str(path)}) if as_json else path)

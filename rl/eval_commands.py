@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
-from rl.grade_commands import Json, print_table
+from rl.grade_commands import Json
 from rl.told import told
 
 if TYPE_CHECKING:
     from rl.evaluate.command import EvaluationRequest
 
+INCOMPLETE = 3  # exit code
 PLAIN_EVERY = 0.1  # of the answers, between two lines of progress where no terminal shows a bar
-EvaluationArgument = Annotated[Path, typer.Argument(metavar="EVAL", help="Folder of an evaluation.")]
 
 
 class Engine(StrEnum):
@@ -44,6 +44,12 @@ def evaluate(
         str | None, typer.Option(metavar="URL", help="OpenAI-compatible server that has the model.")
     ] = None,
     samples: Annotated[Path | None, typer.Option(metavar="FILE", help="Stored outputs, in place of a model.")] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out stored outputs that name no problem of the benchmark.")
+    ] = False,
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="Exit with 3 if an answer is missing; everything is kept.")
+    ] = False,
     templates: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,6 +99,7 @@ def evaluate(
             checkpoint=checkpoint,
             endpoint=endpoint,
             samples=samples,
+            skip_unknown=skip_unknown,
             templates=split_templates(templates or []),
             engine=engine.value,
             protocol=protocol,
@@ -106,24 +113,35 @@ def evaluate(
         with shown_progress() as progress, goes_on(request):
             path, results = measure(request, Listener(lambda text: print(f"note: {text}", file=sys.stderr), progress))
         print_evaluation(path, results, as_json)
+    if require_all and not results["complete"]:
+        print(f"answers are missing and --require-all was given; what is there is in {path}", file=sys.stderr)
+        raise typer.Exit(INCOMPLETE)
 
 
 def compare(
-    first: EvaluationArgument,
-    second: Annotated[Path, typer.Argument(metavar="OTHER", help="Folder of another evaluation of the same problems.")],
+    first: Annotated[Path, typer.Argument(metavar="EVAL_OR_RUN", help="Folder of an evaluation or a run.")],
+    second: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OTHER]", help="Another of the same problems; without it a run before and after."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether the second evaluation is better than the first, problem by problem."""
-    with told(as_json):
-        from rl.evaluate.compared import compare_evaluations, comparison_table
+    """Say whether the second evaluation is better than the first, problem by problem.
 
-        found = compare_evaluations(first, second)
+    A run stands for the answers to its held-out problems after its last step.
+    """
+    with told(as_json):
+        from rl.evaluate.compared import compare_evaluations, comparison_columns, comparison_notes
+        from rl.run.columns import output_width, sentence_text, table_text
+
+        found = compare_evaluations(first, *([] if second is None else [second]))
         if as_json:
             print(json.dumps(found))
             return
-        print_table(*comparison_table(found))
-        for item in found:
-            print(f"{item['benchmark']}: {item['verdict']}")
+        width = output_width()
+        print(table_text(comparison_columns(found), width))
+        for note in comparison_notes(found):
+            print(sentence_text(note, width))
 
 
 def results(
@@ -158,15 +176,14 @@ def benchmarks(as_json: Json = False) -> None:
     with told(as_json):
         from rl.evaluate.benchmarks import described_benchmarks
         from rl.problems.benchmark import suite_table
+        from rl.run.columns import listing_text, output_width
 
         rows = described_benchmarks()
         if as_json:
             print(json.dumps({"benchmarks": rows, "suites": suite_table()}))
             return
-        for row in rows:
-            print(f"{row['name']:<16}  {row['description']}")
-        for name, members in suite_table().items():
-            print(f"{name:<16}  suite: {', '.join(members)}")
+        suites = [(name, f"suite: {', '.join(members)}") for name, members in suite_table().items()]
+        print(listing_text([*((row["name"], row["description"]) for row in rows), *suites], output_width()))
 
 
 def decontaminate(
@@ -203,9 +220,8 @@ def decontaminate(
 
 def show_results(folders: list[Any], form: Form) -> None:
     """Print one evaluation, or several side by side."""
-    from rich.console import Console
-
     from rl.evaluate.show import table
+    from rl.run.columns import output_width
 
     stored = [(folder.path.name, folder.results()) for folder in folders]
     alone = stored[0][1] if len(stored) == 1 else None
@@ -214,8 +230,8 @@ def show_results(folders: list[Any], form: Form) -> None:
     elif form is Form.markdown:
         print(table.results_markdown(alone) if alone else table.side_by_side_markdown(stored))
     else:
-        console = Console(width=None if sys.stdout.isatty() else 200)
-        console.print(table.results_table(alone) if alone else table.side_by_side(stored))
+        width = output_width()
+        print(table.results_text(alone, width) if alone else table.side_by_side(stored, width))
 
 
 def print_evaluation(path: Path, found: dict[str, Any], as_json: bool) -> None:
@@ -223,18 +239,16 @@ def print_evaluation(path: Path, found: dict[str, Any], as_json: bool) -> None:
 
     As JSON: what `results.json` holds, and `folder`; of a single result its fields also stand at the top.
     """
-    from rich.console import Console
-
     from rl.evaluate.folder import EvaluationFolder
     from rl.evaluate.show import table
+    from rl.run.columns import output_width
 
     if as_json:
         alone = found["results"][0] if len(found["results"]) == 1 else {}
         print(json.dumps({**found, **alone, "folder": str(path)}))
         return
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table.results_table(found))
-    print(f"{path}/results.json, answers, and {EvaluationFolder(path).report}")
+    print(table.results_text(found, output_width()))
+    print(f"kept in {path}: results.json and all answers\npage: {EvaluationFolder(path).report}")
 
 
 def split_templates(names: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 
+NUMERIC = re.compile(r"[-+$0-9.,%e ]*")
 PLAIN_EVERY = 0.1  # of the file, between two lines of progress where no terminal shows a bar
 
 
 class Kind(StrEnum):
     math = "math"
     code = "code"
+
+
+class Extraction(StrEnum):
+    strict = "strict"
+    flexible = "flexible"
 
 
 class Sandbox(StrEnum):
@@ -57,6 +64,9 @@ def grade(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Grader processes.")] = os.cpu_count() or 1,
     sandbox: SandboxOption = Sandbox.auto,
+    extraction: Annotated[
+        Extraction, typer.Option(help="How answers of math are read: strict wants a mark, flexible reads prose, too.")
+    ] = Extraction.flexible,
     as_json: Json = False,
 ) -> None:
     """Grade a file of answers.
@@ -75,6 +85,7 @@ def grade(
                 timeout=timeout,
                 workers=workers,
                 sandbox=sandbox.value,
+                extraction=extraction.value,
                 on_progress=progress,
                 on_bad_row=lambda reason: print(f"bad row, {reason}", file=sys.stderr),
             )
@@ -255,12 +266,12 @@ def print_regraded(changes: list["Regraded"]) -> None:
 
 
 def print_table(heads: list[str], rows: list[list[str]]) -> None:
-    """A table on standard output, as wide as its content where that is no terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """A table on standard output, as wide as the terminal, or as its content where that is no terminal."""
+    from rl.run.columns import Column, output_width, table_text
 
-    table = Table(*heads)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    cells = list(zip(*rows, strict=True)) or [()] * len(heads)
+    columns = [
+        Column(head, column, left=not all(map(NUMERIC.fullmatch, column)))
+        for head, column in zip(heads, cells, strict=True)
+    ]
+    print(table_text(columns, output_width()))

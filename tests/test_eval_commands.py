@@ -62,6 +62,30 @@ def test_eval_hands_over_its_options_and_prints_the_scores(monkeypatch: pytest.M
     assert penny("eval", "--model", "tiny").exit_code == 2
 
 
+def test_missing_answers_end_with_3_where_all_are_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("sums.jsonl").write_text("".join(f'{{"question": "{n} + 1", "answer": "{n + 1}"}}\n' for n in range(4)))
+    Path("two.jsonl").write_text('{"index": 0, "output": "1"}\n{"index": 1, "output": "2"}\n')
+    Path("foreign.jsonl").write_text(Path("two.jsonl").read_text() + '{"index": 9, "output": "3"}\n')
+    monkeypatch.setenv("COLUMNS", "60")
+    options = ["eval", "--benchmark", "sums.jsonl", "-o", "out", "--samples"]
+    loose = penny(*options, "two.jsonl")
+    assert loose.exit_code == 0 and "50.0 % [15.0 %, 85.0 %]" in loose.stdout
+    assert "2 of 4 problems have no answer" in " ".join(loose.stdout.split())
+    assert max(map(len, loose.stdout.splitlines())) <= 60
+    strict = penny(*options, "two.jsonl", "--require-all", "--json")
+    assert strict.exit_code == 3 and "--require-all" in strict.stderr
+    assert json.loads(strict.stdout)["complete"] is False and Path("out/results.json").is_file()
+    assert "--skip-unknown" in penny(*options, "foreign.jsonl").stderr
+    assert json.loads(penny(*options, "foreign.jsonl", "--skip-unknown", "--json").stdout)["unknown_rows"] == 1
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_benchmarks_fit_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = penny("benchmarks").stdout.splitlines()
+    assert max(map(len, lines)) <= width and lines == [line.rstrip() for line in lines]
+
+
 def test_evaluations_are_shown_compared_and_handed_on() -> None:
     made("one", "correct")
     made("two", "wrong")
@@ -74,7 +98,7 @@ def test_evaluations_are_shown_compared_and_handed_on() -> None:
     assert json.loads(handed.stdout)["results"][0]["pass@1"] == 1.0
     assert list(Path("harness").rglob("results_*.json")) and "model-index" in Path("README.md").read_text()
     assert "no.json" in penny("compare", "one", "no.json").stderr
-    assert "need evaluations" in penny("report", "somewhere", "one").stderr
+    assert "somewhere does not exist" in penny("report", "somewhere", "one").stderr
 
 
 def test_benchmarks_are_listed() -> None:

@@ -75,8 +75,16 @@ def test_a_file_that_cannot_be_read_is_exit_code_2(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "none.jsonl cannot be read" in result.stderr
 
 
+@pytest.mark.parametrize(("options", "verdict"), [((), "correct"), (("--extraction", "strict"), "wrong")])
+def test_prose_is_read_unless_a_mark_is_asked_for(tmp_path: Path, options: tuple[str, ...], verdict: str) -> None:
+    (tmp_path / "in.jsonl").write_text('{"gold": "29", "response": "So the total cost is 29 dollars."}\n')
+    result = penny("grade", "math", tmp_path / "in.jsonl", "--workers", 1, *options)
+    assert json.loads(result.stdout)["verdict"] == verdict
+    assert penny("grade", "math", tmp_path / "in.jsonl", "--extraction", "loose").exit_code == 2
+
+
 def test_ctrl_c_says_how_far_it_got(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def grade(kind: str, rows: Sequence[Any], *_: object) -> list[Verdict]:
+    def grade(rows: Sequence[Any], *_: object) -> list[Verdict]:
         if rows[0].data["response"] != "It is \\boxed{4}.":
             raise KeyboardInterrupt
         return [Verdict("correct", "equal")]

@@ -10,14 +10,23 @@ from typing import Any
 from rewards.completions import texts_after_echo
 from rewards.errors import BadInput
 from rewards.gold import checks_gold
-from rewards.math.extract import Answer, find_answer
+from rewards.math.extract import EXTRACTIONS, Answer, Extraction, checked_extraction, find_answer
 from rewards.math.grade import bad_golds, grade_math
 from rewards.math.restated import without_restated
 from rewards.math.tolerance import bad_difference
 from rewards.pool import GraderPool, shared
 from rewards.verdict import LogExtra, LogMetric, log_verdicts
 
-__all__ = ["Answer", "bad_golds", "find_answer", "grade_math", "math"]
+__all__ = [
+    "EXTRACTIONS",
+    "Answer",
+    "Extraction",
+    "bad_golds",
+    "checked_extraction",
+    "find_answer",
+    "grade_math",
+    "math",
+]
 
 
 def _bad_golds(columns: Mapping[str, Sequence[Any]], pool: GraderPool, _: Mapping[str, Any]) -> list[str | None]:
@@ -36,6 +45,7 @@ def math(
     answer: Sequence[Any],
     grader_pool: GraderPool | None = None,
     rel_tol: float = 0.0,
+    extraction: Extraction = "strict",
     log_extra: LogExtra | None = None,
     log_metric: LogMetric | None = None,
     **columns: Any,
@@ -54,17 +64,20 @@ def math(
         grader_pool: where math-verify runs; default: a pool shared by all callers.
         rel_tol: the relative difference that is allowed between real scalars; 0: exact. Minerva's problems are usually
             judged with 1e-4, see `rewards.math.tolerance`.
+        extraction: `strict` reads an answer that is marked, or a completion that is nothing else; `flexible` also the
+            last number of plain prose.
         log_extra, log_metric: TRL's callbacks, which are told verdicts, reasons and the answers that were read.
 
     Raises:
-        BadInput: `rel_tol` is not in [0, 1).
+        BadInput: `rel_tol` is not in [0, 1), or `extraction` is neither `strict` nor `flexible`.
     """
     if isinstance(rel_tol, bool) or not isinstance(rel_tol, int | float) or not 0 <= rel_tol < 1:
         raise BadInput(
             f"rel_tol={rel_tol!r} of the reward 'math' is no share of the gold answer; give 0 or more, below 1"
         )
+    way = checked_extraction(extraction, "the reward 'math'")
     said = texts_after_echo(completions, columns)
-    graded = grade_math(answer, said, grader_pool or shared(), columns.get("tolerance"), rel_tol)
-    verdicts = without_restated(graded, said, answer, columns)
+    graded = grade_math(answer, said, grader_pool or shared(), columns.get("tolerance"), rel_tol, way)
+    verdicts = without_restated(graded, said, answer, columns, way)
     log_verdicts("math", verdicts, log_extra, log_metric, answers=[verdict.answer for verdict in verdicts])
     return [verdict.reward for verdict in verdicts]

@@ -10,12 +10,16 @@ the length of the text.
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
+from rewards.errors import BadInput
 from rewards.format import answer_part
 from rewards.math.markers import announced, answer_line, without_calculations
 from rewards.math.prose import last_statement, sentence
 from rewards.turns import this_turn
 
+Extraction = Literal["strict", "flexible"]
+EXTRACTIONS: tuple[Extraction, ...] = get_args(Extraction)
 LONGEST_ANSWER = 2_000  # characters
 LONGEST_COMPLETION = 100_000  # of a longer one only the end is read
 READ_END = 20_000
@@ -51,7 +55,15 @@ class Answer:
     line: str = ""
 
 
-def find_answer(completion: str) -> Answer:
+def checked_extraction(extraction: Any, where: str) -> Extraction:
+    """One of `EXTRACTIONS`. Raises BadInput, which says `where`, for anything else."""
+    for known in EXTRACTIONS:
+        if extraction == known:
+            return known
+    raise BadInput(f"extraction={extraction!r} of {where} is no way to read an answer; write strict or flexible")
+
+
+def find_answer(completion: str, extraction: Extraction = "strict") -> Answer:
     """The answer of a completion. Linear in its length; never raises."""
     if len(completion) > LONGEST_COMPLETION:
         completion = completion[-READ_END:]
@@ -74,7 +86,7 @@ def find_answer(completion: str) -> Answer:
     line = answer_line(text)
     if line is not None and (announced(text) or 0) <= line[0]:
         return _unmarked(_as_answer((line[1],), "after A:"))
-    return _as_answer(last_statement(text, only_announced=calculates), "in the text")
+    return _as_answer(last_statement(text, calculates, extraction == "flexible"), "in the text")
 
 
 def _unmarked(answer: Answer) -> Answer:

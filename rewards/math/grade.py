@@ -11,7 +11,7 @@ from typing import Any
 
 from rewards.math.clean import unbraced
 from rewards.math.compare import cleaned, compare
-from rewards.math.extract import LONGEST_ANSWER, Answer, find_answer
+from rewards.math.extract import LONGEST_ANSWER, Answer, Extraction, find_answer
 from rewards.math.numerals import read_number
 from rewards.math.relations import is_name
 from rewards.math.scalars import choice_letter, choices, is_text
@@ -44,6 +44,7 @@ def grade_math(
     pool: GraderPool,
     tolerances: Sequence[Any] | None = None,
     rel_tol: float = 0.0,
+    extraction: Extraction = "strict",
 ) -> list[Verdict]:
     """Verdict on each completion against its gold answer, in order.
 
@@ -54,6 +55,7 @@ def grade_math(
         pool: processes for what only math-verify can decide; they start when first needed.
         tolerances: for each the absolute difference that is allowed, see `rewards.math.tolerance`; default: none.
         rel_tol: the relative difference that is allowed.
+        extraction: how an answer is read, see `rewards.math.extract`.
     """
     verdicts: list[Verdict | None] = []
     jobs: dict[Job, list[int]] = {}
@@ -61,7 +63,7 @@ def grade_math(
     differences = [None] * len(golds) if tolerances is None else tolerances
     for position, (gold, completion, difference) in enumerate(zip(golds, completions, differences, strict=True)):
         started = time.perf_counter()
-        decided = _within(gold_text(gold), completion, difference, rel_tol)
+        decided = _within(gold_text(gold), completion, difference, rel_tol, extraction)
         spent.append(time.perf_counter() - started)
         if isinstance(decided, tuple):
             jobs.setdefault(decided, []).append(position)
@@ -75,11 +77,11 @@ def grade_math(
     return [verdict for verdict in verdicts if verdict is not None]
 
 
-def _within(gold: str, completion: str, difference: Any, rel_tol: float) -> Verdict | Job:
+def _within(gold: str, completion: str, difference: Any, rel_tol: float, extraction: Extraction) -> Verdict | Job:
     absolute = read_difference(difference)
     if absolute is None:
         return Verdict("ungradable", bad_difference(difference) or "")
-    return decide(gold, completion, Tolerance(absolute, Fraction(str(rel_tol))))
+    return decide(gold, completion, Tolerance(absolute, Fraction(str(rel_tol))), extraction)
 
 
 def bad_golds(golds: Sequence[Any], pool: GraderPool) -> list[str | None]:
@@ -131,11 +133,11 @@ def _is_read(found: Shape, depth: int) -> bool:
     )
 
 
-def decide(gold: str, completion: str, allowed: Tolerance = EXACT) -> Verdict | Job:
+def decide(gold: str, completion: str, allowed: Tolerance = EXACT, extraction: Extraction = "strict") -> Verdict | Job:
     """The verdict on a completion against what `gold_text` made of its gold answer; or the pool's job."""
     if not gold:
         return Verdict("ungradable", "the gold answer is empty")
-    answer = find_answer(completion)
+    answer = find_answer(completion, extraction)
     if not answer.readings:
         return Verdict("unparseable", answer.note)
     undecided = None

@@ -27,9 +27,9 @@ _QUOTES = re.compile(r"^\\?\"|\\?\"\.?$")
 _HEDGE = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|alternatively)\b|或|أو", re.IGNORECASE)
 
 
-def last_statement(text: str, only_announced: bool) -> tuple[str, ...]:
+def last_statement(text: str, only_announced: bool, flexible: bool) -> tuple[str, ...]:
     """Readings of the answer that a text states last; nothing if it states none, or if none is announced and
-    `only_announced` is true.
+    `only_announced` is true. Not `flexible`: of prose only a formula that ends it.
     """
     hopes = [mark.start() for mark in _HOPE.finditer(text)]
     if hopes:
@@ -43,7 +43,7 @@ def last_statement(text: str, only_announced: bool) -> tuple[str, ...]:
         return ()
     whole = text.strip()
     short = (whole,) if len(whole) <= _SHORT and "\n\n" not in whole else ()
-    return (*short, *_from_the_end(whole[-_TAIL:]))
+    return (*short, *(_from_the_end(whole[-_TAIL:]) if flexible else _last_formula(whole[-_TAIL:])))
 
 
 def sentence(text: str) -> tuple[str, ...]:
@@ -76,6 +76,14 @@ def _from_the_end(text: str) -> tuple[str, ...]:
         if found:
             return (found,)
     return ()
+
+
+def _last_formula(text: str) -> tuple[str, ...]:
+    """The formula that ends a text whose last sentence is short."""
+    starts = [0, *(mark.end() for mark in _END.finditer(text.rstrip(". \n")))]
+    last = text[starts[-1] :].strip().rstrip(".")
+    formulae = _formulae(last) if len(last) <= _SHORT and last.endswith(("$", "\\]", "\\)")) else None
+    return (formulae,) if formulae else ()
 
 
 def _formulae(text: str) -> str | None:

@@ -7,7 +7,7 @@ they were paid for before; the rest is generated, and graded in the meantime.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rl.evaluate.answerers import CachedAnswers, StoredAnswerer
 from rl.evaluate.benchmarks import find_suite
 from rl.evaluate.cache import AnswerCache
 from rl.evaluate.evaluation import accuracy_of, build_grader, evaluation_row, grade_texts, graded_text
+from rl.evaluate.extraction import verdicts_by_extraction
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.outcome import Cost, Tally, evaluation_results, stored_rows
 from rl.evaluate.outputs import Output
@@ -47,6 +48,7 @@ class EvaluationRequest:
         checkpoint: of a run: `last`, `best`, or a step.
         endpoint: URL of an OpenAI-compatible server.
         samples: file of stored outputs, in place of a model.
+        skip_unknown: leave out rows of that file that name no problem of the benchmark; else they are refused.
         templates: prompt templates; none: the chat template where there is one.
         engine: `vllm`, `transformers`, or `auto`: vllm if it is installed.
         protocol: what is to be otherwise than the benchmarks say.
@@ -62,6 +64,7 @@ class EvaluationRequest:
     checkpoint: str = "last"
     endpoint: str | None = None
     samples: Path | None = None
+    skip_unknown: bool = False
     templates: Sequence[str] = ()
     engine: str = "auto"
     protocol: Protocol = field(default_factory=Protocol)
@@ -95,7 +98,7 @@ def evaluate(request: EvaluationRequest, listener: Listener | None = None) -> tu
     check_request(request)
     benchmarks = find_suite(request.benchmarks)
     if request.samples is not None:
-        source, units = stored_source(request.samples, benchmarks, request.protocol.limit, listener)
+        source, units = stored_source(request, benchmarks, listener)
     else:
         source = asked_source(request)
         units = make_units(benchmarks, request.templates, request.protocol, source.tokenizer, source.has_chat)
@@ -132,6 +135,8 @@ def check_request(request: EvaluationRequest) -> None:
         raise BadInput("Say what to evaluate: --model, --model with --endpoint, or --samples FILE.")
     if request.samples is not None and (request.model or request.endpoint or request.templates):
         raise BadInput("With --samples the outputs are there already: leave out --model, --endpoint and --templates.")
+    if request.samples is None and request.skip_unknown:
+        raise BadInput("--skip-unknown is about rows of a file of outputs: give --samples FILE, or leave it out.")
     if request.samples is not None and len(request.benchmarks) != 1:
         raise BadInput("A file of outputs answers one benchmark: give one --benchmark with --samples.")
     request.protocol.check()
@@ -157,14 +162,16 @@ def asked_source(request: EvaluationRequest) -> Source:
 
 
 def stored_source(
-    path: Path, benchmarks: Sequence[Benchmark], limit: int | None, listener: Listener
+    request: EvaluationRequest, benchmarks: Sequence[Benchmark], listener: Listener
 ) -> tuple[Source, list[Unit]]:
     """A file of outputs as a source, and the one unit that it answers. Raises BadInput as `read_samples` does."""
+    path = request.samples
+    assert path is not None
     if len(benchmarks) != 1:
         raise BadInput(f"A file of outputs answers one benchmark, not {len(benchmarks)}: give one with --samples.")
     problems = benchmarks[0].load()
-    asked = problems[:limit]
-    samples = read_samples(path, benchmarks[0], asked)
+    asked = problems[: request.protocol.limit]
+    samples = read_samples(path, benchmarks[0], asked, request.skip_unknown)
     for note in samples.notes:
         listener.say(note)
     if not samples.outputs:
@@ -212,14 +219,14 @@ def answer_and_grade(
     def grade_unit(number: int, jobs: Sequence[Job]) -> list[tuple[int, EvaluationRow]]:
         unit = units[number]
         asked = [(unit.prompts[p], g, output) for index, p, g, output in jobs if index == number]
+        prompts, tokens = [prompt for prompt, _, _ in asked], [output.token_ids for _, _, output in asked]
         texts = [graded_text(prompt, output.text) for prompt, _, output in asked]
-        graded = grade_texts(
-            [prompt for prompt, _, _ in asked], texts, [o.token_ids for *_, o in asked], graders[number]
-        )
-        accuracy = accuracy_of(unit.benchmark.rewards)
+        rewards, grader = unit.benchmark.rewards, graders[number]
+        graded = grade_texts(prompts, texts, tokens, grader)
+        both = verdicts_by_extraction(prompts, texts, tokens, graded, grader, rewards)
         return [
-            (number, evaluation_row(prompt, g, text, output, grades, accuracy))
-            for (prompt, g, output), text, grades in zip(asked, texts, graded, strict=True)
+            (number, replace(evaluation_row(prompt, g, text, output, grades, accuracy_of(rewards)), **verdicts))
+            for (prompt, g, output), text, grades, verdicts in zip(asked, texts, graded, both, strict=True)
         ]
 
     wanted, down = sum(sum(unit.samples_P) for unit in units), None

@@ -1,39 +1,43 @@
-"""Two evaluations of the same problems against each other."""
+"""Two evaluations of the same problems, or runs on their held-out ones, against each other."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
-from rl.evaluate.folder import EvaluationFolder
+from rl.evaluate.sides import RunSide, Side, open_sides
 from rl.evaluate.statistics.comparison import compare
 from rl.evaluate.statistics.measures import by_problem
+from rl.run.columns import Column
 from rl.run.summary import percent
 
 Result = Mapping[str, Any]
 
 
-def compare_evaluations(first: Path, second: Path) -> list[dict[str, Any]]:
-    """Compare two evaluations on every benchmark that both have, each under its best template.
+def compare_evaluations(*paths: Path) -> list[dict[str, Any]]:
+    """Compare two evaluations or runs on every benchmark that both have, each under its best template.
+
+    See `rl.evaluate.sides.open_sides` for runs; a run that is named alone is compared with itself before training.
 
     Returns:
-        Of each benchmark: `benchmark`, `templates`, and what `rl.evaluate.statistics.comparison.Comparison` holds.
+        Of each benchmark: `benchmark`, `first` and `second` (what is compared), `templates`, and what
+        `rl.evaluate.statistics.comparison.Comparison` holds.
 
     Raises:
-        BadInput: no such evaluation, no benchmark in common, or other problems under the same name.
+        BadInput: no such folder, no benchmark in common, or other problems under the same name.
     """
-    a, b = EvaluationFolder.open(first), EvaluationFolder.open(second)
+    a, b = open_sides(paths)
     best_a, best_b = best_results(a.results()), best_results(b.results())
     common = [name for name in best_a if name in best_b]
     if not common:
         raise BadInput(
-            f"{first} and {second} have no benchmark in common ({', '.join(best_a)}; {', '.join(best_b)}): nothing to "
+            f"{a.path} and {b.path} have no benchmark in common ({', '.join(best_a)}; {', '.join(best_b)}): nothing to "
             "compare."
         )
     return [compare_results(a, best_a[name], b, best_b[name]) for name in common]
 
 
-def compare_results(a: EvaluationFolder, result_a: Result, b: EvaluationFolder, result_b: Result) -> dict[str, Any]:
+def compare_results(a: Side, result_a: Result, b: Side, result_b: Result) -> dict[str, Any]:
     """Compare two results on one benchmark. Raises BadInput if they asked different data, or nothing in common."""
     name = result_a["benchmark"]
     if result_a["dataset"]["sha256"] != result_b["dataset"]["sha256"]:
@@ -43,8 +47,14 @@ def compare_results(a: EvaluationFolder, result_a: Result, b: EvaluationFolder, 
         )
     found = compare(by_problem(a.rows(result_a, tokens=False)), by_problem(b.rows(result_b, tokens=False)))
     verdict = found.verdict.replace("A is", "the first is", 1).replace("B is", "the second is", 1)
+    sides = {"first": name_of_side(a), "second": name_of_side(b)}
     templates = [result_a["template"], result_b["template"]]
-    return {"benchmark": name, "templates": templates, **found.as_dict(), "verdict": verdict}
+    return {"benchmark": name, **sides, "templates": templates, **found.as_dict(), "verdict": verdict}
+
+
+def name_of_side(side: Side) -> str:
+    """What is compared, for people: a folder, or a run and the moment."""
+    return side.name if isinstance(side, RunSide) else str(side.path)
 
 
 def best_results(results: Mapping[str, Any]) -> dict[str, Result]:
@@ -52,21 +62,26 @@ def best_results(results: Mapping[str, Any]) -> dict[str, Result]:
     return {result["benchmark"]: result for result in results["results"] if result["best"]}
 
 
-def comparison_table(found: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of a table for people."""
-    heads = ["benchmark", "problems", "first", "second", "difference", "won", "lost", "p", "detectable"]
-    rows = [
-        [
-            item["benchmark"],
-            str(item["n"]),
-            percent(item["pass_a"]),
-            percent(item["pass_b"]),
-            f"{100 * item['difference']:+.1f} ({100 * item['ci95'][0]:+.1f} to {100 * item['ci95'][1]:+.1f})",
-            str(item["won"]),
-            str(item["lost"]),
-            f"{item['p_value']:.3g}",
-            f"{100 * item['detectable']:.1f}",
-        ]
-        for item in found
+def comparison_columns(found: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The comparison as columns for people; differences are in points (hundredths)."""
+    return [
+        Column("benchmark", [item["benchmark"] for item in found], left=True),
+        Column("problems", [f"{item['n']:,}" for item in found]),
+        Column("first", [percent(item["pass_a"]) for item in found]),
+        Column("second", [percent(item["pass_b"]) for item in found]),
+        Column("difference", [f"{100 * item['difference']:+.1f}" for item in found]),
+        Column("95 % interval", ["{:+.1f} to {:+.1f}".format(*(100 * end for end in item["ci95"])) for item in found]),
+        Column("won", [f"{item['won']:,}" for item in found]),
+        Column("lost", [f"{item['lost']:,}" for item in found]),
+        Column("p", [f"{item['p_value']:.3g}" for item in found]),
+        Column("detectable", [f"{100 * item['detectable']:.1f}" for item in found]),
     ]
-    return heads, rows
+
+
+def comparison_notes(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is compared and found, a sentence each."""
+    return [
+        f"first: {found[0]['first']}",
+        f"second: {found[0]['second']}",
+        *(f"{item['benchmark']}: {item['verdict']}" for item in found),
+    ]

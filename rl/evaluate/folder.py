@@ -2,8 +2,8 @@
 
 `results.json` holds
 
-- `created` (UTC), `complete` (False if the endpoint went away before the end), `penny`, `versions`, `hardware`,
-  `command`;
+- `created` (UTC), `complete` (False if an answer is missing: a server went away before the end, or a file of outputs
+  does not answer all problems), `penny`, `versions`, `hardware`, `command`;
 - `subject`: `kind` (`model`, `adapter`, `endpoint`, `samples`), `name` as it was given, `checkpoint` (the folder, hub
   id or URL that it stood for), `base` (of an adapter; else None), `fingerprint` (of the weights; None where unknown);
 - `engine` (`vllm`, `transformers`, `endpoint`, `stored`), `dtype`;
@@ -12,13 +12,21 @@
 - `results`: one object for each benchmark under each template:
   `benchmark`, `description`, `template`, `best` (of the templates of this benchmark), `answers` (path of the parquet
   file in the folder), `dataset` (`name`, `config`, `split`, `revision`, `sha256` of all its problems), `problems` and
-  `asked` (problems, and answers to them, that were wanted);
-  what `rl.evaluate.statistics.measures` says of the answers: `n` (problems with a grade), `pass@1`, `ci95`, `stderr`,
+  `asked` (problems, and answers to them, that were wanted), `unknown_rows` (of a file of outputs: rows that were left
+  out, as they name no problem);
+  what `rl.evaluate.statistics.measures` says of the answers: `n` (problems with a grade), `pass@1`, `ci95`, `stderr`;
+  `unanswered` and `partly_answered` (problems with no answer, and with fewer than `num_samples`), `missing` (answers),
+  `pass@1_all` and `ci95_all` (the score if each missing answer counts as not solved);
+  of benchmarks that the reward `math` grades, `pass@1_strict`, `ci95_strict`, `pass@1_flexible` and `ci95_flexible`:
+  under both ways of reading answers, of which `extraction` is the one that `pass@1` goes by (None for others);
   `pass@k` and `maj@k` (objects by k; `maj@k` None where answers cannot vote), `samples` (answers), `mean_length`
   (tokens; None where unknown), `truncated` (None where unknown), `unparseable`, `ungradable` (shares of the answers),
   `verdicts` (counts);
-  and how: `shots` (worked examples in the prompt), `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`,
-  `max_tokens`, `stop`, `seed`, `prompt_tokens`, `tokens`, `cached_tokens`.
+  and how: `num_samples` (answers to a problem that were wanted; of a file, as many as most problems have), `shots`
+  (worked examples in the prompt), `temperature`, `top_p`, `top_k`, `min_p`, `max_tokens`, `stop`, `seed` (all None for
+  stored outputs, but for what their file says), `prompt_tokens`, `tokens`, `cached_tokens`.
+
+Folders of older versions lack some of these fields.
 """
 
 import json

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rewards.math.classes import answer_classes
+from rl.evaluate.extraction import extraction_of
 from rl.evaluate.folder import answers_file
 from rl.evaluate.outputs import Output
 from rl.evaluate.source import Source
@@ -150,7 +151,7 @@ def evaluation_results(
     installed = versions()
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "complete": complete,
+        "complete": complete and not any(result["missing"] for result in results),
         "penny": installed.get("penny-rl"),
         "versions": installed,
         "hardware": hardware(),
@@ -165,8 +166,8 @@ def evaluation_results(
 
 def unit_result(unit: Unit, rows: Sequence[EvaluationRow], tokens: Tokens) -> dict[str, Any]:
     """The result of one unit."""
-    benchmark, params = unit.benchmark, unit.params
-    section = benchmark.problems
+    benchmark, section = unit.benchmark, unit.benchmark.problems
+    measured = measures(rows, benchmark.majority, unit.problems, unit.num_samples)
     return {
         "benchmark": benchmark.name,
         "description": benchmark.description,
@@ -179,18 +180,13 @@ def unit_result(unit: Unit, rows: Sequence[EvaluationRow], tokens: Tokens) -> di
             "revision": section.revision,
             "sha256": unit.data_sha256,
         },
-        "problems": len(unit.prompts),
-        "asked": sum(unit.samples_P),
-        **measures(rows, benchmark.majority),
-        "shots": len(section.few_shot),
-        "num_samples": max(unit.samples_P),
-        "temperature": params.temperature,
-        "top_p": params.top_p,
-        "top_k": params.top_k,
-        "min_p": params.min_p,
-        "max_tokens": params.max_tokens,
-        "stop": list(params.stop),
-        "seed": unit.seed,
+        "problems": unit.problems,
+        "asked": len(rows) + measured["missing"],
+        "unknown_rows": unit.stored.unknown_rows if unit.stored else 0,
+        "extraction": extraction_of(benchmark.rewards),
+        **measured,
+        "num_samples": unit.num_samples,
+        **unit.drawn,
         "prompt_tokens": tokens.prompts,
         "tokens": tokens.generated,
         "cached_tokens": tokens.cached,

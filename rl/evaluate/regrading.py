@@ -9,11 +9,12 @@ from typing import Any
 from rewards.errors import BadInput
 from rl.evaluate.benchmarks import find_benchmark
 from rl.evaluate.evaluation import accuracy_of, build_grader, evaluation_row, grade_texts
+from rl.evaluate.extraction import extraction_of, verdicts_by_extraction
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.outcome import with_best, with_classes
 from rl.evaluate.outputs import Output
 from rl.evaluate.show.page import write_page
-from rl.evaluate.statistics.measures import measures
+from rl.evaluate.statistics.measures import BY_EXTRACTION, measures
 from rl.evaluate.units import asked_sha256
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Prompt
@@ -68,13 +69,15 @@ def regrade_evaluation(path: Path, overrides: Sequence[str], name: str | None) -
     for result in stored["results"]:
         before = folder.rows(result)
         benchmark = find_benchmark(result["benchmark"])
-        after = graded_again(benchmark, changed_rewards(benchmark, overrides), result, before)
-        scores = measures(after, benchmark.majority)
+        rewards = changed_rewards(benchmark, overrides)
+        after = graded_again(benchmark, rewards, result, before)
+        scores = measures(after, benchmark.majority, result["problems"], result["num_samples"])
         changed = sum(old.verdict != new.verdict for old, new in zip(before, after, strict=True))
         changes.append(
             Regraded(result["benchmark"], result["template"], len(after), changed, result["pass@1"], scores["pass@1"])
         )
-        results.append({**result, **scores})
+        kept = {name: value for name, value in result.items() if name not in BY_EXTRACTION}
+        results.append({**kept, "extraction": extraction_of(rewards), **scores})
         fresh.write_rows(result, after)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     fresh.write_results({**stored, "created": now, "regraded_from": str(folder.path), "results": with_best(results)})
@@ -89,7 +92,12 @@ def changed_rewards(benchmark: Benchmark, overrides: Sequence[str]) -> RewardsSe
             raise BadInput(f"{override!r} does not change how answers are graded: give rewards.KEY=VALUE.")
     model = ModelSection(name="none")
     whole = Recipe(name="regrading", model=model, problems=benchmark.problems, rewards=benchmark.rewards)
-    return overridden(whole, overrides).rewards
+    changed = overridden(whole, overrides).rewards
+    if any(override.startswith("rewards.options") for override in overrides):
+        return changed
+    # The benchmark's options are of its own functions.
+    fitting = {name: options for name, options in changed.options.items() if name in changed.functions}
+    return changed.model_copy(update={"options": fitting})
 
 
 def graded_again(
@@ -104,9 +112,11 @@ def graded_again(
         )
     known = {problem.id: problem for problem in problems}
     prompts = [Prompt(known[row.problem_id], tuple(row.prompt_token_ids), row.prompt) for row in rows]
+    texts, tokens = [row.completion for row in rows], [row.token_ids for row in rows]
     with build_grader(rewards) as grader:
         grader.check_columns(set.intersection(*(set(problem.columns) for problem in problems)))
-        graded = grade_texts(prompts, [row.completion for row in rows], [row.token_ids for row in rows], grader)
+        graded = grade_texts(prompts, texts, tokens, grader)
+        both = verdicts_by_extraction(prompts, texts, tokens, graded, grader, rewards)
     accuracy = accuracy_of(rewards)
     new = [
         evaluation_row(
@@ -119,5 +129,7 @@ def graded_again(
         )
         for prompt, row, grades in zip(prompts, rows, graded, strict=True)
     ]
-    same_prompt = [replace(row, prompt=old.prompt) for row, old in zip(new, rows, strict=True)]
+    same_prompt = [
+        replace(row, prompt=old.prompt, **verdicts) for row, old, verdicts in zip(new, rows, both, strict=True)
+    ]
     return with_classes(same_prompt) if benchmark.majority else same_prompt

@@ -9,11 +9,12 @@ What files look like is in `rl.evaluate.stored`. A row's problem is found by
 
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rewards.errors import BadInput
+from rl.evaluate.stated import in_common
 from rl.evaluate.stored import ASKED_COLUMNS, StoredOutput, StoredRow, read_rows
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Problem
@@ -31,12 +32,16 @@ class Samples:
         missing: problems without an answer.
         passed_over: rows for problems that we leave out or that lie beyond the limit.
         notes: what people should know of how the file was read.
+        unknown: rows that name no problem of the benchmark, and were left out.
+        stated: how the outputs were drawn, as far as all rows say the same; see `rl.evaluate.stated`.
     """
 
     outputs: dict[str, list[StoredOutput]]
     missing: int
     passed_over: int
     notes: list[str]
+    unknown: int = 0
+    stated: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,14 @@ class Catalog:
         return counted if called and self.countable else None
 
 
-def read_samples(path: Path, benchmark: Benchmark, problems: Sequence[Problem]) -> Samples:
+def read_samples(path: Path, benchmark: Benchmark, problems: Sequence[Problem], skip_unknown: bool = False) -> Samples:
     """The stored outputs in `path` for `problems`, the first ones of `benchmark` or all.
 
+    With `skip_unknown` rows whose id or index is no problem's are left out and counted; never all of them.
+
     Raises:
-        BadInput: the file cannot be read, or its rows cannot all be told to belong to problems of the benchmark. The
-            sentence names the first such row.
+        BadInput: the file cannot be read, or not every row can be given to a problem of the benchmark. The sentence
+            names the first such row.
     """
     rows = read_rows(path, benchmark.id_column)
     rows, notes = _one_filter(rows)
@@ -97,14 +104,26 @@ def read_samples(path: Path, benchmark: Benchmark, problems: Sequence[Problem]) 
     if None in numbers and by_name and (counted := _by_count(rows, known)):
         numbers = counted
         notes.append(f"The ids are taken for numbers in {benchmark.name}, as none is an id of its own.")
-    if None in numbers:
-        raise BadInput(_misfit(path, rows, numbers, known) if by_name else _wrong_count(path, rows, known))
+    if None in numbers and not by_name:
+        raise BadInput(_wrong_count(path, rows, known))
     placed = [(row, number) for row, number in zip(rows, numbers, strict=True) if number is not None]
+    if None in numbers:
+        misfit = _misfit(path, rows, numbers, known)
+        if not (skip_unknown and placed):
+            raise BadInput(misfit if not placed else f"{misfit} `--skip-unknown` leaves such rows out.")
+        notes.append(_left_out(rows, numbers, known))
     pairs = [(row, number) for row, number in placed if number in asked.problems]
     notes += _passed_over([number for _, number in placed if number not in asked.problems], known)
     _check_questions(path, pairs, asked)
     outputs = _collected(pairs, asked)
-    return Samples(outputs, len(asked.problems) - len(outputs), len(rows) - len(pairs), notes)
+    return Samples(
+        outputs=outputs,
+        missing=len(asked.problems) - len(outputs),
+        passed_over=len(placed) - len(pairs),
+        notes=notes,
+        unknown=len(rows) - len(placed),
+        stated=in_common([row.stated for row, _ in pairs]),
+    )
 
 
 def catalog(benchmark: Benchmark, problems: Sequence[Problem]) -> Catalog:
@@ -209,6 +228,14 @@ def _misfit(path: Path, rows: Sequence[StoredRow], numbers: Sequence[int | None]
         )
     near = _nearest(row.id, known.shown)
     return f"{where}: {name} has no problem {row.id!r}, the nearest is {near!r}: correct the id or give an `index`."
+
+
+def _left_out(rows: Sequence[StoredRow], numbers: Sequence[int | None], known: Catalog) -> str:
+    """The note on rows that have no problem."""
+    lost = [row for row, number in zip(rows, numbers, strict=True) if number is None]
+    called = f"index {lost[0].index}" if lost[0].id is None else f"id {lost[0].id!r}"
+    which = f"such as {lost[0].place} ({called})" if len(lost) > 1 else f"{lost[0].place} ({called})"
+    return f"{len(lost)} of {len(rows)} rows name no problem of {known.benchmark} and are left out: {which}."
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -9,7 +9,8 @@ A file is JSONL (also gzipped), a JSON list, or parquet. A row names its problem
 - `solution` beside `task_id`, as EvalPlus writes it;
 - `resps`, as lm-evaluation-harness logs them, or what its filter made of them (`filtered_resps`) where that is all.
 
-`num_tokens` (a count), `tokens` (a count, or the tokens) and `finish_reason` are kept.
+`num_tokens` (a count), `tokens` (a count, or the tokens), `finish_reason`, and how the answers were drawn
+(`rl.evaluate.stated`) are kept.
 """
 
 import gzip
@@ -25,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rewards.errors import BadInput
+from rl.evaluate.stated import stated_sampling
 
 Row = Mapping[str, Any]
 
@@ -65,6 +67,7 @@ class StoredRow:
         sample: the place of its answers among those to one problem, if the row says.
         filter: lm-evaluation-harness logs the same answers once for each of its filters.
         asked: texts of the question, by column, if the row has them.
+        stated: how its answers were drawn, as far as the row says.
     """
 
     place: str
@@ -74,6 +77,7 @@ class StoredRow:
     sample: int | None = None
     filter: str | None = None
     asked: Mapping[str, str] = field(default_factory=dict)
+    stated: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_rows(path: Path, id_column: str | None = None) -> list[StoredRow]:
@@ -152,6 +156,7 @@ def _stored_row(row: Row, where: str, place: str, id_column: str | None) -> Stor
         sample=sample if isinstance(sample, int) else None,
         filter=row["filter"] if "doc_id" in row and isinstance(row.get("filter"), str) else None,
         asked={name: asked[name] for name in ASKED_COLUMNS if isinstance(asked.get(name), str)},
+        stated=stated_sampling(row),
     )
 
 

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rewards.errors import BadInput
 from rl.evaluate.samples import Samples
+from rl.evaluate.statistics.measures import usual_count
 from rl.evaluate.templates import TEMPLATES, default_template, has_shots, templated
 from rl.problems.benchmark import Benchmark, Sampling
 from rl.problems.problem import Problem, Prompt
@@ -20,7 +21,24 @@ if TYPE_CHECKING:  # takes seconds to import, and a file of outputs does not nee
     from transformers import PreTrainedTokenizerBase
 
 OWN = "own"  # the prompt of a recipe that was written for plain text
+DRAWN = ("temperature", "top_p", "top_k", "min_p", "max_tokens")
 NO_LIMIT = 2**31  # no problem of a benchmark is too long but for the model's context
+
+
+@dataclass(frozen=True)
+class StoredFacts:
+    """What is known of outputs that were there already.
+
+    Attributes:
+        unanswered: problems that are asked and have no output.
+        unknown_rows: rows of the file that name no problem of the benchmark, and were left out.
+        stated: how they were drawn, as far as the file says it alike in all rows: `temperature`, `top_p`, `top_k`,
+            `min_p`, `max_tokens`.
+    """
+
+    unanswered: int
+    unknown_rows: int
+    stated: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,7 @@ class Unit:
         params: how they are drawn.
         seed: of the draw; that of a sample depends on this, its prompt's place and its own number alone.
         data_sha256: of all problems of the benchmark, also of those beyond a limit; see `asked_sha256`.
+        stored: of outputs that were there already, where `params` and `seed` mean nothing; else None.
     """
 
     benchmark: Benchmark
@@ -44,6 +63,27 @@ class Unit:
     params: SamplingParams
     seed: int
     data_sha256: str
+    stored: StoredFacts | None = None
+
+    @property
+    def problems(self) -> int:
+        """How many are asked, with those that a file has no output for."""
+        return len(self.prompts) + (self.stored.unanswered if self.stored else 0)
+
+    @property
+    def num_samples(self) -> int:
+        """Answers to a problem that are wanted; of a file as many as most of its problems have."""
+        return usual_count(self.samples_P)
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """How the answers are drawn, for `results.json`; None where nobody knows."""
+        if self.stored is not None:
+            known = dict.fromkeys(("shots", *DRAWN, "stop", "seed"))
+            return known | {name: value for name, value in self.stored.stated.items() if name in DRAWN}
+        params = self.params
+        drawn = {name: getattr(params, name) for name in DRAWN}
+        return {"shots": len(self.benchmark.problems.few_shot), **drawn, "stop": list(params.stop), "seed": self.seed}
 
     @property
     def longest_prompt(self) -> int:
@@ -191,8 +231,9 @@ def stored_unit(benchmark: Benchmark, samples: Samples, problems: Sequence[Probl
     rendered = [render_without_tokenizer(section, problem) for problem in asked]
     prompts = [replace(prompt, text=prompt.text + benchmark.problems.prefill) for prompt in rendered]
     counts = [len(samples.outputs[problem.id]) for problem in asked]
+    facts = StoredFacts(samples.missing, samples.unknown, samples.stated)
     params = SamplingParams(benchmark.max_completion_length)
-    return Unit(benchmark, "stored", prompts, counts, params, 0, data_sha256)
+    return Unit(benchmark, "stored", prompts, counts, params, 0, data_sha256, facts)
 
 
 def render(

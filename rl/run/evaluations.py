@@ -31,6 +31,8 @@ SCHEMA = pa.schema(
         "answer_class": pa.int64(),
         "verdict": pa.string(),
         "reason": pa.string(),
+        "verdict_strict": pa.string(),
+        "verdict_flexible": pa.string(),
     }
 )
 BY_TOKEN = ("token_ids", "logprobs", "prompt_token_ids")
@@ -56,6 +58,8 @@ class EvaluationRow:
         answer: what the grader took for the answer; None: it found none, or tells nobody.
         answer_class: answers to a problem that are equal have the same number; None: has no vote in a majority.
         verdict, reason: what the accuracy function said, and why.
+        verdict_strict, verdict_flexible: what it says where answers are read strictly or flexibly (`rewards.math`); one
+            of them is `verdict`. None where it reads in one way only, and in evaluations during training.
     """
 
     problem_id: str
@@ -75,6 +79,8 @@ class EvaluationRow:
     answer_class: int | None = None
     verdict: Outcome = "ungradable"
     reason: str = ""
+    verdict_strict: Outcome | None = None
+    verdict_flexible: Outcome | None = None
 
 
 def write_evaluation(folder: RunFolder, step: int, summary: Mapping[str, Any], rows: Sequence[EvaluationRow]) -> Path:
@@ -112,6 +118,6 @@ def read_evaluations(folder: RunFolder) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.evaluations.glob("step-*.json"))]
 
 
-def read_evaluation_rows(folder: RunFolder, step: int) -> list[EvaluationRow]:
-    """Return every answer of one evaluation; raises FileNotFoundError if there was none at `step`."""
-    return read_answers(folder.evaluations / f"step-{step:06d}.parquet")
+def read_evaluation_rows(folder: RunFolder, step: int, tokens: bool = True) -> list[EvaluationRow]:
+    """Return every answer of one evaluation, as `read_answers` does; FileNotFoundError if there was none at `step`."""
+    return read_answers(folder.evaluations / f"step-{step:06d}.parquet", tokens)

@@ -199,7 +199,7 @@ def test_five_problems_show_nothing_however_many_samples() -> None:
     result = compare(*sampled([(1, 2), (0, 1), (2, 3), (0, 2), (3, 4)]))
     assert result.p_value == 0.0625
     assert result.detectable == 1.0
-    assert result.verdict == "no difference shown: 5 problems are too few to show any"
+    assert result.verdict == "no difference shown: with 5 problems none is detectable"
     assert compare(*sampled([(1, 2), (0, 1), (2, 3), (0, 2), (3, 4), (1, 2)])).p_value == 0.03125
 
 
@@ -229,9 +229,9 @@ def test_verdicts_in_plain_words() -> None:
     assert compare(a, b).verdict.startswith("A is better by 7.4 points (1.")
     assert compare(a, b).verdict.endswith("), p = 0.017")
     small = compare(*table(both=10, lost=3, won=4, neither=13))
-    assert small.verdict == "no difference shown: anything below 26.2 points would easily be missed"
+    assert small.verdict == "no difference shown: detectable are 26.2 points and more"
     assert compare(*table(both=2, lost=0, won=3, neither=0)).verdict == (
-        "no difference shown: 5 problems are too few to show any"
+        "no difference shown: with 5 problems none is detectable"
     )
 
 

@@ -14,6 +14,8 @@ from rl.evaluate.command import EvaluationRequest
 from rl.evaluate.compared import compare_evaluations
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.regrading import regrade_evaluation
+from rl.evaluate.show.interchange import model_index
+from rl.evaluate.show.table import results_text
 from rl.evaluate.units import Protocol
 from rl.rollout.endpoint import Endpoint
 from tests.fake_endpoint import Answer, Body, FakeEndpoint, completion, error, prompt_of
@@ -55,7 +57,7 @@ def adds(number: int, body: Body) -> Answer:
 
 def test_stored_outputs_get_their_known_score() -> None:
     found = stored([{"index": 3, "output": "22"}, {"index": 0, "output": "8"}, {"index": 1, "output": "#### 15"}])
-    assert (found["pass@1"], found["n"], found["problems"], found["engine"]) == (pytest.approx(2 / 3), 3, 3, "stored")
+    assert (found["pass@1"], found["n"], found["problems"], found["engine"]) == (pytest.approx(2 / 3), 3, 4, "stored")
     assert (found["mean_length"], found["template"]) == (None, "stored")
     rows = EvaluationFolder.open(found["folder"]).rows(found["results"][0])
     assert [(row.problem_id, row.completion, row.verdict) for row in rows] == [
@@ -64,6 +66,54 @@ def test_stored_outputs_get_their_known_score() -> None:
         ("sums/3", "22", "correct"),
     ]
     assert (found["folder"] / "report.html").is_file()
+
+
+def test_missing_answers_are_said_and_the_score_over_all_stands_beside() -> None:
+    said: list[str] = []
+    request = EvaluationRequest(
+        ["sums.jsonl"], samples=write("two.jsonl", [{"index": 0, "output": "7"}, {"index": 1, "output": "15"}])
+    )
+    path, found = command.evaluate(request, command.Listener(said.append))
+    [result] = found["results"]
+    assert (result["pass@1"], result["n"], result["problems"], result["asked"]) == (1.0, 2, 4, 4)
+    assert (result["unanswered"], result["missing"], result["pass@1_all"]) == (2, 2, 0.5)
+    assert found["complete"] is False
+    shown = results_text(found)
+    assert "2 of 4 problems have no answer" in shown and "50.0 % [15.0 %, 85.0 %]" in shown
+    assert "2 of 4 problems have no answer" in (path / "report.html").read_text()
+    card = model_index(found, "someone")["model-index"][0]["results"][0]["metrics"][0]
+    assert (card["value"], card["args"]["missing"], card["args"]["pass@1_all"]) == (100.0, 2, 50.0)
+
+
+def test_problems_with_fewer_outputs_than_others_are_said() -> None:
+    rows = [{"index": n, "outputs": [text, "0"]} for n, text in enumerate(RIGHT[:3])] + [{"index": 3, "output": "22"}]
+    found = stored(rows)
+    assert (found["num_samples"], found["partly_answered"], found["missing"], found["asked"]) == (2, 1, 1, 8)
+    assert (found["pass@1"], found["pass@1_all"]) == (0.625, 0.5)
+    assert "1 of 4 problems has fewer than 2 answers in sums.jsonl." in results_text(found)
+
+
+def test_rows_of_no_problem_are_left_out_if_asked() -> None:
+    rows = [{"index": n, "output": text} for n, text in enumerate(RIGHT)] + [{"index": 99, "output": "1"}]
+    with pytest.raises(BadInput, match="index 99 is not in .*`--skip-unknown` leaves such rows out"):
+        stored(rows)
+    found = stored(rows, skip_unknown=True)
+    assert (found["pass@1"], found["unknown_rows"], found["complete"]) == (1.0, 1, True)
+    assert "1 row of the file names no problem of sums.jsonl, and is left out." in results_text(found)
+    with pytest.raises(BadInput, match="index 98 is not in"):  # a file for something else stays refused
+        stored([{"index": 98, "output": "1"}, {"index": 99, "output": "1"}], skip_unknown=True)
+    with pytest.raises(BadInput, match="--skip-unknown is about rows of a file"):
+        evaluate(model="tiny", endpoint="http://127.0.0.1:9", skip_unknown=True)
+
+
+def test_stored_outputs_have_the_sampling_that_their_file_states_and_no_other() -> None:
+    found = stored([{"index": n, "output": text} for n, text in enumerate(RIGHT)])
+    unknown = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed", "shots")
+    assert [found[name] for name in unknown] == [None] * 8
+    logged = {"arguments": {"gen_args_0": {"arg_1": {"temperature": 0.7, "max_gen_toks": 2048}}}}
+    rows = [{"index": n, "output": text, "top_p": 0.9 + n / 100, **logged} for n, text in enumerate(RIGHT)]
+    found = stored(rows)
+    assert (found["temperature"], found["max_tokens"], found["top_p"]) == (0.7, 2048, None)  # top_p: not alike
 
 
 def test_several_stored_outputs_vote() -> None:
@@ -127,6 +177,8 @@ def test_a_server_that_goes_away_loses_nothing(monkeypatch: pytest.MonkeyPatch) 
             evaluate(**asked)
         kept = EvaluationFolder.open(Path("out")).results()
         assert (kept["complete"], kept["results"][0]["n"], kept["results"][0]["asked"]) == (False, 2, 4)
+        assert (kept["results"][0]["unanswered"], kept["results"][0]["pass@1_all"]) == (2, 0.5)
+        assert "2 of 4 problems have no answer in sums.jsonl" in results_text(kept)
         up = True
         found = evaluate(**asked)
     assert (found["complete"], found["pass@1"], len(answered)) == (True, 0.75, 4)

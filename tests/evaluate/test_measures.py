@@ -12,7 +12,8 @@ from rl.evaluate.statistics.estimators import bootstrap_mean, wilson
 from rl.evaluate.statistics.measures import by_problem, measures, pass_at_1
 from rl.run.evaluations import EvaluationRow
 
-NAMES = ["n", "pass@1", "ci95", "stderr", "pass@k", "maj@k", "samples"]
+NAMES = ["n", "pass@1", "ci95", "stderr", "unanswered", "partly_answered", "missing", "pass@1_all", "ci95_all"]
+NAMES += ["pass@k", "maj@k", "samples"]
 NAMES += ["mean_length", "truncated", "unparseable", "ungradable", "verdicts"]
 
 
@@ -58,12 +59,57 @@ def test_several_samples_a_problem() -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "ks"), [(1, "1"), (2, "1 2"), (3, "1 2 3"), (6, "1 2 4 6"), (8, "1 2 4 8"), (64, "1 2 4 8 16 32 64")]
+    ("samples", "ks"),
+    [
+        (1, "1"),
+        (2, "1 2"),
+        (3, "1 2 3"),
+        (6, "1 2 4 5 6"),
+        (8, "1 2 4 5 8"),
+        (10, "1 2 4 5 8 10"),
+        (64, "1 2 4 5 8 10 16 32 64"),
+        (100, "1 2 4 5 8 10 16 32 64 100"),
+        (200, "1 2 4 5 8 10 16 32 64 100 128 200"),
+    ],
 )
-def test_k_doubles_up_to_the_number_of_samples(samples: int, ks: str) -> None:
+def test_k_doubles_and_has_what_papers_report(samples: int, ks: str) -> None:
     said = measures(group("a", *[True] * samples, classes=[0] * samples), majority=True)
     assert list(said["pass@k"]) == ks.split()
     assert said["maj@k"] is None if samples == 1 else list(said["maj@k"]) == ks.split()
+
+
+def test_pass_at_10_of_a_hundred_samples() -> None:
+    # One right of 100: ten drawn ones have it with a chance of 10 / 100. Two right: 1 - (90 * 89) / (100 * 99).
+    rows = [*group("a", True, *[False] * 99), *group("b", True, True, *[False] * 98)]
+    assert measures(rows, majority=False)["pass@k"]["10"] == pytest.approx((0.1 + 1 - 90 * 89 / (100 * 99)) / 2)
+
+
+def test_missing_answers_are_counted_and_count_as_not_solved() -> None:
+    said = measures([*group("a", True), *group("b", True)], majority=True, problems=4)
+    assert (said["n"], said["pass@1"]) == (2, 1.0)
+    assert (said["unanswered"], said["partly_answered"], said["missing"]) == (2, 0, 2)
+    assert (said["pass@1_all"], said["ci95_all"]) == (0.5, list(wilson(2, 4)))
+
+
+def test_problems_with_fewer_samples_than_most() -> None:
+    rows = [*group("a", True, True), *group("b", True, False), *group("c", True)]
+    said = measures(rows, majority=True, problems=4)  # d has none
+    assert (said["unanswered"], said["partly_answered"], said["missing"]) == (1, 1, 3)
+    assert said["pass@1"] == pytest.approx((1 + 0.5 + 1) / 3)
+    assert said["pass@1_all"] == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
+    # Sixteen were wanted of each: two right of 16, one of 16, one of 16, none.
+    assert measures(rows, True, problems=4, num_samples=16)["pass@1_all"] == pytest.approx(4 / 64)
+
+
+def test_a_problem_with_more_answers_than_others_makes_nothing_missing() -> None:
+    said = measures([*group("a", True, False), *group("b", True), *group("c", True)], majority=True)
+    assert said["missing"] == 0 and said["pass@1_all"] == said["pass@1"]
+
+
+def test_an_ungradable_answer_is_there_and_in_no_score() -> None:
+    said = measures([*group("a", True), *group("b", None)], majority=True, problems=3)
+    assert (said["n"], said["unanswered"], said["missing"]) == (1, 1, 1)
+    assert said["pass@1_all"] == 0.5  # of a and the missing one
 
 
 def test_votes_are_counted_by_class() -> None:

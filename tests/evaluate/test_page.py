@@ -11,6 +11,7 @@ from rl.evaluate.show import page
 from rl.evaluate.show.cards import MOST_PROBLEMS, Cut
 from rl.evaluate.show.page import write_page
 from rl.evaluate.show.plots import VERDICTS
+from rl.evaluate.statistics.measures import measures
 from tests.stored_evaluations import made_folder, made_result, made_row, made_subject
 
 ATTACK = "</pre></details><script>alert(1)</script><img src='http://example.com/x' onerror=x><!--"
@@ -129,7 +130,7 @@ def test_the_page_shows_numbers_conditions_costs_and_answers(tmp_path: Path) -> 
     shown = written(few(tmp_path / "a"))
     for fact in (
         "tiny complete",
-        "gsm8k, pass@1 on 3 problems 33.3 % [6.1 %, 79.2 %]",
+        "gsm8k, pass@1 on 3 of 4 problems 33.3 % [6.1 %, 79.2 %]",
         "humaneval, pass@1 on 6 problems 83.3 %",
         "7.9 min wall time, 84 % of it generating",
         "1,200,000 tokens generated",
@@ -224,7 +225,7 @@ def test_two_evaluations_stand_side_by_side(tmp_path: Path) -> None:
     ]
     shown = written(*folders)
     assert "A tiny (a) B tiny (b)" in shown.words  # the same model: told apart by the folders
-    # 19 gained, 1 lost of the 23 that both have; 3 of 23 before, 22 after.
+    # 19 won, 1 lost of the 23 that both have; 3 of 23 before, 22 after.
     assert "gsm8k 17.4 % B 95.7 % +78.3" in shown.words
     assert "B is better by 78.3 points" in shown.words and "left out: 1 that only A and 0 that only B" in shown.words
     assert {name: count for name, count in shown.counts.items() if name.startswith("sides")} == {
@@ -285,10 +286,30 @@ def test_stored_outputs_have_neither_tokens_nor_sampling(tmp_path: Path) -> None
         "dtype": None,
         "hardware": None,
     }
-    shown = written(made_folder(tmp_path / "a", [(made_result(rows, template="stored"), rows)], **facts))
-    assert "outputs.jsonl (samples)" in shown.words and "not known" in shown.words
+    unknown = dict.fromkeys(("shots", "temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed"))
+    result = made_result(rows, template="stored", **unknown)
+    shown = written(made_folder(tmp_path / "a", [(result, rows)], **facts))
+    assert "outputs.jsonl (samples)" in shown.words and "not stated not stated" in shown.words
     assert "characters" in shown.words and "fingerprint f" not in shown.words and "$" not in shown.words
     assert [shown.counts[f"length-{name}"] for name in ("short", "middle", "long")] == [2, 2, 2]
+    stated = made_folder(tmp_path / "b", [(result | {"temperature": 0.7, "max_tokens": 2048}, rows)], **facts)
+    assert "temperature 0.7 2,048" in written(stated).words
+    old = {name: value for name, value in made_result(rows, template="stored").items() if name != "unanswered"}
+    assert "not stated not stated" in written(made_folder(tmp_path / "c", [(old, rows)], **facts)).words
+
+
+def test_missing_answers_stand_on_the_page(tmp_path: Path) -> None:
+    rows = [made_row(n, "correct") for n in range(2)]
+    result = made_result(rows, problems=4, asked=4, **measures(rows, majority=True, problems=4))
+    shown = written(made_folder(tmp_path / "a", [(result | {"unknown_rows": 1}, rows)], complete=False))
+    for fact in (
+        "not complete",
+        "pass@1 on 2 of 4 problems 100.0 %",
+        "Not complete: 2 of 4 problems have no answer in gsm8k. pass@1 is of the 2 answers that are there; with each "
+        "of the 2 missing answers as not solved it is 50.0 % [15.0 %, 85.0 %].",
+        "1 row of the file names no problem of gsm8k, and is left out.",
+    ):
+        assert fact in shown.words, fact
 
 
 def test_incomplete_results_say_so(tmp_path: Path) -> None:
@@ -301,7 +322,7 @@ def test_incomplete_results_say_so(tmp_path: Path) -> None:
     assert "not complete" in shown.words
     assert "Not complete: 3 of 15 answers are there, and the numbers are of these." in shown.words
     nothing = written(made_folder(tmp_path / "b", [(empty, [])], complete=False))
-    assert not nothing.of("problem") and "humaneval, pass@1 on 0 problems –" in nothing.words
+    assert not nothing.of("problem") and "humaneval, pass@1 on 0 of 5 problems –" in nothing.words
 
 
 def test_several_templates_of_one_benchmark(tmp_path: Path) -> None:

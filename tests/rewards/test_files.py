@@ -23,7 +23,10 @@ class Stub:
         self.interrupt_at: int | None = None
         self.options: dict[str, Any] = {}
 
-    def grade_math(self, golds: Sequence[Any], completions: Sequence[str], pool: GraderPool) -> list[Verdict]:
+    def grade_math(
+        self, golds: Sequence[Any], completions: Sequence[str], pool: GraderPool, extraction: str
+    ) -> list[Verdict]:
+        self.options = {"extraction": extraction}
         if self.interrupt_at == len(self.batches):
             raise KeyboardInterrupt
         self.batches.append(len(golds))
@@ -80,6 +83,16 @@ def test_rows_come_back_in_order_with_their_verdicts(stub: Stub, tmp_path: Path)
     assert [figures[name] for name in ("correct", "wrong", "unparseable", "ungradable")] == [1, 1, 0, 1]
     assert figures["seconds"] > 0 and figures["rows_per_second"] > 0 and "agreement" not in figures
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_how_answers_are_read_is_an_option(stub: Stub, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", pairs("1"))
+    grade_file("math", source, tmp_path / "out.jsonl")
+    assert stub.options == {"extraction": "flexible"}
+    grade_file("math", source, tmp_path / "out.jsonl", extraction="strict")
+    assert stub.options == {"extraction": "strict"}
+    with pytest.raises(BadInput, match="extraction='loose' of `penny grade math`"):
+        grade_file("math", source, tmp_path / "out.jsonl", extraction="loose")
 
 
 @pytest.mark.parametrize(

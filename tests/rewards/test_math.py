@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from math_verify import parse, verify
 
+from rewards.errors import BadInput
 from rewards.math import bad_golds, grade_math, math
 from rewards.math.verify import costly, judge
 from rewards.pool import GraderPool
@@ -77,6 +78,21 @@ def test_ordinary_and_hostile_answers_never_reach_the_pool(no_pool: NoPool) -> N
 
 def test_golds_may_be_numbers_or_missing(no_pool: NoPool) -> None:
     assert math(["7", "7", "7"], answer=[7, 7.5, None], grader_pool=no_pool) == [1.0, 0.0, None]
+
+
+def test_prose_earns_by_option_only(no_pool: NoPool) -> None:
+    said = ["So the total cost is 29.", "The answer is 29.", "29", "So the total cost is 30."]
+    golds = ["29"] * 4
+    assert math(said, answer=golds, grader_pool=no_pool) == [0.0, 1.0, 1.0, 0.0]
+    assert math(said, answer=golds, grader_pool=no_pool, extraction="strict") == [0.0, 1.0, 1.0, 0.0]
+    assert math(said, answer=golds, grader_pool=no_pool, extraction="flexible") == [1.0, 1.0, 1.0, 0.0]
+    assert [v.outcome for v in grade_math(golds, said, no_pool, extraction="flexible")] == ["correct"] * 3 + ["wrong"]
+
+
+@pytest.mark.parametrize("way", ["loose", "Strict", "", None, 1])
+def test_another_way_to_read_answers_is_refused(no_pool: NoPool, way: Any) -> None:
+    with pytest.raises(BadInput, match="extraction=.*the reward 'math'.*strict or flexible"):
+        math([], answer=[], grader_pool=no_pool, extraction=way)
 
 
 def test_conversational_completions_and_callbacks(no_pool: NoPool) -> None:

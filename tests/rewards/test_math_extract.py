@@ -37,8 +37,6 @@ from rewards.math import find_answer
         ("الجواب هو ٤٢", "٤٢"),
         ("Ответ: 42", "42"),
         ("The final answer is 3.5. Done.", "3.5"),
-        ("Therefore, the area of $ABC$ is 120.", "120"),
-        ("the number is not 10 which is 1,000.99€", "1,000.99€"),
         ("$1$ and $2$ and $3$", "1, 2, 3"),
         ("<|im_start|>Answer: 42<|im_end|>", "42"),
         ("The answer is 42. <|im_start|>user What is 1+1? The answer is 2.", "42"),
@@ -48,6 +46,18 @@ def test_the_answer_is_found(completion: str, reading: str) -> None:
     assert reading in [
         text.strip("$ ").removeprefix("\\[").removesuffix("\\]").strip() for text in find_answer(completion).readings
     ]
+
+
+@pytest.mark.parametrize(
+    ("completion", "reading"),
+    [
+        ("Therefore, the area of $ABC$ is 120.", "120"),
+        ("the number is not 10 which is 1,000.99€", "1,000.99€"),
+    ],
+)
+def test_prose_is_read_where_that_is_asked_for(completion: str, reading: str) -> None:
+    assert reading in find_answer(completion, "flexible").readings
+    assert reading not in find_answer(completion).readings
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from rewards.math import find_answer
+from rewards.math import Extraction, find_answer
 from rewards.math.grade import decide, gold_text
 from rewards.verdict import Verdict
 
 
-def outcome(gold: str, completion: str) -> str:
-    decided = decide(gold, completion)
+def outcome(gold: str, completion: str, extraction: Extraction = "flexible") -> str:
+    decided = decide(gold, completion, extraction=extraction)
     assert isinstance(decided, Verdict), decided
     return decided.outcome
 

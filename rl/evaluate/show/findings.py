@@ -7,6 +7,7 @@ one template.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rl.evaluate.show.unknowns import STORED, missing_answers, unknown_rows
 from rl.run.evaluations import EvaluationRow
 from rl.run.report import duration
 from rl.run.summary import interval, percent
@@ -16,7 +17,6 @@ Result = Mapping[str, Any]
 Row = list[Result | None]
 
 UNKNOWN = "–"
-STORED = "stored"  # the template of outputs that were there already: nobody knows how they were made
 # Above these shares a number says more about how it was measured than about the model.
 UNGRADABLE, TRUNCATED = 0.01, 0.20
 
@@ -29,6 +29,14 @@ def rate(result: Result) -> str:
 def spread(result: Result) -> str:
     """The 95 % interval of pass@1 as text; a dash where nothing could be graded."""
     return interval(result) if result["n"] else UNKNOWN
+
+
+def beside(result: Result) -> str:
+    """The score where answers are read in the other way, to stand after the interval; empty where there is only one."""
+    other = {"flexible": "strict", "strict": "flexible"}.get(result.get("extraction") or "")
+    if not other or f"pass@1_{other}" not in result or not result["n"]:
+        return ""
+    return f"; {other}: {percent(result[f'pass@1_{other}'])} {interval({'ci95': result[f'ci95_{other}']})}"
 
 
 def difference(first: Result | None, second: Result | None) -> str:
@@ -100,7 +108,14 @@ def best_templates(measured: Sequence[Result]) -> list[str]:
 def warnings(results: Results) -> list[str]:
     """What makes the numbers of an evaluation less than they seem, as sentences."""
     measured = results["results"]
-    found = [] if results["complete"] else [_incomplete(results)]
+    found = [
+        sentence
+        for result in measured
+        for sentence in (missing_answers(result, name_of(result, measured)), unknown_rows(result, result["benchmark"]))
+        if sentence
+    ]
+    if not results["complete"] and not any(result.get("missing") for result in measured):  # of an older folder
+        found.append(_incomplete(results))
     ungradable = _named(measured, "ungradable", UNGRADABLE)
     if ungradable:
         found.append(

@@ -3,7 +3,8 @@
 The harness's layout is that of its version 0.4.13: in a folder named after the model `results_<time>.json`, and
 `samples_<task>_<time>.jsonl` with one row a problem. A task is a benchmark, with the template's name behind it where
 there are several. Scores are shares there: `exact_match` where answers can vote (mathematics), else `pass@1`, then
-`pass@k` and `maj@k`. What it notes of its own code (`git_hash`, `lm_eval_version`) is null, as it did not run.
+`pass@k` and `maj@k`; of mathematics also under its filters `strict-match` and `flexible-extract`. What it notes of its
+own code (`git_hash`, `lm_eval_version`) is null, as it did not run.
 
 In a model card pass@1 is in percent. The Hub takes any number; its specification and most cards of recent models use
 percent. Of several templates the best one is given.
@@ -29,6 +30,8 @@ from rl.run.evaluations import EvaluationRow
 
 Json = dict[str, Any]
 
+FILTERS = {"strict": "strict-match", "flexible": "flexible-extract"}  # the harness's names
+
 
 @dataclass(frozen=True)
 class Task:
@@ -45,7 +48,7 @@ class Task:
         return {
             "until": self.result["stop"],
             "max_gen_toks": self.result["max_tokens"],
-            "do_sample": self.result["temperature"] > 0,
+            "do_sample": None if self.result["temperature"] is None else self.result["temperature"] > 0,
             **{name: self.result[name] for name in ("temperature", "top_p", "top_k", "min_p")},
         }
 
@@ -155,6 +158,11 @@ def _scores(task: Task) -> Json:
     result = task.result
     stderr = "N/A" if result["stderr"] is None else result["stderr"]
     more = {f"pass@{k},none": value for k, value in result["pass@k"].items() if k != "1"}
+    more |= {
+        f"{task.metric},{name}": result[f"pass@1_{extraction}"]
+        for extraction, name in FILTERS.items()
+        if f"pass@1_{extraction}" in result
+    }
     more |= {f"maj@{k},none": value for k, value in (result["maj@k"] or {}).items() if k != "1"}
     return {
         "name": task.name,
@@ -260,7 +268,8 @@ def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
 def _eval_result(result: Mapping[str, Any]) -> EvalResult:
     dataset = result["dataset"]
     hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", dataset["name"]) and not dataset["name"].endswith(".jsonl")
-    how = ("n", "num_samples", "temperature", "top_p", "max_tokens", "template")
+    how = ("n", "problems", "num_samples", "temperature", "top_p", "max_tokens", "template")
+    known = {name: result[name] for name in how if result[name] is not None}
     return EvalResult(
         task_type="text-generation",
         task_name="Text Generation",
@@ -272,9 +281,27 @@ def _eval_result(result: Mapping[str, Any]) -> EvalResult:
         metric_type="pass@1",
         metric_name=f"{result['benchmark']} pass@1 (%)",  # one set may serve several benchmarks
         metric_value=round(100 * result["pass@1"], 2),
-        metric_args={"ci95": [round(100 * end, 2) for end in result["ci95"]], **{name: result[name] for name in how}},
+        metric_args={
+            "ci95": [round(100 * end, 2) for end in result["ci95"]],
+            **known,
+            **_by_extraction(result),
+            **_missing(result),
+        },
         verified=False,
     )
+
+
+def _missing(result: Mapping[str, Any]) -> Json:
+    """What a card must say of a score that is not of all problems."""
+    if not result.get("missing"):
+        return {}
+    return {"missing": result["missing"], "pass@1_all": round(100 * result["pass@1_all"], 2)}
+
+
+def _by_extraction(result: Mapping[str, Any]) -> Json:
+    """How answers were read for the score, and the score under each way, in percent; empty where there is only one."""
+    scores = {name: round(100 * result[name], 2) for name in ("pass@1_strict", "pass@1_flexible") if name in result}
+    return {"extraction": result["extraction"], **scores} if scores else {}
 
 
 def _same_entry(entry: EvalResult) -> tuple[str | None, ...]:

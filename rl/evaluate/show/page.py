@@ -13,7 +13,6 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.show import plots
 from rl.evaluate.show.cards import DIFFER, LENGTHS, MOST_SAMPLES, Group, choose, filters, word
 from rl.evaluate.show.findings import (
@@ -21,6 +20,7 @@ from rl.evaluate.show.findings import (
     Results,
     Row,
     aligned,
+    beside,
     best_templates,
     costs,
     dollars,
@@ -31,6 +31,8 @@ from rl.evaluate.show.findings import (
     warnings,
 )
 from rl.evaluate.show.table import results_columns
+from rl.evaluate.show.unknowns import coverage, drawn, token_limit
+from rl.evaluate.sides import Side
 from rl.evaluate.statistics.comparison import compare
 from rl.evaluate.statistics.measures import by_problem
 from rl.run import atomic
@@ -53,8 +55,8 @@ class Evaluation:
     results: Results
 
 
-def write_page(folder: EvaluationFolder, others: Sequence[EvaluationFolder] = ()) -> Path:
-    """Write `report.html` into `folder`, and return its path.
+def write_page(folder: Side, others: Sequence[Side] = ()) -> Path:
+    """Write the page of `folder` (`report.html` of an evaluation, `comparison.html` of a run), and return its path.
 
     The problems that are shown are those of `folder`; `others` stand beside it, paired by benchmark, template and
     problem, each with a paired comparison.
@@ -64,7 +66,7 @@ def write_page(folder: EvaluationFolder, others: Sequence[EvaluationFolder] = ()
     return folder.report
 
 
-def _content(folder: EvaluationFolder, others: Sequence[EvaluationFolder]) -> dict[str, Any]:
+def _content(folder: Side, others: Sequence[Side]) -> dict[str, Any]:
     folders = [folder, *others]
     evaluations = _evaluations(folders)
     rows = aligned([item.results["results"] for item in evaluations])
@@ -93,6 +95,10 @@ def _content(folder: EvaluationFolder, others: Sequence[EvaluationFolder]) -> di
         "most_samples": MOST_SAMPLES,
         "stored": stored,
         "rate": rate,
+        "beside": beside,
+        "drawn": drawn,
+        "token_limit": token_limit,
+        "coverage": coverage,
         "spread": spread,
         "tiles": _tiles(evaluations[0].results, " of A" if others else ""),
         "facts": [_facts(item.results) for item in evaluations],
@@ -100,7 +106,7 @@ def _content(folder: EvaluationFolder, others: Sequence[EvaluationFolder]) -> di
     }
 
 
-def _evaluations(folders: Sequence[EvaluationFolder]) -> list[Evaluation]:
+def _evaluations(folders: Sequence[Side]) -> list[Evaluation]:
     """The evaluations with names that differ: what was measured, and the folder where that is the same."""
     stored = [folder.results() for folder in folders]
     names = [_shortened(str(results["subject"]["name"])) for results in stored]
@@ -126,7 +132,7 @@ def _named_results(evaluations: Sequence[Evaluation]) -> list[tuple[str, Sequenc
     ]
 
 
-def _group(folders: Sequence[EvaluationFolder], row: Row, rows: Sequence[Row]) -> Group:
+def _group(folders: Sequence[Side], row: Row, rows: Sequence[Row]) -> Group:
     """The answers to one benchmark; of others only those to the very same problems."""
     assert row[0] is not None
     asked = row[0]["dataset"]["sha256"]

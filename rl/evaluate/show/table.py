@@ -1,13 +1,6 @@
 """The results of evaluations as tables, for a terminal and in Markdown: one evaluation, or several side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.table import Table
-from rich.text import Text
 
 from rl.evaluate.show.findings import (
     UNKNOWN,
@@ -23,44 +16,16 @@ from rl.evaluate.show.findings import (
     unlike,
     warnings,
 )
-from rl.run.summary import percent
+from rl.evaluate.show.unknowns import coverage, over_all
+from rl.run.columns import Column, sentence_text, table_text
+from rl.run.summary import interval, percent
 
-GAP = 2  # characters between columns
-NARROWEST_NAME = 12  # a benchmark's name is broken into lines of no less
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of text, one cell for each row.
-
-    `name`: stands above. `gives_way`: in a narrow terminal columns with the largest number go first, 0 never goes.
-    `left`: aligned to the left, as words are.
-    """
-
-    name: str
-    cells: Sequence[str]
-    gives_way: int = 0
-    left: bool = False
-
-    @property
-    def widest(self) -> int:
-        """Characters that the column takes where nothing is broken into lines."""
-        return max(map(cell_len, (self.name, *self.cells)))
-
-    @property
-    def narrowest(self) -> int:
-        """Characters that the column needs: its header may break between words, its cells must not."""
-        cells = max(map(cell_len, self.cells), default=0)
-        return max(
-            min(cells, NARROWEST_NAME) if self.left else cells,
-            *(min(cell_len(word), 14) for word in self.name.split()),
-            1,
-        )
+SHOWN_K = {10, 100}  # of pass@k, beside the largest k that there is
 
 
-def results_table(results: Results) -> Table:
+def results_text(results: Results, width: int | None = None) -> str:
     """One evaluation for a terminal; what it cost, the best templates and warnings stand below."""
-    return _drawn(results_columns(results), notes(results), warnings(results))
+    return _text(results_columns(results), notes(results), warnings(results), width)
 
 
 def results_markdown(results: Results) -> str:
@@ -68,9 +33,9 @@ def results_markdown(results: Results) -> str:
     return _markdown(results_columns(results), notes(results), warnings(results))
 
 
-def side_by_side(evaluations: Sequence[tuple[str, Results]]) -> Table:
+def side_by_side(evaluations: Sequence[tuple[str, Results]], width: int | None = None) -> str:
     """Several evaluations under their names for a terminal: pass@1 with its interval, a row for each benchmark."""
-    return _drawn(_side_columns(evaluations), [], _side_warnings(evaluations))
+    return _text(_side_columns(evaluations), [], _side_warnings(evaluations), width)
 
 
 def side_by_side_markdown(evaluations: Sequence[tuple[str, Results]]) -> str:
@@ -90,33 +55,39 @@ def results_columns(results: Results) -> list[Column]:
     if len({result["template"] for result in measured}) > 1:
         columns.append(Column("template", [result["template"] for result in measured], left=True))
     columns.append(Column("pass@1", [rate(result) for result in measured]))
-    columns.append(Column("95 % interval", [spread(result) for result in measured], 1))
-    columns += [column for place, name in enumerate(("pass", "maj")) if (column := _of_k(name, measured, 3 + place))]
-    columns.append(Column("n", [f"{result['n']:,}" for result in measured], 2))
+    columns.append(Column("95 % interval", [spread(result) for result in measured]))
+    columns += _by_extraction(measured)
+    if any(result.get("missing") for result in measured):
+        columns.append(Column("missing as not solved", [over_all(result) or UNKNOWN for result in measured]))
+    columns += [*_of_k("pass", measured, SHOWN_K), *_of_k("maj", measured, set())]
+    columns.append(Column("problems", [coverage(result) for result in measured]))
     lengths = [UNKNOWN if result["mean_length"] is None else f"{result['mean_length']:,.0f}" for result in measured]
-    columns.append(Column("mean length", lengths, 6))
-    for name, key, gives_way in (
-        ("cut off", "truncated", 5),
-        ("no answer", "unparseable", 7),
-        ("ungradable", "ungradable", 8),
-    ):
-        cells = [UNKNOWN if result[key] is None else percent(result[key]) for result in measured]
-        columns.append(Column(name, cells, gives_way))
+    columns.append(Column("mean length", lengths))
+    for name, key in (("cut off", "truncated"), ("no answer", "unparseable"), ("ungradable", "ungradable")):
+        columns.append(Column(name, [UNKNOWN if result[key] is None else percent(result[key]) for result in measured]))
     return columns
 
 
-def _of_k(name: str, measured: Sequence[Result], gives_way: int) -> Column | None:
-    """pass@k or maj@k for the largest k of each row; the k is in the header, or in the cells where it differs."""
-    several = [result[f"{name}@k"] or {} for result in measured]
-    largest = [max((k for k in by_k if k != "1"), key=int, default=None) for by_k in several]
-    ks = {k for k in largest if k is not None}
-    if not ks:
-        return None
-    cells = [
-        UNKNOWN if k is None else percent(by_k[k]) + (f" @{k}" if len(ks) > 1 else "")
-        for by_k, k in zip(several, largest, strict=True)
-    ]
-    return Column(f"{name}@{ks.pop() if len(ks) == 1 else 'k'}", cells, gives_way)
+def _by_extraction(measured: Sequence[Result]) -> list[Column]:
+    """Columns of pass@1 where answers are read in the way that the score itself does not go by, strict or flexible."""
+    columns = []
+    for name, own in (("strict", "flexible"), ("flexible", "strict")):
+        other = [
+            result if result.get("extraction") == own and f"pass@1_{name}" in result else None for result in measured
+        ]
+        if any(other):
+            columns.append(Column(name, [percent(r[f"pass@1_{name}"]) if r else UNKNOWN for r in other]))
+            spreads = [interval({"ci95": r[f"ci95_{name}"]}) if r else UNKNOWN for r in other]
+            columns.append(Column("95 % interval", spreads))
+    return columns
+
+
+def _of_k(name: str, measured: Sequence[Result], shown: set[int]) -> list[Column]:
+    """Columns of pass@k or maj@k: for the largest k of any of the results, and for those of `shown`."""
+    several = [{int(k): share for k, share in (result[f"{name}@k"] or {}).items()} for result in measured]
+    largest = {max(by_k) for by_k in several if by_k}
+    ks = {k for by_k in several for k in by_k if k in shown | largest} - {1}
+    return [Column(f"{name}@{k}", [percent(by_k[k]) if k in by_k else UNKNOWN for by_k in several]) for k in sorted(ks)]
 
 
 def _side_columns(evaluations: Sequence[tuple[str, Results]]) -> list[Column]:
@@ -125,13 +96,13 @@ def _side_columns(evaluations: Sequence[tuple[str, Results]]) -> list[Column]:
     names = [next(str(result["benchmark"]) for result in row if result) for row in rows]
     columns = [Column("benchmark", names, left=True)]
     if len(set(templates)) > 1 or any("/" in template for template in templates):
-        columns.append(Column("template", templates, 1, left=True))
+        columns.append(Column("template", templates, left=True))
     for place, (name, _) in enumerate(evaluations):
         results = [row[place] for row in rows]
         columns.append(Column(name, [rate(result) if result else UNKNOWN for result in results]))
-        columns.append(Column("95 % interval", [spread(result) if result else UNKNOWN for result in results], 3))
+        columns.append(Column("95 % interval", [spread(result) if result else UNKNOWN for result in results]))
     if len(evaluations) == 2:
-        columns.append(Column("difference", [difference(*row) for row in rows], 2))
+        columns.append(Column("difference", [difference(*row) for row in rows]))
     return columns
 
 
@@ -140,46 +111,9 @@ def _side_warnings(evaluations: Sequence[tuple[str, Results]]) -> list[str]:
     return [*unlike(aligned([results["results"] for _, results in evaluations])), *own]
 
 
-@dataclass(frozen=True)
-class _Fitting:
-    """Columns drawn for whatever width there is; those that give way are named."""
-
-    columns: Sequence[Column]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        shown = list(self.columns)
-        while sum(column.narrowest + GAP for column in shown) - GAP > options.max_width:
-            least = max(shown, key=lambda column: column.gives_way)
-            if not least.gives_way:
-                break
-            shown = [column for column in shown if column.gives_way < least.gives_way]
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-        spare = options.max_width + GAP - sum(column.narrowest + GAP for column in shown)
-        for column in shown:
-            more = max(0, min(spare, column.widest - column.narrowest))
-            spare -= more
-            table.add_column(
-                Text(column.name),
-                justify="left" if column.left else "right",
-                overflow="fold",
-                width=column.narrowest + more,
-            )
-        for row in zip(*(column.cells for column in shown), strict=True):
-            table.add_row(*(Text(cell) for cell in row))
-        yield table
-        hidden = dict.fromkeys(column.name for column in self.columns if column not in shown)
-        if hidden:
-            yield Text(f"no room for: {', '.join(hidden)}", style="dim")
-
-
-def _drawn(columns: Sequence[Column], below: Sequence[str], warned: Sequence[str]) -> Table:
-    grid = Table.grid(padding=0)
-    grid.add_row(_Fitting(columns))
-    for line in below:
-        grid.add_row(Text(line))
-    for line in warned:
-        grid.add_row(Text(f"warning: {line}", style="yellow"))
-    return grid
+def _text(columns: Sequence[Column], below: Sequence[str], warned: Sequence[str], width: int | None) -> str:
+    sentences = [*below, *(f"warning: {line}" for line in warned)]
+    return "\n".join([table_text(columns, width), *(sentence_text(line, width) for line in sentences)])
 
 
 def _markdown(columns: Sequence[Column], below: Sequence[str], warned: Sequence[str]) -> str:

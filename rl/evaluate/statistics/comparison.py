@@ -36,7 +36,7 @@ class Comparison:
         test: what `p_value` comes from.
         p_value: two-sided, of no difference.
         won, lost, tied: problems at which B has the higher, the lower, the same rate.
-        detectable: the smallest true difference that such a comparison would show with 80 % power at 5 %.
+        detectable: the smallest true difference that such a comparison shows with 80 % power at 5 %.
     """
 
     n: int
@@ -62,8 +62,8 @@ class Comparison:
             p_value = f"p = {self.p_value:.2g}" if self.p_value >= 0.001 else "p < 0.001"
             return f"{name} is better by {100 * abs(self.difference):.1f} points ({low:.1f} to {high:.1f}), {p_value}"
         if self.detectable >= 1:
-            return f"no difference shown: {self.n} problems are too few to show any"
-        return f"no difference shown: anything below {100 * self.detectable:.1f} points would easily be missed"
+            return f"no difference shown: with {self.n} problems none is detectable"
+        return f"no difference shown: detectable are {100 * self.detectable:.1f} points and more"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form: the attributes and `verdict`."""
