@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that `penny --help` answers
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from rl.run.rollouts import RolloutRow
     from rl.stages.schema import Pipeline
 
+INTERRUPTED = 130
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -43,11 +46,18 @@ def train(
     unfinished: Annotated[
         bool, typer.Option("--continue", help="Go on with this recipe's last unfinished run.")
     ] = False,
+    accept_changed_data: Annotated[
+        bool, typer.Option("--accept-changed-data", help="Go on with a run though its problems have changed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a recipe: measure, learn, measure again, report."""
+    """Train a recipe: measure, learn, measure again, report.
+
+    --resume RUN SECTION.KEY=VALUE goes on with changed settings: a finished run is extended by a higher
+    optimizer.max_steps.
+    """
     began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
-    with told(as_json):
+    with told(as_json), resumable() as begun:
         recipe, folder = asked_run(arguments or [], smoke, resume, unfinished)
         from rl.checks import check_recipe
 
@@ -63,8 +73,14 @@ def train(
         first_rank = ranks.rank() == 0
         for warning in warnings if first_rank else ():
             print(f"warning: {warning}", file=sys.stderr)
-        with resumable(recipe):
-            code, path = run_recipe(recipe, RunFolder.open(folder) if folder else None, as_json=as_json, began=began)
+        begun.append(recipe)
+        code, path = run_recipe(
+            recipe,
+            RunFolder.open(folder) if folder else None,
+            as_json=as_json,
+            began=began,
+            accept_changed_data=accept_changed_data,
+        )
         if as_json and first_rank:
             print(json.dumps({"run": str(path), "exit_code": code} | (read_summary(RunFolder(path)) or {})))
     raise typer.Exit(code)
@@ -170,9 +186,9 @@ def asked_run(arguments: list[str], smoke: bool, resume: Path | None, unfinished
     from rl.resume import latest_unfinished, resumed_recipe
 
     if resume is not None:
-        if arguments or smoke or unfinished:
-            raise BadInput("A resumed run keeps its own recipe: give --resume RUN alone, or start a new run.")
-        return resumed_recipe(resume), resume
+        if smoke or unfinished:
+            raise BadInput("A resumed run keeps its own recipe: give --resume RUN without --smoke and --continue.")
+        return resumed_recipe(resume, arguments), resume
     if not arguments:
         raise BadInput("Say which recipe to train (`penny recipes` lists them), or give --resume RUN.")
     recipe = load_recipe(arguments[0], arguments[1:], smoke)
@@ -220,22 +236,33 @@ def read_samples(run: Path, step: int | None) -> tuple[int, list["RolloutRow"]]:
 
 
 @contextmanager
-def resumable(recipe: "Recipe") -> Iterator[None]:
-    """On Ctrl-C, say how to go on."""
-    from rl.resume import latest_unfinished
-
+def resumable() -> Iterator[list["Recipe"]]:
+    """On Ctrl-C, say how to go on with the recipe that the block puts on the list when its run begins."""
+    begun: list[Recipe] = []
     try:
-        yield
+        yield begun
     except KeyboardInterrupt:
-        folder = latest_unfinished(recipe)
-        how = f"go on with: penny train --resume {folder}" if folder else "nothing was begun yet; start again"
+        how = "nothing was begun yet; start again"
+        if begun:
+            from rl.resume import latest_unfinished
+
+            folder = latest_unfinished(begun[0])
+            how = f"go on with: penny train --resume {folder}" if folder else how
         print(f"\nstopped; {how}", file=sys.stderr)
         raise
 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point of `penny`."""
-    return app(arguments)
+    try:
+        return app(arguments)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            # All is saved, or the user would not wait: a thread of a user's code that hangs must not keep the process.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Builds the session of a recipe, new or resumed, trains it, and says how it ended."""
 
 import json
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from rich.console import Console
@@ -24,13 +27,18 @@ from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
 from rl.recipe import USUAL_PASS, Recipe
+from rl.recipe_file import dump_recipe
 from rl.rollout.build import build_engine, context_length, pick_device, pick_dtype
-from rl.run.atomic import write_json
-from rl.run.checkpoints import latest_checkpoint, rewind
+from rl.run import atomic
+from rl.run.checkpoints import forget_best, last_saved, latest_checkpoint, rewind
+from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows
 from rl.run.display import Display
-from rl.run.folder import RunFolder, default_path
+from rl.run.evaluations import read_evaluations
+from rl.run.failures import ended, how_to_go_on, told_what_is_saved
+from rl.run.folder import RunFolder, changes_of, default_path
 from rl.run.ledger import Ledger
-from rl.run.manifest import hash_problems, write_manifest
+from rl.run.manifest import write_manifest
+from rl.run.metrics import read_metrics
 from rl.run.report import write_report
 from rl.run.summary import read_summary
 from rl.run.trackers import start_trackers
@@ -43,66 +51,131 @@ INTERRUPTED = 130
 
 
 def run_recipe(
-    recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool = False, began: float | None = None
+    recipe: Recipe,
+    folder: RunFolder | None = None,
+    *,
+    as_json: bool = False,
+    began: float | None = None,
+    accept_changed_data: bool = False,
 ) -> tuple[int, Path]:
     """Train a recipe in a new folder, or go on in `folder`; returns the exit code and the run's path.
 
     0: done, or stopped by SIGTERM or a budget with everything saved; 3: done, but the recipe's band was missed; 130:
-    stopped by Ctrl-C with everything saved. Expects a recipe that `rl.checks.check_recipe` has passed.
+    stopped by Ctrl-C with everything saved. Expects a recipe that `rl.checks.check_recipe` has passed. Works in any
+    thread; signals are heard in the main thread alone. A new run that is stopped before anything was measured leaves
+    no folder.
 
-    `began`: what `time.monotonic` showed when the session did; from then on it is paid for.
+    Args:
+        recipe: of a run that is gone on with, its own; `rl.run.changes` says what may differ.
+        folder: of that run.
+        as_json: keep standard output empty.
+        began: what `time.monotonic` showed when the session did; from then on it is paid for.
+        accept_changed_data: go on though the problems are not those that the run was begun with.
+
+    Raises:
+        BadInput: the problems have changed, or a reward returned no numbers.
+        RunStopped: the run had to stop; the message says what is saved, and how to go on.
     """
-    with StopSignal().installed() as stop, ExitStack() as stack:
+    with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penny-")))
         ranks.start(pick_device(recipe.rollout.device))
         stack.callback(ranks.stop)
-        target = agreed_folder(recipe, folder)
-        books = target if ranks.rank() == 0 else RunFolder.create(scratch / "books", recipe)
+        target, new = agreed_folder(recipe, folder)
+        start = Start(recipe, target, scratch, new, accept_changed_data)
+        try:
+            with ended(target):
+                code = train_in(start, as_json, began)
+        except KeyboardInterrupt:  # a second Ctrl-C
+            start.leave_nothing()
+            raise
+        start.leave_nothing()
+    return code, target.path
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a session begins.
+
+    Attributes:
+        target: the run's folder, which every rank resumes from.
+        scratch: a folder that is thrown away.
+        new: whether `target` was made for this session.
+        accept_changed_data: see `run_recipe`.
+    """
+
+    recipe: Recipe
+    target: RunFolder
+    scratch: Path
+    new: bool
+    accept_changed_data: bool
+
+    def books(self) -> RunFolder:
+        """The folder that this rank writes to: the run's on rank 0."""
+        return self.target if ranks.rank() == 0 else RunFolder.create(self.scratch / "books", self.recipe)
+
+    @property
+    def nothing_begun(self) -> bool:
+        """Whether the folder is new and nothing has been measured yet."""
+        return self.new and not read_metrics(self.target) and not read_evaluations(self.target)
+
+    def leave_nothing(self) -> None:
+        """Delete the folder if nothing has been begun in it."""
+        if ranks.rank() == 0 and self.nothing_begun:
+            shutil.rmtree(self.target.path)
+
+
+def train_in(start: Start, as_json: bool, began: float | None) -> int:
+    """Train in the run's folder; returns the exit code."""
+    recipe, target = start.recipe, start.target
+    with ExitStack() as stack:
+        books = start.books()
         stack.enter_context(books.lock())
         console = Console(quiet=True) if ranks.rank() else None
         display = stack.enter_context(Display(recipe.name, recipe.optimizer.max_steps, json=as_json, console=console))
         ledger = stack.enter_context(Ledger(books, recipe.run.dollars_per_hour, began=began))
         try:
-            with ledger.phase("start"):
-                session = open_session(recipe, target, books, scratch, ledger, display, stop, stack)
-            train(session)
+            with StopSignal().installed() as stop:
+                with ledger.phase("start"):
+                    session = open_session(start, books, ledger, display, stop, stack)
+                with told_what_is_saved(target):
+                    train(session)
         except StopRequested as request:
-            write_report(books)
-            display.message(
-                f"stopped after step {session.step} ({request}); go on with: penny train --resume {target.path}"
-            )
-            return (INTERRUPTED if str(request) == "SIGINT" else 0), target.path
+            if start.nothing_begun:
+                display.message(f"stopped ({request}): nothing was begun yet, and no run folder is left; start again")
+            else:
+                write_report(books)
+                display.message(f"stopped after step {last_saved(target)} ({request}); {how_to_go_on(target)}")
+            return INTERRUPTED if str(request) == "SIGINT" else 0
     summary = read_summary(books) or {}
-    return (BAND_MISSED if summary.get("band_met") is False else 0), target.path
+    return BAND_MISSED if summary.get("band_met") is False else 0
 
 
-def agreed_folder(recipe: Recipe, folder: RunFolder | None) -> RunFolder:
-    """The run's folder, the same on all ranks: made by rank 0 unless given."""
-    if folder is None and ranks.rank() == 0:
+def agreed_folder(recipe: Recipe, folder: RunFolder | None) -> tuple[RunFolder, bool]:
+    """The run's folder, the same on all ranks, and whether it is new: made by rank 0 unless given."""
+    agreed: tuple[RunFolder, bool] | None = None
+    if folder is not None:
+        agreed = folder, False
+    elif ranks.rank() == 0:
         path = Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name)
-        folder = RunFolder.create(path, recipe)
-    return next(chosen for chosen in ranks.gather([folder]) if chosen)
+        new = not path.exists()
+        agreed = RunFolder.create(path, recipe), new
+    return next(chosen for chosen in ranks.gather([agreed]) if chosen)
 
 
 def open_session(
-    recipe: Recipe,
-    target: RunFolder,
-    books: RunFolder,
-    scratch: Path,
-    ledger: Ledger,
-    display: Display,
-    stop: StopSignal,
-    stack: ExitStack,
+    start: Start, books: RunFolder, ledger: Ledger, display: Display, stop: StopSignal, stack: ExitStack
 ) -> Session:
     """Load problems, model and engine, and take the run's last whole checkpoint if it has one.
 
-    `target` is the run's folder, that every rank resumes from, and `books` the one that this rank writes to.
+    `books` is the folder that this rank writes to.
     """
+    recipe, target = start.recipe, start.target
     training, held_out = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     training = leave_out_long(recipe.problems, training, tokenizer)
     rates = settled_rates(recipe, training, target)
     training = in_band(recipe.difficulty, training, rates)
+    data = agreed_data(start, {"training": training, "held_out": held_out})
     asker = Prompter(held_out_section(recipe), tokenizer)
     grader = stack.enter_context(build_grader(recipe.rewards))
     device = pick_device(recipe.rollout.device)
@@ -125,7 +198,7 @@ def open_session(
     session = Session(
         recipe=recipe,
         folder=books,
-        scratch=scratch,
+        scratch=start.scratch,
         ledger=ledger,
         display=display,
         trackers=Accelerator(
@@ -143,29 +216,50 @@ def open_session(
         scheduler=build_scheduler(optimizer, recipe.optimizer),
         engine=engine,
         teacher=teacher,
+        data=hash_sets(data.sets),
     )
-    go_on(session, target, {"training": hash_problems(training), "held_out": hash_problems(held_out)})
+    go_on(session, start, data)
     if ranks.rank() == 0:
         start_trackers(session.trackers, books, recipe)
         stack.callback(finish_trackers, session.trackers)
     return session
 
 
-def go_on(session: Session, target: RunFolder, data: Mapping[str, str]) -> None:
+def agreed_data(start: Start, sets: Sets) -> Data:
+    """The problems, if they are those of the run or the user accepts others. Raises BadInput."""
+    different = changed_data(start.target, sets)
+    if not start.accept_changed_data:
+        refuse_changed_data(start.target, sets, different)
+    return Data(sets, different)
+
+
+def go_on(session: Session, start: Start, data: Data) -> None:
     """Take the last whole checkpoint, drop what was written after it, and note what the session is made of."""
+    folder, target = session.folder, start.target
     checkpoint = latest_checkpoint(target)
     if checkpoint:
-        session.restore(checkpoint)
-    rewind(session.folder, session.step)
+        session.restore(checkpoint, same_training="training" not in data.different)
+    rewind(folder, session.step)
     model = session.recipe.model
     parts = {
         "model": model_fingerprint(model.name, model.revision),
-        "data": data,
+        "data": session.data,
         "engine": session.engine.name,
         "layout": session.policy.layout,
         "ranks": ranks.world_size(),
     }
-    write_manifest(session.folder, session.recipe, parts)
+    changes = changes_of(folder.path, start.recipe)
+    history: dict[str, Any] = {"recipe_changed": changes} if changes else {}
+    if data.different:
+        history["accepted_changed_data"] = {"step": session.step, "rows": data.different}
+    write_manifest(folder, session.recipe, parts, history)
+    atomic.write_text(folder.recipe, dump_recipe(start.recipe))
+    if data.different or not folder.problems.exists():
+        write_rows(folder, data.sets)
+    if "held_out" in data.different:
+        forget_best(folder)  # measured on other questions
+    if session.step < session.recipe.optimizer.max_steps:
+        folder.summary.unlink(missing_ok=True)  # of a run that is not finished any more
 
 
 def load_scorer(recipe: Recipe, policy: Policy, display: Display) -> Policy:
@@ -185,7 +279,7 @@ def settled_rates(recipe: Recipe, training: Sequence[Problem], target: RunFolder
     if not recipe.difficulty.has_band and recipe.difficulty.order == "random":
         return {}
     if ranks.rank() == 0 and not target.difficulty.exists():
-        write_json(target.difficulty, known_rates(recipe, training, cache_folder()))
+        atomic.write_json(target.difficulty, known_rates(recipe, training, cache_folder()))
     ranks.gather([None])  # the file is there for all
     rates: dict[str, float] = json.loads(target.difficulty.read_text(encoding="utf-8"))
     return rates

@@ -18,6 +18,7 @@ from typing import Literal, Self
 from rl import ranks
 from rl.batch import Batch
 from rl.collect import Source, Task, collect
+from rl.errors import RunStopped
 from rl.session import Session
 
 Doing = Literal["generate", "grade"]
@@ -26,7 +27,8 @@ Doing = Literal["generate", "grade"]
 class Pipeline:
     """The batches of a run's steps; a context manager, on whose end no thread is left.
 
-    Whatever the engine or a grader raises in the thread is raised by `finish` as what it is.
+    Whatever the engine or a grader raises in the thread is raised as what it is, by `batch` for the step that wants it:
+    the step before is finished first.
     """
 
     def __init__(self, run: Session) -> None:
@@ -36,6 +38,7 @@ class Pipeline:
         self._ahead = run.recipe.rollout.max_staleness > 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._future: Future[Batch] | None = None
+        self._failure: BaseException | None = None
         self._halt = threading.Event()
         self._news = threading.Condition()
         self._doing: Doing = "generate"
@@ -47,19 +50,22 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._halt.set()
-        self._thread.shutdown(cancel_futures=True)
+        at_once = kind is not None and issubclass(kind, KeyboardInterrupt)  # a second Ctrl-C waits for nobody
+        self._thread.shutdown(wait=not at_once, cancel_futures=True)
 
     def batch(self, step: int) -> Batch:
         """The batch of the next step, from what was collected ahead or a checkpoint kept, or else collected now."""
         run = self._run
-        if step not in run.batches:
+        if step not in run.batches and self._failure is None:
             if self._ahead:
                 self._submit(Task(step, run.position, weights=step - 1))
                 self.finish()
             else:
-                self._keep(collect(self._source, Task(step, run.position, step - 1), run.ledger.phase, self._halt))
+                self._keep(self._collected(Task(step, run.position, weights=step - 1)))
                 with run.ledger.phase("generate"):
                     run.engine.sleep()
+        if self._failure is not None:
+            raise self._failure
         return run.batches[step]
 
     def begin(self, step: int) -> None:
@@ -78,7 +84,16 @@ class Pipeline:
             with self._run.ledger.phase(doing), self._news:
                 while self._doing == doing and not future.done():
                     self._news.wait()
-        self._keep(future.result())
+        self._keep(future)
+
+    def _collected(self, task: Task) -> "Future[Batch]":
+        """A batch that is collected now, or why there is none."""
+        future: Future[Batch] = Future()
+        try:
+            future.set_result(collect(self._source, task, self._run.ledger.phase, self._halt))
+        except Exception as error:  # raised by `batch`, once all ranks know
+            future.set_exception(error)
+        return future
 
     def _submit(self, task: Task) -> None:
         self._doing = "generate"
@@ -96,10 +111,18 @@ class Pipeline:
             self._doing = doing
             self._news.notify_all()
 
-    def _keep(self, batch: Batch) -> None:
+    def _keep(self, collected: "Future[Batch]") -> None:
         """Have the batch at hand, and let all ranks agree where the stream goes on: behind the farthest of them.
 
-        What was dealt to a rank that did not come as far is passed over until the next epoch.
+        What was dealt to a rank that did not come as far is passed over until the next epoch. If one rank failed, all
+        have.
         """
+        failure = collected.exception()
+        ends = ranks.gather([str(failure) or repr(failure) if failure else collected.result().end])
+        others = [end for end in ends if isinstance(end, str)]
+        if others:
+            self._failure = failure or RunStopped(f"Another rank failed: {others[0]}")
+            return
+        batch = collected.result()
         self._run.ledger.add_tokens(generated=batch.generated)
-        self._run.batches[batch.step] = replace(batch, end=max(ranks.gather([batch.end])))
+        self._run.batches[batch.step] = replace(batch, end=max(end for end in ends if isinstance(end, int)))

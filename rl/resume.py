@@ -1,16 +1,30 @@
 """Finding the run to go on with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rewards.errors import BadInput
 from rl.recipe import Recipe
 from rl.recipe_file import load_recipe
-from rl.run.folder import RunFolder, is_run
+from rl.run.folder import RunFolder, check_same_run, is_run
 
 
-def resumed_recipe(path: Path) -> Recipe:
-    """The recipe of an existing run, with that run's folder in `run.dir`. Raises BadInput if there is no such run."""
-    return _in_folder(load_recipe(str(RunFolder.open(path).recipe)), path)
+def resumed_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of an existing run, with that run's folder in `run.dir`, and `section.key=value` changes to it.
+
+    Raises:
+        BadInput: there is no such run, a change is malformed, or of a key that a run keeps.
+    """
+    folder = RunFolder.open(path)
+    for override in overrides:
+        key, given, _ = override.partition("=")
+        if not given:
+            raise BadInput(f"{override!r} does not change a key of the run's recipe: give SECTION.KEY=VALUE.")
+        if key == "run.dir":
+            raise BadInput("run.dir is where the run that is resumed lies: leave it out, or copy the folder before.")
+    recipe = _in_folder(load_recipe(str(folder.recipe), overrides), path)
+    check_same_run(path, recipe)
+    return recipe
 
 
 def latest_unfinished(recipe: Recipe, runs: Path = Path("runs")) -> Path | None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,13 +19,15 @@ from rl.batch import Batch, from_state, to_state
 from rl.curriculum import Curriculum
 from rl.evaluate.evaluation import accuracy_of, answer_all, grade_all, training_row
 from rl.evaluate.statistics.measures import measures
+from rl.learner.optimizer import resume_schedule
 from rl.learner.policy import Policy
 from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter
 from rl.recipe import Recipe
 from rl.rollout.build import pick_sync
 from rl.rollout.engine import RolloutEngine, SamplingParams
-from rl.run.checkpoints import prune, save_checkpoint, set_best
+from rl.run.checkpoints import save_checkpoint, set_best
+from rl.run.disk import writing
 from rl.run.display import Display
 from rl.run.evaluations import read_evaluations, write_evaluation
 from rl.run.folder import RunFolder
@@ -64,6 +67,7 @@ class Session:
     scheduler: torch.optim.lr_scheduler.LRScheduler
     engine: RolloutEngine
     teacher: Policy | None = None
+    data: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each set of problems
     step: int = 0
     saved_step: int = 0
     position: int = 0
@@ -90,7 +94,8 @@ class Session:
             sent = sum(parameter.nbytes for parameter in self.policy.trainable.values())
             seen = self.recipe.rollout.server_folder or in_memory(self.scratch, sent)
             with TemporaryDirectory(prefix="adapter-", dir=seen) as folder:
-                self.policy.save(Path(folder))
+                with writing(Path(folder), sent):
+                    self.policy.save(Path(folder))
                 self.engine.load_adapter(folder)
         return {"sync/seconds": time.perf_counter() - began, "sync/bytes": sent}
 
@@ -122,6 +127,7 @@ class Session:
         costs = self.ledger.step_done(None)
         rows = [training_row(answer, accuracy_of(self.recipe.rewards)) for answer in answers]
         result = {**measures(rows, majority=False), "seconds": costs["time/evaluate"]}
+        result["problems_sha256"] = self.data.get("held_out")
         write_evaluation(self.folder, self.step, result, rows)
         low, high = result["ci95"]
         self.display.message(
@@ -139,14 +145,19 @@ class Session:
         self.stream.observe(rows)
         self.step, self.position = step, self.batches.pop(step).end
 
-    def finish_step(self) -> None:
-        """Save and evaluate where the recipe says so; stop where a signal or the budget says so."""
+    def save_if_due(self) -> None:
+        """Save where the recipe says so, and before each evaluation."""
         if self.evaluation_due() or self.step % self.recipe.run.save_steps == 0:
             self.save()
-        self.evaluate_if_due()
-        prune(self.folder, self.recipe.run.save_total_limit)
-        if self.step < self.recipe.optimizer.max_steps:
-            self.stop_if_asked()
+
+    @contextmanager
+    def saved_first(self) -> Iterator[None]:
+        """Whatever ends the block, which leaves the weights as they are, save the last finished step before."""
+        try:
+            yield
+        except Exception:  # a reward, an engine, a grader: none of them is a reason to lose steps
+            self.save()
+            raise
 
     def save(self) -> None:
         """Write a checkpoint of the last finished step, unless there is one."""
@@ -157,13 +168,14 @@ class Session:
         self.saved_step = self.step
 
     def stop_if_asked(self) -> None:
-        """If a signal came, or the budget is spent: save the last finished step and raise `StopRequested`."""
+        """If a signal came, or the budget is spent before the last step: save, and raise `StopRequested`."""
         limits = self.recipe.run
         reason = self.stop.received.name if self.stop.received else ""
-        if limits.max_dollars is not None and self.ledger.dollars >= limits.max_dollars:
-            reason = f"run.max_dollars = {limits.max_dollars:g} is spent"
-        if limits.max_hours is not None and self.ledger.hours >= limits.max_hours:
-            reason = f"run.max_hours = {limits.max_hours:g} are over"
+        if self.step < self.recipe.optimizer.max_steps:
+            if limits.max_dollars is not None and self.ledger.dollars >= limits.max_dollars:
+                reason = f"run.max_dollars = {limits.max_dollars:g} is spent"
+            if limits.max_hours is not None and self.ledger.hours >= limits.max_hours:
+                reason = f"run.max_hours = {limits.max_hours:g} are over"
         reasons = [text for text in ranks.gather([reason]) if text]
         if reasons:
             self.save()
@@ -185,21 +197,27 @@ class Session:
         )
         write_report(self.folder)
         self.display.summary(summary, self.folder.report)
+        if not summary["same_problems"]:
+            self.display.message(summary["band_reason"])
         return summary
 
-    def restore(self, checkpoint: Path) -> None:
-        """Take weights, optimizer, schedule, random state and position from a checkpoint."""
+    def restore(self, checkpoint: Path, same_training: bool = True) -> None:
+        """Take weights, optimizer, schedule, random state and position from a checkpoint.
+
+        With other training problems than it was made with, leave what belongs to the old ones.
+        """
         state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
         self.policy.load(checkpoint / "policy")
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        resume_schedule(self.optimizer, self.scheduler, state["scheduler"])
         torch.set_rng_state(state["torch_rng"])
         self.step = self.saved_step = state["step"]
         self.position = state["stream_position"]
         if "curriculum" in state:
-            self.stream.restore(state["curriculum"])
+            kept = state["curriculum"] if same_training else state["curriculum"] | {"settled": {}}
+            self.stream.restore(kept)
         self.recipe = with_pass(self.recipe, state.get("micro_batch_tokens", self.recipe.optimizer.pass_tokens))
-        for batches in state.get("batches", []):  # of one step, for each rank that there was
+        for batches in state.get("batches", []) if same_training else ():  # of one step, for each rank that there was
             batch = from_state(batches[ranks.rank() % len(batches)], self.prompt_at)
             fresh = batch.step - 1 - batch.weights <= self.recipe.rollout.max_staleness
             if fresh and len(batches) == ranks.world_size():

@@ -2,33 +2,63 @@
 
 import os
 import signal
+import threading
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class StopRequested(Exception):
-    """The run was asked to stop, and has saved; `reason` says by what."""
+    """The run was asked to stop, and nothing is lost; `reason` says by what."""
 
 
 class StopSignal:
-    """Remembers the first SIGINT or SIGTERM for the next safe point; a second one interrupts at once."""
+    """Listens for SIGINT and SIGTERM.
+
+    The first one waits for the next safe point while work is done that is to be saved (`safe_points`), and otherwise
+    ends the work at once, by KeyboardInterrupt. A second one always ends it at once.
+    """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._saves = False
+        self._repeated = False
 
     def __call__(self, number: int, _: types.FrameType | None) -> None:
         if self.received:
+            self._repeated = True
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+        if not self._saves:
+            raise KeyboardInterrupt
         os.write(2, f"\n{self.received.name}: stopping at the next safe point; once more to stop at once\n".encode())
 
     @contextmanager
+    def safe_points(self) -> Iterator[None]:
+        """While the block runs, only remember the first signal: the block looks at `received` where it has saved."""
+        self._saves = True
+        try:
+            yield
+        finally:
+            self._saves = False
+
+    @contextmanager
     def installed(self) -> Iterator["StopSignal"]:
-        """Listen while the block runs."""
+        """Listen while the block runs; outside the main thread, which alone gets signals, do nothing.
+
+        Raises:
+            StopRequested: the first signal ended the block at once.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
         old = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self
+        except KeyboardInterrupt:
+            if self.received is None or self._repeated:
+                raise
+            raise StopRequested(self.received.name) from None
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped
+from rl.errors import RunStopped, WriteFailed
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def told(as_json: bool) -> Iterator[None]:
     """Tell mistakes and stops in one sentence, also as JSON if asked, and leave with the exit code they have."""
     try:
         yield
-    except (BadInput, RunStopped) as error:
+    except (BadInput, RunStopped, WriteFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         if as_json:
             print(json.dumps({"error": str(error)}))

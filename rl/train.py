@@ -22,29 +22,39 @@ from rl.metrics import logged_metrics, rollout_metrics, sampling_metrics, to_row
 from rl.pipeline import Pipeline
 from rl.problems.stream import completion_seeds
 from rl.reflection import reflection_metrics
+from rl.run.checkpoints import prune
 from rl.session import Session
 
 
 def train(run: Session) -> None:
     """Take the run from where it stands to `optimizer.max_steps`, measuring before and after."""
-    recipe, ledger = run.recipe, run.ledger
     run.sync()
     run.evaluate_if_due()
     with Pipeline(run) as rollouts:
-        for step in range(run.step + 1, recipe.optimizer.max_steps + 1):
-            batch = rollouts.batch(step)  # completions of the step's problems, graded
-            run.stop_if_asked()
-            check_ungradable(batch.tried, recipe.rewards.max_ungradable)
-            samples = to_samples(run, batch.answers, batch_advantages(run, batch.answers))
-            rollouts.begin(step + 1)  # if they are to be sampled while this step learns
-            with ledger.phase("learn"):
-                update = update_policy(run, step, samples)
-            rollouts.finish()
-            with ledger.phase("sync"):
-                synced = run.sync()
-            record(run, batch, samples, update, synced)
-            run.finish_step()
+        for step in range(run.step + 1, run.recipe.optimizer.max_steps + 1):
+            with run.stop.safe_points():
+                take_step(run, rollouts, step)
+                run.save_if_due()
+                run.stop_if_asked()
+            run.evaluate_if_due()
+            prune(run.folder, run.recipe.run.save_total_limit)
     run.finish()
+
+
+def take_step(run: Session, rollouts: Pipeline, step: int) -> None:
+    """Learn from the completions of the step's problems; what ends the run before it learns, ends it saved."""
+    with run.saved_first():
+        batch = rollouts.batch(step)
+        run.stop_if_asked()
+        check_ungradable(batch.tried, run.recipe.rewards.max_ungradable)
+    samples = to_samples(run, batch.answers, batch_advantages(run, batch.answers))
+    rollouts.begin(step + 1)  # if they are to be sampled while this step learns
+    with run.ledger.phase("learn"):
+        update = update_policy(run, step, samples)
+    rollouts.finish()
+    with run.ledger.phase("sync"):
+        synced = run.sync()
+    record(run, batch, samples, update, synced)
 
 
 def check_ungradable(mine: Tried, limit: float) -> None:

@@ -38,13 +38,21 @@ class Trainer:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Recipe, Path | None]] = []
+        self.accepted = False
         self.raises: BaseException | None = None
         self.code = 0
 
     def __call__(
-        self, recipe: Recipe, folder: RunFolder | None = None, *, as_json: bool = False, began: float = 0.0
+        self,
+        recipe: Recipe,
+        folder: RunFolder | None = None,
+        *,
+        as_json: bool = False,
+        began: float = 0.0,
+        accept_changed_data: bool = False,
     ) -> tuple[int, Path]:
         self.asked.append((recipe, folder.path if folder else None))
+        self.accepted = accept_changed_data
         if self.raises:
             raise self.raises
         return self.code, Path("runs/somewhere")
@@ -114,8 +122,42 @@ def test_resume_takes_the_runs_own_recipe(recipe_path: Path, trainer: Trainer) -
     assert penny("train", "--resume", run.path).exit_code == 0
     [(recipe, folder)] = trainer.asked
     assert (recipe.run.seed, recipe.run.dir, folder) == (9, "runs/mine-1", run.path)
-    assert penny("train", "--resume", run.path, "run.seed=3").exit_code == 2
+    assert not trainer.accepted
     assert "does not exist" in penny("train", "--resume", "runs/mine-7").stderr
+
+
+def test_a_resumed_run_takes_what_may_change(recipe_path: Path, trainer: Trainer) -> None:
+    run = make_run(load_recipe(str(recipe_path)), Path("runs/mine-1"))
+    changes = ("optimizer.max_steps=160", "run.save_steps=3", "run.max_dollars=2", "evaluation.every=5")
+    assert penny("train", "--resume", run.path, *changes, "--accept-changed-data").exit_code == 0
+    [(recipe, folder)] = trainer.asked
+    assert (recipe.optimizer.max_steps, recipe.run.save_steps, recipe.evaluation.every) == (160, 3, 5)
+    assert (recipe.run.max_dollars, recipe.run.dir, folder, trainer.accepted) == (2.0, "runs/mine-1", run.path, True)
+    assert load_recipe(str(run.recipe)).optimizer.max_steps == 100  # rewritten by the run itself, under its lock
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("run.seed=3", "run.seed = 0, not 3"),
+        ("optimizer.learning_rate=1", "optimizer.learning_rate = 1e-05, not 1.0"),
+        ("rewards.functions={math: 1}", "rewards.functions.exact_number = 1.0, not None (and 1 more keys)"),
+        ("evaluation.size=5", "evaluation.size = 4, not 5"),
+        ("run.dir=elsewhere", "leave it out"),
+        ("mine.yaml", "give SECTION.KEY=VALUE"),
+        ("optimizer.max_step=3", "did you mean optimizer.max_steps?"),
+        ("optimizer.max_steps=6", "has learned for 7 steps, more than optimizer.max_steps = 6: give 7 or more"),
+        ("--smoke", "without --smoke"),
+    ],
+)
+def test_what_a_resumed_run_keeps_is_refused(recipe_path: Path, trainer: Trainer, change: str, said: str) -> None:
+    run = make_run(load_recipe(str(recipe_path)), Path("runs/mine-1"))
+    (run.checkpoints / "step-000007").mkdir()
+    result = penny("train", "--resume", run.path, change)
+    assert result.exit_code == 2 and said in result.stderr and result.stderr.count("\n") == 1
+    if " = " in said and "learned" not in said:
+        assert "only these may change: optimizer.max_steps, evaluation.every" in result.stderr
+    assert not trainer.asked
 
 
 def test_continue_takes_the_latest_unfinished_run_of_the_same_recipe(recipe_path: Path, trainer: Trainer) -> None:

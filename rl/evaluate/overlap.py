@@ -41,7 +41,8 @@ class Overlap(Generic[Job, Result]):
         if kind is not None:
             self._dropped.set()
         self._jobs.put(None)
-        self._thread.join()
+        if kind is None or not issubclass(kind, KeyboardInterrupt):  # a grader that hangs must not hold up a Ctrl-C
+            self._thread.join()
 
     def put(self, job: Job) -> None:
         """Add a job. Raises what `work` has raised by now."""

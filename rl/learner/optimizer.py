@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_scheduler
 
 from rl.recipe import OptimizerSection
@@ -34,3 +35,18 @@ def build_scheduler(
         num_warmup_steps=section.warmup_steps,
         num_training_steps=section.max_steps,
     )
+
+
+def resume_schedule(
+    optimizer: torch.optim.Optimizer, scheduler: torch.optim.lr_scheduler.LRScheduler, state: dict[str, Any]
+) -> None:
+    """Take a schedule's place from its state, and the learning rate from the schedule as the recipe has it now.
+
+    With another `max_steps`, a schedule other than `constant` has another learning rate at the same place, as in TRL.
+    """
+    scheduler.load_state_dict(state)
+    assert isinstance(scheduler, LambdaLR)  # as all of `get_scheduler`'s that a recipe can name
+    factors = [factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]  # one for each group
+    scheduler._last_lr = [base * factor for base, factor in zip(scheduler.base_lrs, factors, strict=True)]
+    for group, rate in zip(optimizer.param_groups, scheduler._last_lr, strict=True):
+        group["lr"] = rate

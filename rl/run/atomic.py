@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rl.caches import as_umask_says
+from rl.run.disk import filling, writing
 
 TEMPORARY = ".tmp-"  # how the name of every temporary file and folder begins
 
@@ -27,19 +28,20 @@ def to_json(value: Any, indent: int | None = None) -> str:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically and durably.
 
-    Raises OSError where the file system refuses; the old file is then untouched.
+    Raises WriteFailed where the file system refuses; the old file is then untouched.
     """
     temporary = _beside(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:  # an interrupt too must not leave the temporary behind
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
+    with writing(path, len(data)):
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:  # an interrupt too must not leave the temporary behind
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,29 +55,41 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def folder(path: Path) -> Iterator[Path]:
+def folder(path: Path, needed: int | None = None) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes `path` when the block ends without an exception.
 
-    A folder already at `path` is replaced. Files and folders get the rights that the user's umask says. Every file is pushed to the disk before the rename, so that a power cut
-    does not leave the folder there with empty files.
+    A folder already at `path` is replaced. Files and folders get the rights that the user's umask says. Every file is
+    pushed to the disk before the rename, so that a power cut does not leave the folder there with empty files.
+
+    Args:
+        path: the folder.
+        needed: bytes that it takes; None where nobody knows.
+
+    Raises:
+        WriteFailed: the file system refuses; a folder already at `path` is then untouched.
     """
     temporary = _beside(path)
-    temporary.mkdir()
-    try:
-        yield temporary
-        as_umask_says(temporary)
-        for entry in (*temporary.rglob("*"), temporary):
-            sync(entry)
-        if path.exists():  # a folder cannot be renamed over a non-empty one
-            aside = _beside(path)
-            os.replace(path, aside)
-            os.replace(temporary, path)
-            shutil.rmtree(aside)
-        else:
-            os.replace(temporary, path)
-    except BaseException:  # an interrupt too must not leave the temporary behind
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with filling(path, temporary, needed):
+        try:
+            temporary.mkdir()
+            yield temporary
+            as_umask_says(temporary)
+            for entry in (*temporary.rglob("*"), temporary):
+                sync(entry)
+            _put_in_place(temporary, path)
+        except BaseException:  # an interrupt too must not leave the temporary behind
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    if path.exists():  # a folder cannot be renamed over a non-empty one
+        aside = _beside(path)
+        os.replace(path, aside)
+        os.replace(temporary, path)
+        shutil.rmtree(aside)
+    else:
+        os.replace(temporary, path)
     sync(path.parent)
 
 

@@ -24,9 +24,12 @@ def save_checkpoint(folder: RunFolder, step: int, write: Callable[[Path], None])
     """Let `write` fill an empty folder and make it `checkpoints/step-000010`, atomically and durably.
 
     The line of `step` must be in the metrics before: a run resumed from here goes on with the next.
+
+    Raises:
+        WriteFailed: the file system refuses; earlier checkpoints are then untouched.
     """
     target = folder.checkpoints / f"step-{step:06d}"
-    with atomic.folder(target) as temporary:
+    with atomic.folder(target, _size_of_last(folder)) as temporary:
         write(temporary)
         atomic.write_json(temporary / COMPLETE, {"step": step, "files": _inventory(temporary)})
     return target
@@ -57,6 +60,16 @@ def best_checkpoint(folder: RunFolder) -> Path | None:
     """Return the checkpoint with the highest pass@1 so far (the first of equals), or None."""
     best = _read_best(folder)
     return folder.checkpoints / best["folder"] if best else None
+
+
+def forget_best(folder: RunFolder) -> None:
+    """Call no checkpoint the best any more."""
+    (folder.checkpoints / BEST).unlink(missing_ok=True)
+
+
+def last_saved(folder: RunFolder) -> int:
+    """The step of the newest checkpoint, whole or not; 0 if there is none."""
+    return max((tables.step_of(path) for path in _checkpoints(folder)), default=0)
 
 
 def prune(folder: RunFolder, keep_last: int) -> None:
@@ -90,6 +103,12 @@ def rewind(folder: RunFolder, step: int) -> None:
 
 def _checkpoints(folder: RunFolder) -> list[Path]:
     return sorted(path for path in folder.checkpoints.glob("step-*") if path.is_dir())
+
+
+def _size_of_last(folder: RunFolder) -> int | None:
+    """Bytes of the newest checkpoint, which the next one will take, too; None if there is none."""
+    earlier = _checkpoints(folder)
+    return sum(file.stat().st_size for file in earlier[-1].rglob("*") if file.is_file()) if earlier else None
 
 
 def _read_best(folder: RunFolder) -> dict[str, Any] | None:

@@ -3,23 +3,21 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rewards.errors import BadInput
 from rl.names.nearest import missing_folder
 from rl.recipe import Recipe
 from rl.recipe_file import check_tree, dump_recipe
 from rl.run import atomic
+from rl.run.changes import FREE_TEXT, Changes, binds, recipe_changes
+from rl.run.disk import writing
 from rl.yaml_text import parse_yaml
 
 LOCK = ".lock"
-# What may differ between the recipe of a run and the one that continues it: nothing here changes what is learnt.
-FREE_KEYS = ("description", "status", "smoke", "evaluation.band", "run")
-BINDING_RUN_KEYS = ("run.seed", "run.num_processes")
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,11 @@ class RunFolder:
         return self.path / "difficulty.json"
 
     @property
+    def problems(self) -> Path:
+        """The hash of every problem that the run was begun with, or has accepted since."""
+        return self.path / "problems.parquet"
+
+    @property
     def summary(self) -> Path:
         return self.path / "summary.json"
 
@@ -85,7 +88,7 @@ class RunFolder:
                 f"The run folder {path} cannot be made, as {nearest} is not writable: name another in run.dir."
             )
         if (path / "recipe.yaml").exists():
-            _check_same_recipe(path, recipe)
+            check_same_run(path, recipe)
         elif nearest == path and _foreign_content(path):
             raise BadInput(f"{path} holds other files but no run: name an empty or a new folder in run.dir.")
 
@@ -126,18 +129,21 @@ class RunFolder:
         The kernel releases the lock when the process dies, however it dies. A POSIX lock, as grader processes forked
         from this one would inherit a `flock` and hold it after a kill.
         """
-        with (self.path / LOCK).open("a+") as file:
+        with ExitStack() as stack:
+            with writing(self.path / LOCK):
+                # Without a buffer: a write that failed is not tried again when the file is closed.
+                file = stack.enter_context((self.path / LOCK).open("a+b", buffering=0))
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:  # POSIX leaves open which of the two
                 file.seek(0)
-                holder = file.read().strip() or "unknown"
+                holder = file.read().decode().strip() or "unknown"
                 raise BadInput(
                     f"{self.path} is being trained by process {holder}: wait for it, stop it, or name another run.dir."
                 ) from error
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+            with writing(self.path / LOCK):
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n".encode())
             yield
 
 
@@ -146,40 +152,33 @@ def is_run(path: Path) -> bool:
     return (path / "recipe.yaml").is_file()
 
 
+def changes_of(path: Path, recipe: Recipe) -> Changes:
+    """The keys in which a recipe differs from that of the run in `path`; keys younger than the run: from defaults."""
+    stored = parse_yaml((path / "recipe.yaml").read_text(encoding="utf-8"))
+    return recipe_changes(check_tree(stored, str(path / "recipe.yaml")), recipe)
+
+
 def default_path(recipe_name: str, now: datetime | None = None) -> Path:
     """Return `runs/<recipe>-<YYYYmmdd-HHMMSS>`, in local time."""
     return Path("runs") / f"{recipe_name}-{now or datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _check_same_recipe(path: Path, recipe: Recipe) -> None:
-    stored = parse_yaml((path / "recipe.yaml").read_text(encoding="utf-8"))
-    old = _flatten(
-        parse_yaml(dump_recipe(check_tree(stored, str(path / "recipe.yaml"))))
-    )  # keys younger than it: defaults
-    new = _flatten(parse_yaml(dump_recipe(recipe)))
-    different = [key for key in sorted(old | new) if old.get(key) != new.get(key) and _binds(key)]
+def check_same_run(path: Path, recipe: Recipe) -> None:
+    """Raise BadInput unless a run goes on with this recipe, or with this number of steps."""
+    different = {key: values for key, values in changes_of(path, recipe).items() if binds(key)}
     if different:
-        key = different[0]
+        key, (old, new) = next(iter(different.items()))
         more = f" (and {len(different) - 1} more keys)" if len(different) > 1 else ""
         raise BadInput(
-            f"{path} holds a run with {key} = {old.get(key)!r}, not {new.get(key)!r}{more}: "
-            "use that run's recipe, or name another folder in run.dir."
+            f"{path} holds a run with {key} = {old!r}, not {new!r}{more}: use that run's recipe, or name another "
+            f"folder in run.dir; of a run that has begun, only these may change: {FREE_TEXT}."
         )
-
-
-def _binds(key: str) -> bool:
-    free = any(key == name or key.startswith(f"{name}.") for name in FREE_KEYS)
-    return key in BINDING_RUN_KEYS or not free
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    done = max((int(place.name.removeprefix("step-")) for place in (path / "checkpoints").glob("step-*")), default=0)
+    if recipe.optimizer.max_steps < done:
+        raise BadInput(
+            f"{path} has learned for {done} steps, more than optimizer.max_steps = {recipe.optimizer.max_steps}: "
+            f"give {done} or more."
+        )
 
 
 def _foreign_content(path: Path) -> bool:

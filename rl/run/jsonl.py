@@ -1,5 +1,6 @@
 """Logs of one JSON object a line that survive being cut off at any byte."""
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -8,14 +9,21 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rl.run import atomic
+from rl.run.disk import writing
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one line and push it to the disk."""
-    with path.open("ab") as file:
-        file.write(atomic.to_json(record).encode("utf-8") + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Add one line and push it to the disk. Raises WriteFailed where the file system refuses; then nothing is added."""
+    line = atomic.to_json(record).encode("utf-8") + b"\n"
+    with writing(path, len(line)), path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            if file.write(line) < len(line):  # without a buffer a disk that gets full takes a part
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)  # a part of a line would spoil the next one
+            raise
 
 
 def read(path: Path) -> list[dict[str, Any]]:

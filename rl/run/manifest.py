@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,11 +29,14 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def write_manifest(folder: RunFolder, recipe: Recipe, extra: Mapping[str, Any]) -> dict[str, Any]:
+def write_manifest(
+    folder: RunFolder, recipe: Recipe, extra: Mapping[str, Any], history: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """Write `manifest.json`, or add this session to the one of a resumed run, and return it.
 
     `extra` describes what only the caller knows, for example `model` (name, revision, hashes) and `data`. The top level
-    describes the first session; each entry of `sessions` has its start, its command and what was `changed` since then.
+    describes the first session; each entry of `sessions` has its start, its command, what was `changed` since then,
+    and `history`: what the user decided for this session.
     """
     facts = {**extra, "versions": versions(), "git": git_state(PROJECT), "hardware": hardware()}
     session = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "command": shlex.join(sys.argv)}
@@ -43,7 +47,7 @@ def write_manifest(folder: RunFolder, recipe: Recipe, extra: Mapping[str, Any]) 
     first = json.loads(atomic.to_json(manifest))  # tuples and the like as they read back
     now = json.loads(atomic.to_json(facts))
     changed = {key: value for key, value in now.items() if value != first.get(key)}
-    manifest["sessions"].append({**session, "changed": changed})
+    manifest["sessions"].append({**session, "changed": changed, **history})
     atomic.write_json(folder.manifest, manifest)
     return manifest
 
@@ -102,9 +106,18 @@ def hash_problems(problems: Iterable[Problem]) -> str:
     """Return one SHA-256 over the ids and columns of the problems, in order."""
     digest = hashlib.sha256()
     for problem in problems:
-        row = json.dumps([problem.id, dict(problem.columns)], sort_keys=True, default=str)
-        digest.update(row.encode("utf-8") + b"\n")
+        digest.update(_row(problem))
     return digest.hexdigest()
+
+
+def hash_problem(problem: Problem) -> bytes:
+    """Return the SHA-256 of the id and the columns of one problem."""
+    return hashlib.sha256(_row(problem)).digest()
+
+
+def _row(problem: Problem) -> bytes:
+    row = json.dumps([problem.id, dict(problem.columns)], sort_keys=True, default=str)
+    return row.encode("utf-8") + b"\n"
 
 
 def _cpu_model() -> str:

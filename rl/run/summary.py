@@ -22,11 +22,20 @@ def write_summary(
     dollars: float,
     tokens: int,
 ) -> dict[str, Any]:
-    """Write `summary.json` and return it; `band_met` is None if the recipe promises nothing."""
-    met, reason = check_band(before, after, band) if band else (None, "The recipe states no band.")
+    """Write `summary.json` and return it; `band_met` is None if the recipe promises nothing, or nothing comparable was
+    measured (`same_problems`)."""
+    same = before.get("problems_sha256") in (None, after.get("problems_sha256"))
+    met: bool | None = None
+    if not same:
+        reason = "The held-out problems changed during the run: before and after are not of the same questions."
+    elif band:
+        met, reason = check_band(before, after, band)
+    else:
+        reason = "The recipe states no band."
     summary = {
         "before": {key: before[key] for key in ("pass@1", "ci95", "n")},
         "after": {key: after[key] for key in ("pass@1", "ci95", "n")},
+        "same_problems": same,
         "band_met": met,
         "band_reason": reason,
         "slower": slower_than_expected(minutes, band.max_minutes if band else None),

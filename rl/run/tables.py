@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rl.run import atomic
+from rl.run.disk import writing
 
 # Log-probabilities keep 64 bits, so that what was trained on is what is read back.
 TOKENS = pa.list_(pa.int32())
@@ -17,7 +18,8 @@ LOGPROBS = pa.list_(pa.float64())
 
 def write_rows(path: Path, schema: pa.Schema, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows atomically; the schema keeps the types of columns that hold only nulls."""
-    path.parent.mkdir(exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), buffer, compression="zstd")
     atomic.write_bytes(path, buffer.getvalue())

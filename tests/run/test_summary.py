@@ -70,6 +70,7 @@ def test_the_summary_has_what_machines_read(folder: RunFolder) -> None:
     assert json.loads(folder.summary.read_text()) == {
         "before": {"pass@1": 0.25, "ci95": [0.2, 0.3], "n": 200},
         "after": {"pass@1": 0.75, "ci95": [0.7, 0.8], "n": 200},
+        "same_problems": True,
         "band_met": None,
         "band_reason": "The recipe states no band.",
         "slower": None,
@@ -78,3 +79,14 @@ def test_the_summary_has_what_machines_read(folder: RunFolder) -> None:
         "tokens": 42,
     }
     assert write_summary(folder, result(0.2), result(0.3), BAND, 1.0, 0.1, 42)["band_met"] is False
+
+
+def test_no_band_is_judged_on_other_questions(folder: RunFolder) -> None:
+    before, after = result(0.25) | {"problems_sha256": "a"}, result(0.75) | {"problems_sha256": "b"}
+    summary = write_summary(folder, before, after, Band(min_gain=0.3), minutes=1, dollars=0, tokens=1)
+    assert (summary["same_problems"], summary["band_met"]) == (False, None)
+    assert "not of the same questions" in summary["band_reason"]
+    again = write_summary(folder, after, after, Band(min_gain=0.3), minutes=1, dollars=0, tokens=1)
+    assert (again["same_problems"], again["band_met"]) == (True, False)
+    before_hashes_were_kept = write_summary(folder, result(0.25), after, Band(min_gain=0.3), 1, 0, 1)
+    assert before_hashes_were_kept["band_met"] is True
