@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-_MAYBE = re.compile(r"\d\s?\{\s?\d|\}\s?\d|(?<![A-Za-z}\]^_\d])\{\s?\d++\s?\}\s?\{")
+_MAYBE = re.compile(r"\d\s?\{[\s{]*+\d|\}\s?\d|(?<![A-Za-z}\]^_\d])\{\s?\d++\s?\}\s?\{")
+_NESTED = re.compile(r"((?:\{\s?){2,})(\d[\d.,]*+)((?:\s?\}){2,})")
 _TOKEN = re.compile(r"\\([A-Za-z]++)|[{}^_\]]|\d|[^\s\\{}^_\]\d]++|\\")
 _OF_TWO = {"frac", "binom", "overset", "underset", "stackrel"}
 _NUMBER = re.compile(r"\s*+\d[\d.,]*+\s*+")
@@ -23,8 +24,16 @@ def without_bare_braces(text: str) -> str:
     """A text without the braces of numbers next to other numbers that are no argument of a macro or index."""
     if "{" not in text or not _MAYBE.search(text):
         return text
+    text = _NESTED.sub(_once, text)
     edges = {edge for group in _bare_numbers(text) for edge in group}
     return "".join(character for position, character in enumerate(text) if position not in edges) if edges else text
+
+
+def _once(match: re.Match[str]) -> str:
+    """One pair of braces where several enclose a number, and those that are not closed there."""
+    opened, closed = match[1].count("{"), match[3].count("}")
+    pairs = min(opened, closed)
+    return "{" * (opened - pairs + 1) + match[2] + "}" * (closed - pairs + 1)
 
 
 def _bare_numbers(text: str) -> list[tuple[int, int]]:

@@ -39,6 +39,7 @@ _MACRO = re.compile(r"\\([A-Za-z]+)")
 _THOUSANDS = re.compile(
     r"(?<![\d.])(?P<first>\d{1,3}+)(?P<rest>(?:(?:,?\\[!,;: ]|\s?\{[,.]\s?\}|\\,|,\\!|\\thinspace|~)\s*+\d{3}(?!\d))++)"
 )
+_OPERATOR = re.compile(r"(?<![\^_A-Za-z}])\{\s?(\\times|\\cdot|[-+*/=<>:,.])\s?\}")  # 3{,}5 and 4{:}30
 _AND = re.compile(
     r"‹[\s,]*+(?:and|și|et|und|y)\s*+›|(?<![A-Za-z\\])and(?![A-Za-z])|(?<=[\s\d)}\]])(?:和|以及|与|及|و)(?=[\s\d(\\-])"
 )
@@ -124,9 +125,9 @@ def _dollars(text: str) -> str:
 
 def _latex(text: str) -> str:
     text = _THOUSANDS.sub(_joined, text)
-    text = (
-        text.replace("\\!", "").replace("\\,", " ").replace("{,}", ",").replace("\\n", " \\n") if "\\" in text else text
-    )
+    text = _OPERATOR.sub(r"\1", text)
+    if "\\" in text:
+        text = text.replace("\\!", "").replace("\\,", " ").replace("\\n", " \\n")
     text = _OVER.sub(r"\\frac{\1}{\2}", text) if "\\over" in text else text
     text = _TEXT.sub(_marked, text)
     text = _TEXT.sub(r"‹\1›", text) if _TEXT.search(text) else text

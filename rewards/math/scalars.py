@@ -11,7 +11,7 @@ from rewards.math.exact import NotRational, TooLarge, rational
 from rewards.math.macros import Tree
 from rewards.math.numerals import Number, read_number, same_number
 from rewards.math.numeric import approximates, same_value
-from rewards.math.times import as_fraction, compare_times, is_clock
+from rewards.math.times import compare_times, is_clock, ratio
 from rewards.math.tree import parse
 from rewards.math.units import conversion, split_unit
 
@@ -47,8 +47,9 @@ def compare_scalars(gold: str, answer: str) -> Decision:
 
 
 def _value(text: str) -> str:
-    """A time that is compared with something else as the ratio that it may be as well."""
-    return as_fraction(text) or text if is_clock(text) else text
+    """A text as it is; a time that is compared with something else as the ratio that it may be as well."""
+    parts = ratio(text) if ":" in text and is_clock(text) else ()
+    return f"\\frac{{{parts[0]}}}{{{parts[1]}}}" if len(parts) == 2 else text
 
 
 def _unread(gold: str, answer: str) -> Decision | None:

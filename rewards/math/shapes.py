@@ -5,6 +5,7 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from rewards.math.bases import read_numeral
 from rewards.math.clean import unbraced
 from rewards.math.numerals import read_number
 from rewards.math.times import read_time
@@ -119,7 +120,7 @@ def _single(text: str, depth: int) -> Shape:
         return _bracketed(text, depth)
     if _PLUS_MINUS.search(text):
         return Group("list", tuple(Scalar(item) for item in _signs(text)))
-    if ":" in text and not read_time(text):
+    if ":" in text and not read_time(text) and not read_numeral(text):
         parts = split(text, ":")
         if len(parts) > 1 and all(part.strip() for part in parts):
             return Group("ratio", tuple(Scalar(part.strip()) for part in parts))

@@ -8,7 +8,7 @@ from rewards.math.intervals import compare_sets, real_set
 from rewards.math.relations import chain_value, compare_relations, named_value
 from rewards.math.scalars import Decision, compare_scalars, is_formula, is_text
 from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape
-from rewards.math.times import is_clock
+from rewards.math.times import is_clock, ratio
 
 MOST_PAIRS = 900  # comparisons within one set
 
@@ -89,12 +89,12 @@ def _group_and_scalar(gold: Shape, answer: Shape) -> Decision:
     sets = _sets(gold, answer)
     if sets is not None:
         return sets
+    if group.kind == "ratio" and isinstance(scalar, Scalar) and is_clock(scalar.text):
+        parts = [Scalar(part) for part in ratio(scalar.text)]
+        return _in_order(group.items, parts, "ratio") if group is gold else _in_order(parts, group.items, "ratio")
     if group.kind == "ratio" and len(group.items) == 2:
         quotient = Scalar("\\frac{" + "}{".join(item.text for item in group.items if isinstance(item, Scalar)) + "}")
         return compare_shapes(quotient, answer) if group is gold else compare_shapes(gold, quotient)
-    if group.kind == "ratio" and isinstance(scalar, Scalar) and is_clock(scalar.text):
-        parts = [Scalar(part.strip()) for part in scalar.text.split(":")]
-        return _in_order(group.items, parts, "ratio") if group is gold else _in_order(parts, group.items, "ratio")
     if isinstance(scalar, Scalar) and is_text(scalar.text):
         return False, "different words"
     if group.kind == "list":

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from rewards.math.numerals import read_number
 
 _HALF = r"(?:(?P<half>[ap])\.?\s?m|(?P<words>in the (?:early |late )?(?:morning|afternoon|evening)))"
+_BEFORE = r"(?:it is |it's |at )?"
+_AFTER = r"(?:\.? \(?[a-z]{1,3}t\)?|\.? on [a-z]{3,6}day|\.? local time)?"  # EST, on Monday
 _TIME = re.compile(
-    rf"(?:at )?(?P<hour>\d{{1,2}})(?:(?P<mark>\s?[:.h]\s?)(?P<minute>[0-5]\d)(?:\s?:\s?(?P<second>[0-5]\d))?)?"
-    rf"(?P<clock> o'?\s?clock)?(?:\s?{_HALF})?"
+    rf"{_BEFORE}(?P<hour>\d{{1,2}})(?:(?P<mark>\s?[:.h]\s?)(?P<minute>[0-5]\d)(?:\s?:\s?(?P<second>[0-5]\d))?)?"
+    rf"(?P<clock> o'?\s?clock)?(?:\s?{_HALF})?{_AFTER}"
 )
 _SPOKEN = re.compile(
-    rf"(?:at )?(?:(?:(?P<past>half|(?:a )?quarter|[a-z-]+(?: minutes)?) (?P<side>past|after|to|before|till) )?"
-    rf"(?P<hour>[a-z]+|\d{{1,2}})(?P<clock> o'?\s?clock)?)(?: {_HALF})?"
+    rf"{_BEFORE}(?:(?:(?P<past>half|(?:a )?quarter|[a-z-]+(?: minutes)?) (?P<side>past|after|to|before|till) )?"
+    rf"(?P<hour>[a-z]+|\d{{1,2}})(?P<clock> o'?\s?clock)?)(?: {_HALF})?{_AFTER}"
 )
 _MAYBE = re.compile(r"\d\s?[:h]\s?\d|[ap]\.?\s?m\b|clock|noon|midday|midnight|(?:past|after|to|before|till) |in the ")
-_NAMED = re.compile(r"(?:at )?(?:12(?::00)? )?(noon|midday|midnight)")
+_NAMED = re.compile(rf"{_BEFORE}(?:12(?::00)? )?(noon|midday|midnight){_AFTER}")
 _FORMULA = re.compile(r"\d++[ap]m")  # may be a product
+_PLAIN = re.compile(r"(?:[\d\s.,/*+(){}-]|\\frac)++")
 _AM = {"in the morning", "in the early morning", "in the late morning"}
 _DAY = 86_400
 
@@ -105,12 +108,15 @@ def is_clock(text: str) -> bool:
     return ":" in text and (time := read_time(text)) is not None and not time.half
 
 
-def as_fraction(text: str) -> str | None:
-    """The ratio that a time without half of the day would be, as a fraction; None if it must be a time: 4:05."""
-    parts = text.replace(" ", "").split(":")
-    if len(parts) != 2 or not all(part.isdecimal() and part[0] != "0" for part in parts):
-        return None
-    return f"\\frac{{{parts[0]}}}{{{parts[1]}}}"
+def ratio(text: str) -> tuple[str, ...]:
+    """The parts of the ratio that a time without half of the day would be; nothing if it must be a time: 4:05."""
+    parts = tuple(part.strip() for part in text.split(":"))
+    return () if any(part.startswith("0") for part in parts) else parts
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text has only signs of arithmetic: it may be a number, and no other way to write a time."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def compare_times(gold: str, answer: str) -> tuple[bool | None, str] | None:
@@ -126,6 +132,9 @@ def compare_times(gold: str, answer: str) -> tuple[bool | None, str] | None:
         hour = wanted.hour % 12 if not wanted.minutes else None
         equal = number is not None and hour is not None and number.value in (hour, hour or 12)
         return equal, "the hour without a.m. or p.m." if equal else "no time"
+    for text, other in ((gold, answer), (answer, gold)):
+        if is_clock(text) and not ratio(text) and is_plain(other):
+            return False, "a time and a number"
     number = read_number(gold)
     if given is None or not given.half or number is None:
         return None
