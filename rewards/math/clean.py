@@ -6,6 +6,8 @@ In a cleaned text `‹...›` marks what was `\\text{...}`, `«` and `»` are th
 
 import re
 
+from rewards.math.braces import without_bare_braces
+from rewards.math.grouping import joined_groups
 from rewards.math.symbols import plain
 
 _TEXT = re.compile(
@@ -34,7 +36,10 @@ _ALIASES = {
     "backslash": "", "colon": ":", "smallsetminus": r"\setminus", "rm": "", "bar": r"\overline",
 }  # fmt: skip
 _MACRO = re.compile(r"\\([A-Za-z]+)")
-_THOUSANDS = re.compile(r"(?<=\d)(?:,?\\[!,]\s*+|\s?\{,\s?\}\s*+|\\,\s*+|,\\!\s*+)(?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(
+    r"(?<![\d.])(?P<first>\d{1,3}+)(?P<rest>(?:(?:,?\\[!,;: ]|\s?\{[,.]\s?\}|\\,|,\\!|\\thinspace|~)\s*+\d{3}(?!\d))++)"
+)
+_OPERATOR = re.compile(r"(?<![\^_A-Za-z}])\{\s?(\\times|\\cdot|[-+*/=<>:,.])\s?\}")  # 3{,}5 and 4{:}30
 _AND = re.compile(
     r"‹[\s,]*+(?:and|și|et|und|y)\s*+›|(?<![A-Za-z\\])and(?![A-Za-z])|(?<=[\s\d)}\]])(?:和|以及|与|及|و)(?=[\s\d(\\-])"
 )
@@ -98,7 +103,7 @@ def clean(text: str) -> str:
     text = _OR.sub(" ∨ ", _AND.sub(" ∧ ", text))
     text = _OR_BETWEEN.sub(" ∨ ", _AND_BETWEEN.sub(" ∧ ", text))
     text = _SPACES.sub(" ", text).strip()
-    text = _undotted(_LABEL.sub("", text) if len(text) < 400 else text)
+    text = joined_groups(_undotted(_LABEL.sub("", text) if len(text) < 400 else text))
     letters = _LETTERS.fullmatch(text)
     return letters[1] if letters is not None else text
 
@@ -119,17 +124,24 @@ def _dollars(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    text = _THOUSANDS.sub("", text)
-    text = (
-        text.replace("\\!", "").replace("\\,", " ").replace("{,}", ",").replace("\\n", " \\n") if "\\" in text else text
-    )
+    text = _THOUSANDS.sub(_joined, text)
+    text = _OPERATOR.sub(r"\1", text)
+    if "\\" in text:
+        text = text.replace("\\!", "").replace("\\,", " ").replace("\\n", " \\n")
     text = _OVER.sub(r"\\frac{\1}{\2}", text) if "\\over" in text else text
     text = _TEXT.sub(_marked, text)
     text = _TEXT.sub(r"‹\1›", text) if _TEXT.search(text) else text
     text = _UNWRAP.sub("", text)
     text = re.sub(r"\\n(?![a-zA-Z])|\\n(?=[A-Z])", " ", text)
     text = _WORD_BELOW.sub(r"_{\1}", _PRIMES.sub(_primes, _DROP.sub(" ", text)))
-    return _MACRO.sub(_alias, text).replace("\\ ", " ")
+    return without_bare_braces(_MACRO.sub(_alias, text).replace("\\ ", " "))
+
+
+def _joined(match: re.Match[str]) -> str:
+    """Digits in groups that LaTeX spaces, as 1\\,234 and 1{,}234, without what separates them; not 0{,}125."""
+    if not match["first"].strip("0"):
+        return match[0]
+    return match["first"] + re.sub(r"\D", "", match["rest"])
 
 
 def _primes(match: re.Match[str]) -> str:

@@ -7,25 +7,24 @@ that can be killed.
 
 import functools
 import re
-from collections.abc import Sequence
 
+from rewards.math.choices import choices
 from rewards.math.clean import clean, spaceless, words
-from rewards.math.intervals import compare_sets, real_set
-from rewards.math.relations import chain_value, compare_relations, named_value
-from rewards.math.scalars import TRUTH, Decision, choices, compare_scalars, decimal_commas, is_formula, is_text
-from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape
+from rewards.math.grouping import joined_in_brackets, readings
+from rewards.math.qualifiers import contradict, qualified
+from rewards.math.scalars import TRUTH, Decision, is_text
+from rewards.math.shapes import shape
+from rewards.math.structure import compare_shapes
 
-MOST_PAIRS = 900  # comparisons within one set
-
-_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+")
 _LETTERED = re.compile(r"^(?:‹\s?\(?[A-J]\)?[.:]?\s?›|[A-J]\))[\s.:]*+(\S.*)$", re.DOTALL)  # the choice "(E) 12"
-_ELLIPSIS = re.compile(r"\\ldots|\.\.\.")
 
 
 @functools.lru_cache(maxsize=8192)
 def cleaned(text: str) -> str:
-    """`clean`, remembered: the completions of a group share their gold answer, and often their answers."""
-    return clean(text)
+    """The likeliest reading of a text without its dress, remembered: the completions of a group share their gold
+    answer, and often their answers.
+    """
+    return readings(qualified(clean(text))[0])[0]
 
 
 def compare(gold: str, answer: str) -> Decision:
@@ -35,6 +34,15 @@ def compare(gold: str, answer: str) -> Decision:
     a, b = cleaned(gold), cleaned(answer)
     if not b.strip(" .,;:!?"):
         return False, "an empty answer"
+    decided = _compare(a, b)
+    if decided[0] is not True and ("," in gold or "," in answer):
+        decided = _read_otherwise(gold, answer) or decided
+    if decided[0] is True and contradict(qualified(clean(gold))[1], qualified(clean(answer))[1]):
+        return False, "letters of other kinds"
+    return decided
+
+
+def _compare(a: str, b: str) -> Decision:
     if spaceless(a) == spaceless(b):
         return True, "equal as text"
     if is_text(a) and _same_words(a, b):
@@ -45,7 +53,17 @@ def compare(gold: str, answer: str) -> Decision:
     lettered = _LETTERED.match(b)
     if lettered is not None and _LETTERED.match(a) is None:
         b = lettered[1]
-    return _compare(shape(a), shape(b), a, b)
+    return compare_shapes(shape(a), shape(b), a, b)
+
+
+def _read_otherwise(gold: str, answer: str) -> Decision | None:
+    """Equality where commas are read in one of the other ways that there are; None without."""
+    wanted, given = (qualified(clean(text))[0] for text in (gold, answer))
+    for a in readings(wanted):
+        for b in dict.fromkeys((*readings(given), joined_in_brackets(given))):
+            if compare_shapes(shape(a), shape(b), a, b)[0] is True:
+                return True, "equal in a reading of its commas"
+    return None
 
 
 def _same_words(gold: str, answer: str) -> bool:
@@ -54,245 +72,3 @@ def _same_words(gold: str, answer: str) -> bool:
     if wanted == given:
         return True
     return len(wanted) == 1 and wanted[0] in TRUTH and given[:1] == wanted and not (TRUTH - set(wanted)) & set(given)
-
-
-def _compare(gold: Shape, answer: Shape, a: str = "", b: str = "") -> Decision:
-    if isinstance(gold, Relation) or isinstance(answer, Relation):
-        return _with_relation(gold, answer)
-    if isinstance(gold, Scalar) and isinstance(answer, Scalar):
-        decided = compare_scalars(gold.text, answer.text)
-        return decided if decided[0] is not None else _sets(gold, answer) or decided
-    if isinstance(gold, Scalar) and isinstance(answer, Group) and is_text(a):
-        return (False, "different words") if words(a) != words(b) else (True, "the same words")
-    if isinstance(gold, Group) and isinstance(answer, Group):
-        return _groups(gold, answer)
-    if isinstance(gold, Union) or isinstance(answer, Union):
-        return _sets(gold, answer) or _no_value(gold, answer) or (None, "not decided as sets")
-    return _group_and_scalar(gold, answer, a, b)
-
-
-def _sets(gold: Shape, answer: Shape) -> Decision | None:
-    wanted, given = real_set(gold), real_set(answer)
-    return None if wanted is None or given is None else compare_sets(wanted[1], given[1])
-
-
-def _with_relation(gold: Shape, answer: Shape) -> Decision:
-    """At least one side is an equation or inequality."""
-    wanted = named_value(gold) if isinstance(gold, Relation) else None
-    given = named_value(answer) if isinstance(answer, Relation) else None
-    if wanted is not None and given is not None:
-        if wanted[0] != given[0] and len(wanted[0]) == len(given[0]) == 1:
-            return _equations(gold, answer)
-        return _texts(wanted[1], given[1])
-    if wanted is not None and not isinstance(answer, Relation):
-        return _compare(shape(wanted[1]), answer)
-    if given is not None and not isinstance(gold, Relation):
-        return _compare(gold, shape(given[1]))
-    if isinstance(gold, Relation) and isinstance(answer, Relation):
-        return compare_relations(gold, answer)
-    return _relation_and_other(gold, answer)
-
-
-def _equations(gold: Shape, answer: Shape) -> Decision:
-    if isinstance(gold, Relation) and isinstance(answer, Relation):
-        decided = compare_relations(gold, answer)
-        return decided if decided[0] is not None else (False, "about another unknown")
-    return None, "no equations"
-
-
-def _relation_and_other(gold: Shape, answer: Shape) -> Decision:
-    sets = _sets(gold, answer)
-    if sets is not None:
-        return sets
-    relation, other = (gold, answer) if isinstance(gold, Relation) else (answer, gold)
-    assert isinstance(relation, Relation)
-    chain = chain_value(relation)
-    if chain is not None:
-        if chain[0] is True:
-            return _compare(other, shape(chain[1]))
-        return (False, "an equation for a value") if chain[0] is False else (None, "not decided")
-    bounded = any(sign in ("<", ">", "le", "ge", "ne") for sign in relation.signs)
-    if isinstance(other, Scalar) and (real_set(relation) is not None or (bounded and is_formula(other.text))):
-        return False, "an inequality for a value"
-    return None, "a relation against something else"
-
-
-def _texts(gold: str, answer: str) -> Decision:
-    return _compare(shape(gold), shape(answer), gold, answer)
-
-
-def _group_and_scalar(gold: Shape, answer: Shape, a: str, b: str) -> Decision:
-    """A list, tuple or set against one value."""
-    group, scalar = (gold, answer) if isinstance(gold, Group) else (answer, gold)
-    assert isinstance(group, Group)
-    if group.kind in ("list", "set") and (single := _distinct(group.items)) is not None:
-        return _compare(single, answer) if group is gold else _compare(gold, single)
-    sets = _sets(gold, answer)
-    if sets is not None:
-        return sets
-    if group.kind == "ratio" and len(group.items) == 2:
-        quotient = Scalar("\\frac{" + "}{".join(item.text for item in group.items if isinstance(item, Scalar)) + "}")
-        return _compare(quotient, answer) if group is gold else _compare(gold, quotient)
-    if isinstance(scalar, Scalar) and group.kind != "ratio" and (parts := _cut_at_commas(scalar.text)):
-        parts_in_order = Group("list", parts)
-        return _groups(group, parts_in_order) if group is gold else _groups(parts_in_order, group)
-    if a and b and decimal_commas(a, b):
-        return True, "equal with a decimal comma"
-    if isinstance(scalar, Scalar) and is_text(scalar.text):
-        return False, "different words"
-    if group.kind == "list":
-        return False, "several answers for one" if group is answer else "one answer for several"
-    return _no_value(gold, answer) or (None, "a group against a value")
-
-
-def _no_value(gold: Shape, answer: Shape) -> Decision | None:
-    """A formula is no group, union or matrix, nor the other way round."""
-    for one, other in ((gold, answer), (answer, gold)):
-        if isinstance(one, Scalar) and not isinstance(other, Scalar) and is_formula(one.text):
-            return False, "a value for a group" if one is answer else "a group for a value"
-    return None
-
-
-def _cut_at_commas(text: str) -> tuple[Shape, ...]:
-    """`60,120` is a number, or two where a list is wanted."""
-    return tuple(map(Scalar, text.split(","))) if _THOUSANDS.fullmatch(text) else ()
-
-
-def _distinct(items: Sequence[Shape]) -> Shape | None:
-    """The item, if all are the same one."""
-    first = items[0] if items else None
-    return first if first and all(_compare(first, item)[0] is True for item in items[1:]) else None
-
-
-def _groups(gold: Group, answer: Group) -> Decision:
-    if "matrix" in (gold.kind, answer.kind):
-        return _matrices(gold, answer)
-    if gold.kind == "ratio" and answer.kind == "ratio":
-        return _in_order(gold.items, answer.items, "ratio")
-    if gold.kind == "tuple" and answer.kind == "tuple":
-        return _tuples(gold, answer)
-    if gold.kind == answer.kind == "list" and (decided := _labelled(gold, answer)) is not None:
-        return decided
-    if "tuple" in (gold.kind, answer.kind):
-        return _list_and_tuple(gold, answer)
-    if any(_ELLIPSIS.search(item.text) for item in (*gold.items, *answer.items) if isinstance(item, Scalar)):
-        return _in_order(gold.items, answer.items, "sequence")
-    sets = _sets(gold, answer) if any(isinstance(item, Relation) for item in (*gold.items, *answer.items)) else None
-    if sets is not None and sets[0] is not None:
-        return sets
-    return _unordered(gold.items, answer.items)
-
-
-def _tuples(gold: Group, answer: Group) -> Decision:
-    if len(gold.items) == 2 and gold.brackets != answer.brackets:
-        return False, "other brackets"
-    if len(gold.items) == 2 and len(answer.items) == 2 and gold.brackets not in ("()", "[]"):
-        return _sets(gold, answer) or (None, "not decided as intervals")
-    return _in_order(gold.items, answer.items, "tuple")
-
-
-def _list_and_tuple(gold: Group, answer: Group) -> Decision:
-    """`x=1, y=2` or `1, 2` against `(1, 2)`: in order. A set is not a tuple, nor is an interval a list."""
-    bare, ordered = (gold, answer) if answer.kind == "tuple" else (answer, gold)
-    if bare.kind != "list" or "[" in ordered.brackets and "]" not in ordered.brackets:
-        return False, "a set for a tuple" if bare.kind == "set" else "other brackets"
-    if any(isinstance(item, Group) for item in bare.items):
-        return False, "several answers for one"
-    if ordered.brackets == "[]":
-        return _unordered(gold.items, answer.items) if len(ordered.items) > 2 else (False, "an interval for a list")
-    if all(isinstance(item, Relation) for item in bare.items):
-        values = [named_value(item) for item in bare.items if isinstance(item, Relation)]
-        named = [value for value in values if value is not None]
-        if len(named) == len(bare.items):
-            bare_items = tuple(
-                shape(value) for _, value in (sorted(named) if len({n for n, _ in named}) > 1 else named)
-            )
-            bare = Group("list", bare_items)
-    return (
-        _in_order(bare.items, ordered.items, "tuple")
-        if answer is ordered
-        else _in_order(ordered.items, bare.items, "tuple")
-    )
-
-
-def _labelled(gold: Group, answer: Group) -> Decision | None:
-    """`a=3, b=4` against `b=4, a=3`: by name. None unless all items have the same distinct names."""
-    tables = []
-    for group in (gold, answer):
-        named = [named_value(item) for item in group.items if isinstance(item, Relation)]
-        pairs = dict(value for value in named if value is not None)
-        if len(pairs) != len(group.items) or len(pairs) < 2:
-            return None
-        tables.append(pairs)
-    if tables[0].keys() != tables[1].keys():
-        return None
-    return _all([_texts(value, tables[1][name]) for name, value in tables[0].items()], "list")
-
-
-def _matrices(gold: Group, answer: Group) -> Decision:
-    if gold.kind != answer.kind:
-        matrix, other = (gold, answer) if gold.kind == "matrix" else (answer, gold)
-        flat = [item for row in matrix.items if isinstance(row, Group) for item in row.items]
-        vector = len(matrix.items) == 1 or all(isinstance(row, Group) and len(row.items) == 1 for row in matrix.items)
-        if not vector or other.kind != "tuple":
-            return (False, "no matrix") if other.kind in ("tuple", "set", "list") else (None, "not decided")
-        return _in_order(flat, other.items, "vector") if matrix is gold else _in_order(other.items, flat, "vector")
-    if len(gold.items) != len(answer.items):
-        return False, "matrices of different size"
-    rows = [
-        (a, b) for a, b in zip(gold.items, answer.items, strict=True) if isinstance(a, Group) and isinstance(b, Group)
-    ]
-    return _all([_in_order(a.items, b.items, "matrix") for a, b in rows], "matrix")
-
-
-def _in_order(gold: Sequence[Shape], answer: Sequence[Shape], what: str) -> Decision:
-    if len(gold) != len(answer):
-        return False, f"a {what} of another length"
-    if what == "ratio":
-        return _ratios(gold, answer)
-    return _all([_compare(a, b) for a, b in zip(gold, answer, strict=True)], what)
-
-
-def _ratios(gold: Sequence[Shape], answer: Sequence[Shape]) -> Decision:
-    same = _all([_compare(a, b) for a, b in zip(gold, answer, strict=True)], "ratio")
-    if same[0] is not False:
-        return same
-    texts = [[item.text for item in side if isinstance(item, Scalar)] for side in (gold, answer)]
-    if any(text == "0" or _ELLIPSIS.search(text) for text in (*texts[0], *texts[1])):
-        return same
-    products = [
-        (f"({a})*({d})", f"({b})*({c})")
-        for a, b, c, d in zip(texts[0], texts[1], texts[0][1:], texts[1][1:], strict=False)
-    ]
-    return _all([compare_scalars(x, y) for x, y in products], "ratio")
-
-
-def _all(decisions: Sequence[Decision], what: str) -> Decision:
-    if any(equal is False for equal, _ in decisions):
-        return False, f"a different {what}"
-    if all(equal for equal, _ in decisions):
-        return True, f"the same {what}"
-    return None, f"a {what} that is not decided"
-
-
-def _unordered(gold: Sequence[Shape], answer: Sequence[Shape]) -> Decision:
-    """As sets: each item of one has its equal in the other."""
-    gold, answer = _unlabelled(gold), _unlabelled(answer)
-    if len(gold) * len(answer) > MOST_PAIRS:
-        return (True, "the same list") if gold == answer else (None, "a long list")
-    table = [[_compare(a, b)[0] for b in answer] for a in gold]
-    columns = list(zip(*table, strict=True))
-    for line in (*table, *columns):
-        if all(equal is False for equal in line):
-            return False, "a different set"
-    if all(True in line for line in (*table, *columns)):
-        return True, "the same set"
-    return None, "a set that is not decided"
-
-
-def _unlabelled(items: Sequence[Shape]) -> tuple[Shape, ...]:
-    plain = []
-    for item in items:
-        named = named_value(item) if isinstance(item, Relation) else None
-        plain.append(item if named is None else shape(named[1]))
-    return tuple(plain)

@@ -9,12 +9,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from rewards.math.choices import choice_letter, choices
 from rewards.math.clean import unbraced
 from rewards.math.compare import cleaned, compare
 from rewards.math.extract import LONGEST_ANSWER, Answer, Extraction, find_answer
 from rewards.math.numerals import read_number
 from rewards.math.relations import is_name
-from rewards.math.scalars import choice_letter, choices, is_text
+from rewards.math.scalars import is_text
 from rewards.math.shapes import Group, Relation, Shape, Union, shape
 from rewards.math.symbols import FOREIGN
 from rewards.math.tolerance import EXACT, Tolerance, bad_difference, is_near, read_difference

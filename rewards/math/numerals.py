@@ -1,4 +1,4 @@
-"""Reading one number exactly, however it is written: 1,234.5, 3/4, 7 3/4, 2.5e3, 0.1(6), 5 million, 12 %, 0,5."""
+"""Reading one number exactly, however it is written: 1,234.5, 3/4, 7 3/4, 2.5e3, 0.1(6), 5 million."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _FEWEST_DIGITS = 6  # significant digits from which on a decimal counts as the v
 _FEWEST_OF_TWO = 12  # where both are decimals
 _MOST_DIGITS = 15  # what a float prints after these is noise
 
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})++(?![\d])|\d{1,3}(?: \d{3})++(?!\s?\d)|\d++)"
+_DIGITS = r"(?:(?!0++,)\d{1,3}(?:,\d{3})++(?![\d])|\d{1,3}(?: \d{3})++(?!\s?\d)|\d++)"
 _UNSIGNED = re.compile(
     rf"(?P<whole>{_DIGITS})?(?P<decimals>\.\d*+)?"
     r"(?:(?:\\overline|\\dot)\{?(?P<over>\d++)\}?|\((?P<parens>\d++)\)|(?P<dots>\.\.\.?|\\ldots)(?:\d{0,3}))?+"
@@ -61,13 +61,6 @@ def read_number(text: str) -> Number | None:
     if number is None or sign > 0:
         return number
     return Number(-number.value, number.digits, number.ulp)
-
-
-def decimal_comma(text: str) -> Number | None:
-    """The number of a text such as "2,74", "1.000,99" or "1 000,99" where the comma is the decimal mark, or None."""
-    if re.fullmatch(r"[-+]?\d{1,3}(?:[. ]\d{3})+,\d{1,300}|[-+]?\d{1,300},\d{1,300}", text):
-        return read_number(text.replace(".", "").replace(" ", "").replace(",", "."))
-    return None
 
 
 def same_number(gold: Number, answer: Number) -> bool:

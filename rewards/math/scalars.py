@@ -1,27 +1,25 @@
-"""Comparison of two single values: number, quantity with a unit, percentage, formula, letter of a choice, or text."""
+"""Comparison of two single values: number, quantity with a unit, percentage, time, formula, choice, or text."""
 
 import functools
 import re
 from fractions import Fraction
 
+from rewards.math.bases import compare_numerals
+from rewards.math.choices import choices
 from rewards.math.clean import spaceless, unbraced, words
 from rewards.math.exact import NotRational, TooLarge, rational
 from rewards.math.macros import Tree
-from rewards.math.numerals import Number, decimal_comma, read_number, same_number
+from rewards.math.numerals import Number, read_number, same_number
 from rewards.math.numeric import approximates, same_value
+from rewards.math.times import compare_times, is_clock, ratio
 from rewards.math.tree import parse
 from rewards.math.units import conversion, split_unit
 
 Decision = tuple[bool | None, str]  # equal, different, or not known here; and which rung said so
 
-_CHOICE = re.compile(r"^\(?\s*+([A-JPa-j])\s*+(?:[).:]|$)(?P<text>.*)$", re.DOTALL)
-_ANOTHER = re.compile(r"^\s*+(?:[,;/&∧∨]|and\b|or\b)|\([A-J]\)|\b[B-J]\)|[∧∨]\s?\(?[A-J]\b")
-_OPTION = re.compile(
-    r"^(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*+(?:is\s*+)?:?\s*+(?=\(?[A-Ja-j]\b)", re.IGNORECASE
-)
-_TIME = re.compile(r"\d{1,2}:0\d(?::\d\d)?")  # others may be ratios
+_AFTER_INDEX = re.compile(r"[\^_]\{[^{}]*+\}\d")
+_SIDE_BY_SIDE = re.compile(r"^[\d\s.,§%+-]*\d \d[\d\s.,§%+-]*$")
 _INFINITY = re.compile(r"[+-]?\s?(?:\\infty|infinity|inf|oo|‹infinity›)")
-_BASED = re.compile(r"^\(?(-?[0-9A-Z]++)\)?_\{?(\d++)\}?$")
 _LONG_WORD = re.compile(r"(?<![A-Za-z\\])[^\W\d_]{2,}")
 _ANY_WORD = re.compile(r"[^\W\d_]{2,}")
 _FORMULA = re.compile(r"[\\^_{}=<>+*/|]|\d")
@@ -41,56 +39,25 @@ def compare_scalars(gold: str, answer: str) -> Decision:
     """Whether two cleaned texts say the same value. Bounded and linear; never raises."""
     if spaceless(gold) == spaceless(answer):
         return True, "equal as text"
-    choice = choices(gold, answer)
-    if choice is not None:
-        return choice
-    if _TIME.fullmatch(gold) and _TIME.fullmatch(answer):
-        return False, "different times"
-    special = _specials(gold, answer)
-    if special is not None:
-        return special
-    based = _bases(gold, answer)
-    if based is not None:
-        return based
-    text = _texts(gold, answer)
-    if text is not None:
-        return text
-    return _quantities(gold, answer)
+    for rung in (choices, compare_times, _specials, compare_numerals, _texts):
+        decided = rung(gold, answer)
+        if decided is not None:
+            return decided
+    return _unread(gold, answer) or _quantities(_value(gold), _value(answer))
 
 
-def choices(gold: str, answer: str) -> Decision | None:
-    """A letter as gold answer, alone or with its text."""
-    wanted = choice_letter(gold)
-    if wanted is None:
-        return None
-    given = _letter(_OPTION.sub("", answer))
-    if given is None:
-        if wanted[1] and spaceless(wanted[1]).casefold() == spaceless(answer).casefold():
-            return True, "the text of the choice"
-        return (False, "no choice among letters") if not wanted[1] else None
-    if given[0] == wanted[0] or (wanted[0].isupper() and given[0].upper() == wanted[0]):
-        return True, "the same choice"
-    return False, "another choice"
+def _value(text: str) -> str:
+    """A text as it is; a time that is compared with something else as the ratio that it may be as well."""
+    parts = ratio(text) if ":" in text and is_clock(text) else ()
+    return f"\\frac{{{parts[0]}}}{{{parts[1]}}}" if len(parts) == 2 else text
 
 
-def choice_letter(text: str) -> tuple[str, str] | None:
-    """(letter, what stands beside it) of a cleaned text that names a choice, or None."""
-    letter = _letter(text)
-    return letter if letter and (letter[0].isupper() or text.lstrip("‹ ").startswith("(")) else None
-
-
-def _letter(text: str) -> tuple[str, str] | None:
-    bare = text.replace("‹", " ").replace("›", " ").strip()
-    match = _CHOICE.match(bare)
-    if match is None or (
-        match["text"] and _FORMULA.match(match["text"].strip()[:1]) is not None and bare[0] not in "(ABCDEFGHIJ"
-    ):
-        return None
-    if _ANOTHER.search(match["text"]):
-        return None
-    if bare.startswith("(") and match["text"] and ")" not in bare[:4]:
-        return None
-    return match[1], match["text"].strip(" ).:")
+def _unread(gold: str, answer: str) -> Decision | None:
+    """Digits that stand side by side without being one number are no value: `1 2`, `2^{3}4`, `x_{1}0`."""
+    for pattern in (_AFTER_INDEX, _SIDE_BY_SIDE):
+        if pattern.search(answer) and not pattern.search(gold) and read_number(split_unit(answer)[0]) is None:
+            return False, "digits that are no number"
+    return None
 
 
 def _specials(gold: str, answer: str) -> Decision | None:
@@ -107,19 +74,6 @@ def _specials(gold: str, answer: str) -> Decision | None:
             if _is_number(other):
                 return False, "the empty set is no number"
     return None
-
-
-def _bases(gold: str, answer: str) -> Decision | None:
-    """Numerals with a base: both the digits and the base must be the same."""
-    wanted, given = _BASED.match(spaceless(gold)), _BASED.match(spaceless(answer))
-    if wanted is None and given is None:
-        return None
-    if wanted is None or given is None:
-        known = (wanted or given)[2]  # type: ignore[index]  # one of them is there, see above
-        other = read_number(answer if wanted else gold)
-        return (False, "numerals in different bases") if known != "10" and other is not None else None
-    equal = wanted[1].lstrip("0") == given[1].lstrip("0") and wanted[2] == given[2]
-    return equal, "the same numeral" if equal else "different numerals"
 
 
 def is_text(text: str) -> bool:
@@ -189,8 +143,6 @@ def _quantities(gold: str, answer: str) -> Decision:
         return False, "contradicting units"
     if number is not None and other is not None:
         equal = _same_numbers(number, other, percent, other_percent, factor)
-        if not equal and decimal_commas(gold, answer):
-            return True, "equal with a decimal comma"
         return equal, "equal as numbers" if equal else "different numbers"
     wanted = parse(body) if number is None else (("num", number.value), False)
     given = parse(other_body) if other is None else (("num", other.value), False)
@@ -223,20 +175,6 @@ def _same_numbers(gold: Number, answer: Number, percent: bool, other_percent: bo
     hundredth = gold if percent else answer
     hundredth = Number(hundredth.value / 100, hundredth.digits, hundredth.ulp / 100)
     return same_number(hundredth, answer) if percent else same_number(gold, hundredth)
-
-
-def decimal_commas(gold: str, answer: str) -> bool:
-    """Whether the two are one number when the comma of one of them is its decimal mark: 0,111 and 0.111."""
-    for text, other in ((gold, answer), (answer, gold)):
-        written, number = decimal_comma(split_unit(text)[0]), read_number(split_unit(other)[0])
-        if (
-            written is not None
-            and number is not None
-            and number.value.denominator != 1
-            and written.value == number.value
-        ):
-            return True
-    return False
 
 
 def _formulae(

@@ -5,8 +5,10 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from rewards.math.bases import read_numeral
 from rewards.math.clean import unbraced
 from rewards.math.numerals import read_number
+from rewards.math.times import read_time
 
 MOST_ITEMS = 200
 DEEPEST = 6
@@ -21,7 +23,6 @@ _UNION = re.compile(r"\\cup(?![A-Za-z])")
 _FRENCH = re.compile(r"[\[\]][^\[\]()]{1,200}[,;][^\[\]()]{1,200}[\[\]]")
 _HALF_OPEN = re.compile(r"([A-Za-z])\s?(\([^()\[\],]{1,80},[^()\[\],]{1,80}\]|\[[^()\[\],]{1,80},[^()\[\],]{1,80}\))")
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
-_TIME = re.compile(r"\d{1,2}:0\d(?::\d\d)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _shape(text: str, depth: int) -> Shape:
         return Scalar(text)
     if _FRENCH.fullmatch(text) and (text[0] == "]" or text[-1] == "["):  # ]a,b[ is (a,b) in French
         return _bracketed("[("[text[0] == "]"] + text[1:-1] + "])"[text[-1] == "["], depth)
-    for separators in (";", "∨∧", ",") if not _is_number_with_commas(text) else ("∨∧",):
+    for separators in (";", "∨∧", ","):
         parts = split(text, separators)
         if len(parts) > 1:
             parts = [part for part in parts if part.strip(" ‹›")]
@@ -119,7 +120,7 @@ def _single(text: str, depth: int) -> Shape:
         return _bracketed(text, depth)
     if _PLUS_MINUS.search(text):
         return Group("list", tuple(Scalar(item) for item in _signs(text)))
-    if ":" in text and not _TIME.fullmatch(text):
+    if ":" in text and not read_time(text) and not read_numeral(text):
         parts = split(text, ":")
         if len(parts) > 1 and all(part.strip() for part in parts):
             return Group("ratio", tuple(Scalar(part.strip()) for part in parts))
@@ -251,15 +252,6 @@ def _split_at(text: str, pattern: re.Pattern[str]) -> list[str]:
             start = match.end()
     parts.append(text[start:])
     return parts
-
-
-_GROUPED = re.compile(r"[-+]?(?:[§€£¥]\s?)?\d{1,3}(?:,\d{3})+(?:\.\d*+)?(?![\d,])")
-
-
-def _is_number_with_commas(text: str) -> bool:
-    """1,234,567 with or without a unit; not 1, 234 and not 10,20."""
-    match = _GROUPED.match(text)
-    return match is not None and "," not in text[match.end() :] and ";" not in text
 
 
 def _signs(text: str) -> tuple[str, ...]:

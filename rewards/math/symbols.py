@@ -42,6 +42,7 @@ FOREIGN = "\u0400-\u07bf\u0900-\u0e7f\u3040-\u30ff\uac00-\ud7af"
 _RAISED = re.compile(f"[{''.join(_SUPERSCRIPTS)}]++")
 _LOWERED = re.compile(f"[{''.join(_SUBSCRIPTS)}]++")
 _WIDE_COMMA = re.compile(r"(?<=\d)[，،](?=\d)")  # of full width, or Arabic
+_GROUP_SPACE = re.compile(r"(?<=\d)[\u00a0\u2007-\u2009\u202f](?=\d{3}(?!\d))")  # 1 234, without a line's end
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -54,6 +55,7 @@ def plain(text: str) -> str:
         return _CONTROL.sub(" ", text) if not text.isprintable() else text
     if "，" in text or "،" in text:
         text = _WIDE_COMMA.sub(",", text)
+    text = _GROUP_SPACE.sub("", text)
     text = _RAISED.sub(lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run[0])) + "}", text)
     text = _LOWERED.sub(lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run[0])) + "}", text)
     text = text.translate(_TABLE)

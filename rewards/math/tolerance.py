@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from rewards.math.choices import choice_letter
 from rewards.math.compare import cleaned
 from rewards.math.exact import NotRational, TooLarge, rational
 from rewards.math.numeric import real_value
 from rewards.math.relations import named_value
-from rewards.math.scalars import choice_letter, quantity
+from rewards.math.scalars import quantity
 from rewards.math.shapes import Relation, Scalar, shape
 from rewards.math.tree import parse
 from rewards.math.units import conversion

@@ -40,6 +40,7 @@ _TRAILING = re.compile(
     r"\s*+(?:\^\s*+\{?\s*+(?P<power>-?\d)\s*+\}?)?\s*+$"
 )
 _LEADING = re.compile(r"^\s*+([-+]?)\s*+(?:[§£€¥₹]|(?:‹\s*+)?(?:USD|US§|Rs\.?|EUR)(?:\s*+›)?)\s*+(?=[-\d.,(\\])")
+_SUM = re.compile(r"[§£€¥₹›]\s?[-+]|[-+]\s?[§£€¥₹]")
 _TRIGONOMETRIC = re.compile(r"sin|cos|tan|cot|sec|csc")
 _WORDS = re.compile(
     r"(?<=[\d)}.])(?P<space> ?)(?P<words>[A-Za-z][A-Za-z./ -]*?"
@@ -77,9 +78,21 @@ def split_unit(text: str) -> tuple[str, str, bool]:
             unit = f"{name}{match['power'] or ''} {unit}"
         text = text[: match.start()].rstrip()
     text = _without_foreign(text)
+    if unit and _SUM.search(text):
+        text = _without_repeated(text, unit)
     if not percent and text[-1:].isalpha() or text[-1:] in "}23²³":
         text, unit = _bare_words(text, unit)
     return text.strip(), unit.strip(), percent
+
+
+def _without_repeated(text: str, unit: str) -> str:
+    """A sum whose terms all have the unit, without it: of `§5 - §3` what is left after the first sign."""
+    if "*" in text or "/" in text or "\\frac" in text or "^" in text:
+        return text
+    for name in dict.fromkeys((unit, unit.strip(), f"‹{unit}›", f"‹ {unit.strip()}›", f"‹{unit.strip()}›")):
+        if not name.isalnum():
+            text = text.replace(name, "")
+    return text
 
 
 def _without_foreign(text: str) -> str:
