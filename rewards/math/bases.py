@@ -3,6 +3,7 @@
 import functools
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 from rewards.math.clean import spaceless
 from rewards.math.numerals import read_number
@@ -75,12 +76,18 @@ def compare_numerals(gold: str, answer: str) -> tuple[bool | None, str] | None:
     if given is None:
         return None
     number = read_number(gold)
-    if number is None or given.base == 10:
+    if number is None:
         return None
-    if given.literal and number.value.denominator == 1:
-        equal = int(given.digits, given.base) == number.value
+    if given.literal or given.base == 10:
+        equal = _value(given) == number.value
         return equal, "the same value" if equal else "different numbers"
     return False, "numerals in different bases"
+
+
+def _value(numeral: Numeral) -> Fraction | None:
+    if numeral.base == 10:
+        return Fraction(numeral.digits)
+    return Fraction(int(numeral.digits, numeral.base)) if "." not in numeral.digits else None
 
 
 def _without_base(wanted: Numeral, answer: str) -> tuple[bool | None, str] | None:

@@ -53,7 +53,7 @@ def _letter(text: str) -> Choice | None:
         match["text"] and _FORMULA.match(match["text"].strip()[:1]) is not None and bare[0] not in "([ABCDEFGHIJ"
     ):
         return None
-    if _ANOTHER.search(match["text"]):
+    if _ANOTHER.search(match["text"]) or match["text"].startswith(("_", "^")):
         return None
     if bare[0] in "([" and match["text"] and bare[:4].count(")") + bare[:4].count("]") == 0:
         return None

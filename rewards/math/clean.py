@@ -4,6 +4,7 @@ In a cleaned text `‹...›` marks what was `\\text{...}`, `«` and `»` are th
 `∨` stand for the words "and" and "or", and no macro for size, space or color is left.
 """
 
+import functools
 import re
 
 from rewards.math.braces import without_bare_braces
@@ -149,8 +150,10 @@ def _primes(match: re.Match[str]) -> str:
 
 
 def _marked(match: re.Match[str]) -> str:
-    bold_letter = len(match[1].strip()) == 1 and match[0].startswith(("\\mathbf", "\\bold", "\\bm", "\\mathit"))
-    return match[1] if bold_letter else f"‹{match[1]}›"
+    """Text between marks; a bold letter and a number as they are."""
+    inside = match[1].strip()
+    bold_letter = len(inside) == 1 and match[0].startswith(("\\mathbf", "\\bold", "\\bm", "\\mathit"))
+    return match[1] if bold_letter or inside.isdecimal() else f"‹{match[1]}›"
 
 
 def _alias(match: re.Match[str]) -> str:
@@ -168,14 +171,20 @@ def _undotted(text: str) -> str:
     return text.strip()
 
 
+_BETWEEN_DIGITS = re.compile(r"(?<=\d) (?=\d)")
+_SHORT_INDEX = re.compile(r"([\^_])\{(\w)\}")
+_SHORT_FRACTION = re.compile(r"\\frac(\d)(\d)")
+
+
+@functools.lru_cache(maxsize=8192)
 def spaceless(text: str) -> str:
     """A cleaned text for comparison letter by letter: no spaces but between digits, no needless braces or marks."""
     if text.isalnum():
         return text
-    text = re.sub(r"(?<=\d) (?=\d)", "\x1f", text)
+    text = _BETWEEN_DIGITS.sub("\x1f", text)
     text = text.replace(" ", "").replace("\x1f", " ").replace("‹", "").replace("›", "")
-    text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
-    return re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", text)
+    text = _SHORT_INDEX.sub(r"\1\2", text)
+    return _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
 
 
 _WORD = re.compile(r"\w+(?:[-']\w+)*", re.UNICODE)

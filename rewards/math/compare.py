@@ -20,24 +20,30 @@ _LETTERED = re.compile(r"^(?:‹\s?\(?[A-J]\)?[.:]?\s?›|[A-J]\))[\s.:]*+(\S.*)
 
 
 @functools.lru_cache(maxsize=8192)
-def cleaned(text: str) -> str:
-    """The likeliest reading of a text without its dress, remembered: the completions of a group share their gold
-    answer, and often their answers.
+def _undressed(text: str) -> tuple[str, frozenset[str], str]:
+    """(a text without its dress, the kinds of numbers that its letters are, its likeliest reading), remembered: the
+    completions of a group share their gold answer, and often their answers.
     """
-    return readings(qualified(clean(text))[0])[0]
+    formula, kinds = qualified(clean(text))
+    return formula, kinds, readings(formula)[0]
+
+
+def cleaned(text: str) -> str:
+    """The likeliest reading of a text without its dress."""
+    return _undressed(text)[2]
 
 
 def compare(gold: str, answer: str) -> Decision:
     """Whether an answer equals the gold answer, both as they were written."""
     if gold.strip() == answer.strip():
         return True, "equal as text"
-    a, b = cleaned(gold), cleaned(answer)
+    (formula, kinds, a), (other, other_kinds, b) = _undressed(gold), _undressed(answer)
     if not b.strip(" .,;:!?"):
         return False, "an empty answer"
     decided = _compare(a, b)
-    if decided[0] is not True and ("," in gold or "," in answer):
-        decided = _read_otherwise(gold, answer) or decided
-    if decided[0] is True and contradict(qualified(clean(gold))[1], qualified(clean(answer))[1]):
+    if decided[0] is not True and ("," in formula or "," in other):
+        decided = _read_otherwise(formula, other) or decided
+    if decided[0] is True and kinds and contradict(kinds, other_kinds):
         return False, "letters of other kinds"
     return decided
 
@@ -58,9 +64,8 @@ def _compare(a: str, b: str) -> Decision:
 
 def _read_otherwise(gold: str, answer: str) -> Decision | None:
     """Equality where commas are read in one of the other ways that there are; None without."""
-    wanted, given = (qualified(clean(text))[0] for text in (gold, answer))
-    for a in readings(wanted):
-        for b in dict.fromkeys((*readings(given), joined_in_brackets(given))):
+    for a in readings(gold):
+        for b in dict.fromkeys((*readings(answer), joined_in_brackets(answer))):
             if compare_shapes(shape(a), shape(b), a, b)[0] is True:
                 return True, "equal in a reading of its commas"
     return None

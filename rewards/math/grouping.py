@@ -2,7 +2,8 @@
 
 Marks that have one meaning are taken off by `joined_groups`. A comma between digits may have several: `readings` gives
 the likeliest one first. It joins groups of three digits (`x = 8,000`), but in brackets, where commas usually separate
-(`(1,234)` is a pair), only if another comma there is followed by a space (`(1,234, 5,678)`).
+(`(1,234)` is a pair), only if another comma there is followed by a space (`(1,234, 5,678)`). Digits with a leading zero
+are no number of their own: 1,000 and 1,05 have one reading.
 """
 
 import functools
@@ -38,6 +39,7 @@ def readings(text: str) -> tuple[str, ...]:
     """The ways to read the commas between the digits of a cleaned text, the likeliest first."""
     if "," not in text or not _TIGHT_COMMA.search(text):
         return (text,)
+    text = _settled(text)
     inside = _closely_separated(text)
     likely = _RUN.sub(lambda run: run[0] if run.start() in inside else _join(run[0], _THOUSANDS), text)
     decimal = _DECIMAL_COMMA.sub(lambda match: match[0] if match.start() in inside else _decimal(match), text)
@@ -46,7 +48,15 @@ def readings(text: str) -> tuple[str, ...]:
 
 def joined_in_brackets(text: str) -> str:
     """The reading in which groups in closely separated brackets are joined as well: (1,234,5) as (1234,5)."""
-    return _joined(text, _THOUSANDS)
+    return _joined(_settled(text), _THOUSANDS)
+
+
+def _settled(text: str) -> str:
+    """A text whose groups with a leading zero are joined, for they are no numbers: 1,000 and 1,05."""
+    if ",0" in text:
+        text = _RUN.sub(lambda run: _join(run[0], _THOUSANDS) if ",0" in run[0] else run[0], text)
+        text = _DECIMAL_COMMA.sub(lambda match: _decimal(match) if match[3][0] == "0" else match[0], text)
+    return text
 
 
 def _joined(text: str, pattern: re.Pattern[str]) -> str:

@@ -86,10 +86,7 @@ def _spoken(match: re.Match[str]) -> Time | None:
         return None
     before = match["side"] in ("to", "before", "till")
     full = int(hour.value) - (before and minutes > 0)
-    half = _half(match)
-    if before and full == 11 and half:  # a quarter to twelve p.m. is before noon
-        half = "am" if half == "pm" else "pm"
-    return _valid(full or 12, (60 - minutes if before else minutes) % 60 * 60, half, bool(match["past"]))
+    return _valid(full or 12, (60 - minutes if before else minutes) % 60 * 60, _half(match), bool(match["past"]))
 
 
 def _whole(text: str) -> int | None:
