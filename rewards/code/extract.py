@@ -53,21 +53,32 @@ def extract(completion: str, prefix: str = "", wanted: Sequence[str] = ()) -> Ex
     if answer.thinking:
         return None
     inside = answer.tagged()
-    if inside is not None and (not answer.opened or any(block.may_be_python for block in inside.blocks)):
+    if inside is not None and not answer.opened:
+        return _unfenced(inside.text.strip(), inside.text, prefix, wanted)
+    if inside is not None and any(block.may_be_python for block in inside.blocks):
         answer = inside
     if answer.opened:
         return _fenced(answer, prefix, wanted)
-    return _unfenced(answer.text, prefix, wanted)
+    return _unfenced(answer.text, answer.text, prefix, wanted)
 
 
-def _unfenced(answer: str, prefix: str, wanted: Sequence[str]) -> Extracted | None:
-    """The whole answer, put after the head if it is a body, or the code that stands in its prose."""
-    if not answer.strip():
+def _unfenced(text: str, body: str, prefix: str, wanted: Sequence[str]) -> Extracted | None:
+    """The whole answer, put after the head if it is a body, or the code that stands in its prose.
+
+    Args:
+        text: the answer, read as a program.
+        body: the same with the white space that a body begins with.
+        prefix: the head.
+        wanted: see `extract`.
+    """
+    if not text.strip():
         return None
-    program = continued(prefix, answer) if prefix else None
+    program = continued(prefix, text) if prefix else None
+    if prefix and program is None and not (wanted and defines(text, wanted[0])):
+        program = continued(prefix, body)
     if program is None:
-        bare = choose(stretches(answer.split("\n")) or [], wanted)
-        program = answer if bare is None else bare.text
+        bare = choose(stretches(text.split("\n")) or [], wanted)
+        program = text if bare is None else bare.text
     return Extracted(program, fenced=False)
 
 

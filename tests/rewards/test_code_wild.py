@@ -130,7 +130,7 @@ def mbpp() -> list[Task]:
 
 
 def stripped(program: str) -> str:
-    return "\n".join(line.rstrip() for line in program.strip("\n").split("\n"))
+    return "\n".join(line.rstrip() for line in program.split("\n")).strip("\n")
 
 
 def wrong(task: Task) -> Task:
