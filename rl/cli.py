@@ -17,7 +17,7 @@ import typer
 
 from rewards.errors import BadInput
 from rl import eval_commands
-from rl.grade_commands import Json, RunArgument, doctor, grade, regrade
+from rl.grade_commands import Json, RunArgument, doctor, grade, print_table, regrade
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.serve_commands import chat, export, price, serve
@@ -98,11 +98,17 @@ def recipes(as_json: Json = False) -> None:
         if as_json:
             print(json.dumps(rows))
             return
-        for row in rows:
-            gpu = row["min_gpu_memory_gib"]
-            needs = "CPU" if gpu is None else f"GPU, {gpu:g} GiB"
-            how = "penny run" if row["stages"] else "penny train"
-            print(f"{how:<11} {row['name']:<12}  {needs:<12}  {row['description']}; {row['status']}")
+        print_table(
+            ["command", "needs", "what"],
+            [
+                [
+                    f"penny {'run' if row['stages'] else 'train'} {row['name']}",
+                    "CPU" if row["min_gpu_memory_gib"] is None else f"GPU, {row['min_gpu_memory_gib']:g} GiB",
+                    f"{row['description']}; {row['status']}",
+                ]
+                for row in rows
+            ],
+        )
 
 
 @app.command()

@@ -128,15 +128,9 @@ def print_ladder(found: dict[str, Any], place: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found | {"folder": str(place)}))
         return
-    from rich.console import Console
-    from rich.table import Table
-
     from rl.stages.ladder import HEADS, table
 
-    shown = Table(*HEADS, box=None)
-    for row in table(found):
-        shown.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    print_table(list(HEADS), [list(row) for row in table(found)])
     for note in (found["band_reason"], found["slower"]):
         if note:
             print(note)

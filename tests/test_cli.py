@@ -210,7 +210,7 @@ def test_recipes_lists_all() -> None:
     stages = {row["name"]: row["stages"] for row in rows if row["stages"]}
     assert list(stages) == ["distill", "distill-mini", "r1", "r1-mini", "r1-zero", "tinyzero"]
     assert stages["r1-zero"] == ["reinforce", "measure"]
-    lines = penny("recipes").stdout.splitlines()
+    _, *lines = penny("recipes").stdout.splitlines()
     assert len(lines) == 13 and "GPU, 22 GiB" in lines[2] and "not yet run (GPU)" in lines[2] and "CPU" in lines[6]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
+from rl.evaluate.show.findings import unlike
 from rl.evaluate.sides import RunSide, Side, open_sides
 from rl.evaluate.statistics.comparison import compare
 from rl.evaluate.statistics.measures import by_problem
@@ -20,8 +21,8 @@ def compare_evaluations(*paths: Path) -> list[dict[str, Any]]:
     See `rl.evaluate.sides.open_sides` for runs; a run that is named alone is compared with itself before training.
 
     Returns:
-        Of each benchmark: `benchmark`, `first` and `second` (what is compared), `templates`, and what
-        `rl.evaluate.statistics.comparison.Comparison` holds.
+        Of each benchmark: `benchmark`, `first` and `second` (what is compared), `templates`, what
+        `rl.evaluate.statistics.comparison.Comparison` holds, and `warnings` (what was not measured alike).
 
     Raises:
         BadInput: no such folder, no benchmark in common, or other problems under the same name.
@@ -49,7 +50,8 @@ def compare_results(a: Side, result_a: Result, b: Side, result_b: Result) -> dic
     verdict = found.verdict.replace("A is", "the first is", 1).replace("B is", "the second is", 1)
     sides = {"first": name_of_side(a), "second": name_of_side(b)}
     templates = [result_a["template"], result_b["template"]]
-    return {"benchmark": name, **sides, "templates": templates, **found.as_dict(), "verdict": verdict}
+    warned = {"warnings": unlike([[result_a, result_b]])}
+    return {"benchmark": name, **sides, "templates": templates, **found.as_dict(), "verdict": verdict, **warned}
 
 
 def name_of_side(side: Side) -> str:
@@ -69,12 +71,12 @@ def comparison_columns(found: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("problems", [f"{item['n']:,}" for item in found]),
         Column("first", [percent(item["pass_a"]) for item in found]),
         Column("second", [percent(item["pass_b"]) for item in found]),
-        Column("difference", [f"{100 * item['difference']:+.1f}" for item in found]),
+        Column("difference, points", [f"{100 * item['difference']:+.1f}" for item in found]),
         Column("95 % interval", ["{:+.1f} to {:+.1f}".format(*(100 * end for end in item["ci95"])) for item in found]),
         Column("won", [f"{item['won']:,}" for item in found]),
         Column("lost", [f"{item['lost']:,}" for item in found]),
         Column("p", [f"{item['p_value']:.3g}" for item in found]),
-        Column("detectable", [f"{100 * item['detectable']:.1f}" for item in found]),
+        Column("detectable, points", [f"{100 * item['detectable']:.1f}" for item in found]),
     ]
 
 
@@ -84,4 +86,5 @@ def comparison_notes(found: Sequence[Mapping[str, Any]]) -> list[str]:
         f"first: {found[0]['first']}",
         f"second: {found[0]['second']}",
         *(f"{item['benchmark']}: {item['verdict']}" for item in found),
+        *(f"warning: {warning}" for item in found for warning in item["warnings"]),
     ]

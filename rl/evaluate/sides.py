@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rewards.errors import BadInput
+from rl.evaluate.extraction import extraction_of
 from rl.evaluate.folder import EvaluationFolder, is_evaluation
 from rl.evaluate.statistics.measures import measures
 from rl.problems.sets import held_out_section
@@ -49,7 +50,8 @@ class RunSide:
     Attributes:
         folder: of the run.
         step: 0 is before training.
-        called: fields of the result by which another side names the same problems: `benchmark`, `template`, `dataset`.
+        called: fields of the result by which another side names the same problems: `benchmark`, `dataset`, and
+            `template` where the prompts are the same.
     """
 
     folder: RunFolder
@@ -114,6 +116,7 @@ class RunSide:
             "problems": len({row.problem_id for row in rows}),
             "asked": len(rows),
             "unknown_rows": 0,
+            "extraction": extraction_of(recipe.rewards),
             **measures(rows, majority=False),
             "num_samples": evaluation.num_samples,
             "shots": len(section.few_shot),
@@ -175,13 +178,21 @@ def _in_terms_of(run: RunSide, other: Side) -> RunSide:
     mine = run.rows({}, tokens=False)
     results = [result for result in other.results()["results"] if result["best"]]
     for result in results:
-        if asked_alike(mine, other.rows(result, tokens=False)):
-            return replace(run, called={key: result[key] for key in ("benchmark", "template", "dataset")})
+        theirs = other.rows(result, tokens=False)
+        if asked_alike(mine, theirs):
+            names = ("benchmark", "dataset", *(["template"] if _same_prompts(mine, theirs) else []))
+            return replace(run, called={name: result[name] for name in names})
     asked = ", ".join(result["benchmark"] for result in results)
     raise BadInput(
         f"{run.path} measured its own held-out problems, and {other.path} asked others ({asked}): measure the run on "
         f"the same ones with `penny eval --model {run.path} --benchmark NAME`."
     )
+
+
+def _same_prompts(first: Sequence[EvaluationRow], second: Sequence[EvaluationRow]) -> bool:
+    """Whether the problems in common were put in the same words."""
+    one, two = ({row.problem_id: row.prompt for row in rows} for rows in (first, second))
+    return all(one[name] == two[name] for name in one.keys() & two.keys())
 
 
 def asked_alike(first: Sequence[EvaluationRow], second: Sequence[EvaluationRow]) -> bool:

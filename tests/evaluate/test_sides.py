@@ -72,6 +72,9 @@ def test_a_run_is_compared_with_an_evaluation_under_its_name() -> None:
     base = evaluation("base", answers([0], count=6, shell="Be brief. {} Answer:"))  # the first problems, otherwise put
     [found] = compare_evaluations(base, mine)
     assert (found["benchmark"], found["n"], found["won"], found["lost"]) == ("arithmetic", 6, 2, 0)
+    assert found["warnings"] == [
+        "arithmetic was not measured alike: other problems and templates and limits of length."
+    ]
     [found] = compare_evaluations(mine, base)
     assert (found["won"], found["lost"], found["second"]) == (0, 2, "base")
 
@@ -129,11 +132,11 @@ def test_the_commands_take_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = result.stdout.splitlines()
     assert lines[0] == "quickstart" and max(map(len, lines)) <= 60
     assert lines[1:6] == [
-        "  problems       8",
-        "  first          0.0 %",
-        "  second         100.0 %",
-        "  difference     +100.0",
-        "  95 % interval  +35.1 to +100.0",
+        "  problems            8",
+        "  first               0.0 %",
+        "  second              100.0 %",
+        "  difference, points  +100.0",
+        "  95 % interval       +35.1 to +100.0",
     ]
     assert "first: runs/mine before training" in lines and "second: runs/mine after step 30" in lines
     reported = CliRunner().invoke(app, ["report", str(base), str(mine), "--json"])

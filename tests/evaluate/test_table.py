@@ -34,13 +34,13 @@ def test_the_terminal_shows_what_markdown_shows() -> None:
     head, line, *below = results_text(results, 200).splitlines()
     assert [part.strip() for part in line.split("  ") if part.strip()] == row
     assert " ".join(head.split()) == " ".join(header)
-    assert below == ["7.9 min, 1,200,000 tokens, 3,000 tokens/s, $0.263, $0.219 per million tokens"]
+    assert below == ["cost: 7.9 min, 1,200,000 tokens, 3,000 tokens/s, $0.263, $0.219 per million tokens"]
 
 
 def test_costs_that_nobody_knows_are_left_out() -> None:
     cost = {"tokens": 0, "cached_tokens": 4000, "dollars": 0.0, "dollars_per_million_tokens": None}
     text = results_markdown(made_results([GSM8K], cost=cost))
-    assert "\n7.9 min, 4,000 tokens from the cache\n" in text
+    assert "\ncost: 7.9 min, 4,000 tokens from the cache\n" in text
 
 
 def test_several_samples_show_the_largest_k_and_those_that_papers_report() -> None:
@@ -104,7 +104,7 @@ def test_warnings_stand_only_where_they_are_due() -> None:
 def test_nothing_graded_has_no_rate() -> None:
     none = made_result(n=0, problems=1319, ungradable=1.0, mean_length=None, **{"pass@1": 0.0, "ci95": [0.0, 1.0]})
     _, _, row = cells(results_markdown(made_results([none])))
-    assert row[1:5] == ["–", "–", "0 of 1,319", "–"]
+    assert row[1:5] == ["–", "–", "0 of 1,319", "0.0 %"]
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 140])
@@ -135,8 +135,8 @@ def test_sixty_columns_hold_a_record_for_each_benchmark() -> None:
         "  cut off        0.0 %\n"
         "  no answer      3.0 %\n"
         "  ungradable     0.0 %\n"
-        "7.9 min, 1,200,000 tokens, 3,000 tokens/s, $0.263, $0.219\n"
-        "per million tokens"
+        "cost: 7.9 min, 1,200,000 tokens, 3,000 tokens/s, $0.263,\n"
+        "$0.219 per million tokens"
     )
 
 
@@ -196,6 +196,7 @@ def test_templates_stand_beside_their_like_or_the_best_beside_the_best() -> None
         ({"dataset": {"sha256": "other"}}, "problems"),
         ({"problems": 100}, "problems"),
         ({"temperature": 0.6}, "sampling"),
+        ({"extraction": "flexible"}, "extraction"),
         ({"max_tokens": 512, "top_p": 0.9}, "limits of length and sampling"),
         ({"template": "stored", "temperature": 1.0, "max_tokens": 1}, None),
     ],

@@ -192,6 +192,7 @@ def unlike(rows: Sequence[Row]) -> list[str]:
         seen = {
             "problems": {(result["dataset"]["sha256"], result["problems"]) for result in there},
             "templates": {result["template"] for result in asked},
+            "extraction": {result.get("extraction") for result in there},
             "limits of length": {result["max_tokens"] for result in asked},
             "sampling": {
                 (result["temperature"], result["top_p"], result["top_k"], result["min_p"]) for result in asked

@@ -45,7 +45,8 @@ def side_by_side_markdown(evaluations: Sequence[tuple[str, Results]]) -> str:
 
 def notes(results: Results) -> list[str]:
     """What an evaluation cost, as far as it is known, and which template was best where several were tried."""
-    return [line for line in (", ".join(costs(results)), *best_templates(results["results"])) if line]
+    cost = costs(results)
+    return [*([f"cost: {', '.join(cost)}"] if cost else []), *best_templates(results["results"])]
 
 
 def results_columns(results: Results) -> list[Column]:
@@ -61,11 +62,18 @@ def results_columns(results: Results) -> list[Column]:
         columns.append(Column("missing as not solved", [over_all(result) or UNKNOWN for result in measured]))
     columns += [*_of_k("pass", measured, SHOWN_K), *_of_k("maj", measured, set())]
     columns.append(Column("problems", [coverage(result) for result in measured]))
-    lengths = [UNKNOWN if result["mean_length"] is None else f"{result['mean_length']:,.0f}" for result in measured]
-    columns.append(Column("mean length", lengths))
+    if any(result["mean_length"] is not None for result in measured):
+        columns.append(Column("mean length", [_tokens(result["mean_length"]) for result in measured]))
     for name, key in (("cut off", "truncated"), ("no answer", "unparseable"), ("ungradable", "ungradable")):
-        columns.append(Column(name, [UNKNOWN if result[key] is None else percent(result[key]) for result in measured]))
+        if any(result[key] is not None for result in measured):
+            columns.append(
+                Column(name, [UNKNOWN if result[key] is None else percent(result[key]) for result in measured])
+            )
     return columns
+
+
+def _tokens(length: float | None) -> str:
+    return UNKNOWN if length is None else f"{length:,.0f}"
 
 
 def _by_extraction(measured: Sequence[Result]) -> list[Column]:
@@ -101,6 +109,9 @@ def _side_columns(evaluations: Sequence[tuple[str, Results]]) -> list[Column]:
         results = [row[place] for row in rows]
         columns.append(Column(name, [rate(result) if result else UNKNOWN for result in results]))
         columns.append(Column("95 % interval", [spread(result) if result else UNKNOWN for result in results]))
+        columns += [
+            column for column in _by_extraction([result or {} for result in results]) if "interval" not in column.name
+        ]
     if len(evaluations) == 2:
         columns.append(Column("difference", [difference(*row) for row in rows]))
     return columns
