@@ -1,0 +1,219 @@
+"""How runs end before their time: saved, in one sentence, with a way to go on."""
+
+import json
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewards.errors import BadInput
+from rl import launch, train
+from rl.errors import RunStopped
+from rl.launch import run_recipe
+from rl.recipe import Recipe
+from rl.rollout.build import build_engine
+from rl.run.checkpoints import last_saved, latest_checkpoint
+from rl.run.evaluations import read_evaluations
+from rl.run.folder import RunFolder
+from rl.run.metrics import read_metrics
+from rl.run.summary import read_summary
+from tests.test_train import STEPS, recipe, same_run
+from tests.test_train_modes import AHEAD
+
+REWARD = """
+import sys
+calls = 0
+def low(completions, **columns):
+    global calls
+    calls += 1
+    if calls > {after}:
+        {end}
+    return [sum(character < "m" for character in text) / max(len(text), 1) for text in completions]
+"""
+
+
+def with_reward(model: Path, folder: Path, after: int, end: str, **sections: dict[str, Any]) -> Recipe:
+    """A run whose reward does something else after so many calls."""
+    file = folder.with_suffix(".py")
+    file.write_text(REWARD.format(after=after, end=end))
+    rare = {"evaluation": {"every": 0}, "run": {"dir": str(folder), "save_steps": 100}}
+    return recipe(model, folder, rewards={"functions": {f"{file}:low": 1.0}}, **rare | sections)
+
+
+@pytest.mark.parametrize(
+    ("end", "said", "ahead"),
+    [
+        ("raise KeyError('mine')", "raised KeyError: 'mine' at {file}, line 8", False),
+        ("sys.exit(0)", "raised SystemExit: 0 at {file}, line 8", True),
+    ],
+    ids=["in turn", "ahead"],
+)
+def test_a_reward_that_raises_ends_the_run_saved(
+    end: str, said: str, ahead: bool, tiny_model: Path, tmp_path: Path
+) -> None:
+    mode = AHEAD if ahead else {}
+    failing = with_reward(tiny_model, tmp_path / "run", after=13, end=end, **mode)  # 1 before, 4 groups a step
+    with pytest.raises(RunStopped) as caught:
+        run_recipe(failing)
+    run = RunFolder(tmp_path / "run")
+    sentence = str(caught.value)
+    assert said.format(file=tmp_path / "run.py") in sentence and "\n" not in sentence
+    assert sentence.endswith(
+        f"(the whole traceback is in {run.path}/reward-error.txt); step 3 is saved: correct the reward, then go on "
+        f"with: penny train --resume {run.path}"
+    )
+    assert last_saved(run) == 3 and len(read_metrics(run)) == 3
+    report = (run.path / "reward-error.txt").read_text()
+    assert "Traceback (most recent call last)" in report and "run.py" in report
+    (tmp_path / "run.py").write_text(REWARD.format(after=10_000, end="pass"))
+    assert run_recipe(failing, run)[0] == 0
+    assert [line["step"] for line in read_metrics(run)] == [1, 2, 3, 4, 5]
+
+
+def test_a_reward_that_raises_in_an_evaluation(tiny_model: Path, tmp_path: Path) -> None:
+    first = with_reward(tiny_model, tmp_path / "first", after=0, end="raise KeyError('mine')")
+    with pytest.raises(RunStopped, match="no step was done yet, so nothing is lost: correct the reward"):
+        run_recipe(first)
+    assert (tmp_path / "first" / "reward-error.txt").exists()
+    last = with_reward(tiny_model, tmp_path / "last", after=1 + 4 * STEPS, end="raise KeyError('mine')")
+    with pytest.raises(RunStopped, match=f"step {STEPS} is saved"):
+        run_recipe(last)
+    (tmp_path / "last.py").write_text(REWARD.format(after=10_000, end="pass"))
+    assert run_recipe(last, RunFolder(tmp_path / "last"))[0] == 0
+
+
+def test_numbers_that_are_none_end_the_run_saved(tiny_model: Path, tmp_path: Path) -> None:
+    nan = with_reward(tiny_model, tmp_path / "run", after=9, end="return [float('nan')] * len(completions)")
+    with pytest.raises(BadInput, match="returned 'nan'.*; step 2 is saved, go on with: penny train --resume"):
+        run_recipe(nan)
+    assert latest_checkpoint(RunFolder(tmp_path / "run")) is not None
+
+
+def test_an_engine_that_fails_ends_the_run_saved(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "build_engine", interrupted_after(3, OverflowError("the engine broke")))
+    rare = recipe(tiny_model, tmp_path / "run", evaluation={"every": 0}, run={"save_steps": 100})
+    with pytest.raises(OverflowError):
+        run_recipe(rare)
+    assert last_saved(RunFolder(tmp_path / "run")) == 2
+
+
+def interrupted_after(calls: int, by: BaseException | Callable[[], None]) -> Callable[[Recipe], Any]:
+    """A `build_engine` whose engine does something when it is asked for the n-th time."""
+
+    def build(recipe: Recipe) -> Any:
+        engine = build_engine(recipe)
+        stream, left = engine.stream, iter(range(calls))
+
+        def stopping(*args: Any) -> Any:
+            if next(left, None) is None:
+                if isinstance(by, BaseException):
+                    raise by
+                by()
+            return stream(*args)
+
+        engine.stream = stopping
+        return engine
+
+    return build
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_before_the_first_step_is_at_once_and_leaves_nothing(
+    number: signal.Signals, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "build_engine", interrupted_after(0, lambda: signal.raise_signal(number)))
+    code, path = run_recipe(recipe(tiny_model, tmp_path / "run"))
+    assert code == (130 if number == signal.SIGINT else 0)
+    assert path == tmp_path / "run" and not path.exists()
+
+
+def test_a_stop_while_the_model_loads_is_at_once(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launch, "build_engine", lambda recipe: interrupt())
+    whole = recipe(tiny_model, tmp_path / "run")
+    assert run_recipe(whole)[0] == 130
+    assert not (tmp_path / "run").exists() and "nothing was begun yet" in capsys.readouterr().out
+    (tmp_path / "run").mkdir()  # a folder of the user's stays, and can be gone on with
+    assert run_recipe(whole)[0] == 130
+    assert (tmp_path / "run" / "recipe.yaml").exists()
+    monkeypatch.undo()
+    assert run_recipe(whole, RunFolder.open(tmp_path / "run"))[0] == 0
+
+
+def test_a_stop_in_a_step_waits_for_its_end_and_one_in_an_evaluation_does_not(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launch, "build_engine", interrupted_after(2, interrupt))  # in the second step
+    rare = {"evaluation": {"every": 0}, "run": {"save_steps": 100}}
+    whole = recipe(tiny_model, tmp_path / "run", **rare)
+    assert run_recipe(whole)[0] == 130
+    run = RunFolder(tmp_path / "run")
+    assert last_saved(run) == 1  # with the completions of step 2, which are not learned from yet
+    assert "stopped after step 1 (SIGINT); go on with" in capsys.readouterr().out
+    monkeypatch.setattr(launch, "build_engine", interrupted_after(3, interrupt))  # in the last evaluation
+    assert run_recipe(whole, run)[0] == 130
+    assert (last_saved(run), [line["step"] for line in read_evaluations(run)]) == (STEPS, [0])
+    monkeypatch.undo()
+    assert run_recipe(whole, run)[0] == 0
+    run_recipe(recipe(tiny_model, tmp_path / "whole", **rare | {"run": {"dir": str(tmp_path / "whole")}}))
+    same_run(tmp_path / "whole", run.path)
+
+
+def test_a_second_interrupt_ends_at_once(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def learning(run: Any, step: int, samples: Any) -> Any:
+        interrupt()
+        interrupt()
+
+    monkeypatch.setattr(train, "update_policy", learning)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe(tiny_model, tmp_path / "run"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_in_a_thread_hears_no_signals_and_needs_none(tiny_model: Path, tmp_path: Path) -> None:
+    found: list[Any] = []
+    short = recipe(tiny_model, tmp_path / "run", optimizer={"max_steps": 2})
+    thread = threading.Thread(target=lambda: found.append(run_recipe(short)))
+    thread.start()
+    thread.join(120)
+    assert found == [(0, tmp_path / "run")] and read_summary(RunFolder(tmp_path / "run")) is not None
+
+
+def test_a_finished_run_is_extended_to_what_a_longer_one_would_be(tiny_model: Path, tmp_path: Path) -> None:
+    band = {"min_gain": -1.0, "intervals_apart": False}
+    short = recipe(tiny_model, tmp_path / "run", optimizer={"max_steps": 2}, evaluation={"band": band})
+    assert run_recipe(short)[0] == 0
+    run = RunFolder(tmp_path / "run")
+    before = read_summary(run)
+    longer = recipe(tiny_model, tmp_path / "run", evaluation={"band": band | {"min_gain": 0.99}})
+    assert run_recipe(longer, run)[0] == 3
+    after = read_summary(run)
+    assert before and after and (before["band_met"], after["band_met"]) == (True, False)
+    assert "max_steps: 5" in run.recipe.read_text()
+    sessions = json.loads(run.manifest.read_text())["sessions"]
+    assert "recipe_changed" not in sessions[0]
+    assert sessions[1]["recipe_changed"] == {
+        "evaluation.band.min_gain": [-1.0, 0.99],
+        "optimizer.max_steps": [2, 5],
+    }
+    run_recipe(recipe(tiny_model, tmp_path / "whole"))
+    same_run(tmp_path / "whole", run.path)
+
+
+def test_an_extended_schedule_goes_on_as_the_longer_one(tiny_model: Path, tmp_path: Path) -> None:
+    linear = {"lr_scheduler_type": "linear", "learning_rate": 0.01}
+    run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 2}))
+    run = RunFolder(tmp_path / "run")
+    run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 4}), run)
+    rates = [line["learning_rate"] for line in read_metrics(run)]
+    assert rates == pytest.approx([0.01, 0.005, 0.005, 0.0025])  # 1 - 0/2, 1 - 1/2, then 1 - 2/4, 1 - 3/4
