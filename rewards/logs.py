@@ -1,6 +1,7 @@
 """What reward functions log of a batch by TRL's callbacks `log_extra` and `log_metric`."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from rewards.errors import BadInput
@@ -44,3 +45,31 @@ class BatchLogs:
     def metrics(self) -> dict[str, float]:
         """The mean of each metric's values."""
         return {name: sum(values) / len(values) for name, values in self._values.items()}
+
+
+class SampleLogs:
+    """Collects what a function that grades one completion at a time logs, and hands it on as columns of the batch.
+
+    Args:
+        count: number of completions.
+        log_extra: takes a column, one value a completion.
+    """
+
+    def __init__(self, count: int, log_extra: Callable[[str, list[Any]], None]) -> None:
+        self._count = count
+        self._log_extra = log_extra
+        self._columns: dict[str, list[Any]] = {}
+
+    def of(self, place: int) -> Callable[[str, Any], None]:
+        """The `log_extra` of one completion: it takes one value, or, as of a batch, a list of one."""
+
+        def log_extra(column: str, value: Any) -> None:
+            values = self._columns.setdefault(str(column), [None] * self._count)
+            values[place] = value[0] if isinstance(value, list) and len(value) == 1 else value
+
+        return log_extra
+
+    def hand_on(self) -> None:
+        """Log every column; a completion that logged nothing has None there."""
+        for column, values in self._columns.items():
+            self._log_extra(column, values)

@@ -4,7 +4,7 @@ Told apart by the names of the parameters:
 
 - `f(completion, answer, ...)`: per sample, called once a completion. Parameters without default are columns, of which
   it gets that completion's value; those with default are options, passed as they are. `prompt`, `completion_ids` and
-  `solved` are that completion's too.
+  `solved` are that completion's too, and so is what it logs: `log_extra(name, value)`.
 - `f(completions, answer, ...)`: a batch, TRL's signature.
 - a class whose `__call__` is one of these. What its constructor takes are options. The instance is made at the first
   grading, then its `setup()` is called, if it has one; `close()` when the adapter is closed or the process ends.
@@ -26,6 +26,7 @@ from typing import Any
 
 from rewards.coroutines import finished, gathered, is_async
 from rewards.errors import BadInput
+from rewards.logs import SampleLogs
 
 RewardFunction = Callable[..., Any]
 
@@ -115,8 +116,8 @@ def _shape(found: Any, parameters: Sequence[Parameter], spec: str) -> Shape:
     names = {p.name for p in parameters if p.kind in NAMED}
     any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
     per_sample = "completion" in names
-    if per_sample and names & {"completions", "prompts", "log_extra"}:
-        other = sorted(names & {"completions", "prompts", "log_extra"})[0]
+    if per_sample and names & {"completions", "prompts"}:
+        other = sorted(names & {"completions", "prompts"})[0]
         raise BadInput(
             f"the reward {spec!r} takes both `completion`, so it grades one, and `{other}`, which is of a batch; "
             "keep to f(completion, prompt, ...) or to f(completions, prompts, ...)"
@@ -236,8 +237,14 @@ def _grades(function: Any, shape: Shape, given: dict[str, Any]) -> Any:
     if not shape.per_sample:
         result = finished(function(**given))
         return list(result) if hasattr(result, "__iter__") else result  # what is no list is refused by who asked
-    calls = _calls(shape, given)
-    return gathered(function, calls) if is_async(function) else [function(**call) for call in calls]
+    calls, logs = _calls(shape, given), None
+    if "log_extra" in {p.name for p in shape.parameters} and given.get("log_extra") is not None:
+        logs = SampleLogs(len(calls), given["log_extra"])
+        calls = [call | {"log_extra": logs.of(place)} for place, call in enumerate(calls)]
+    results = gathered(function, calls) if is_async(function) else [function(**call) for call in calls]
+    if logs is not None:
+        logs.hand_on()
+    return results
 
 
 def _calls(shape: Shape, given: dict[str, Any]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from rl import eval_commands
 from rl.grade_commands import Json, RunArgument, doctor, grade, print_table, regrade
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
+from rl.run.loading import LIBRARIES, loading
 from rl.serve_commands import chat, export, price, serve
 from rl.stage_commands import difficulty, run, stage
 from rl.told import told
@@ -59,14 +60,15 @@ def train(
     began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
     with told(as_json), resumable() as begun:
         recipe, folder = asked_run(arguments or [], smoke, resume, unfinished)
-        from rl.checks import check_recipe
+        with loading(LIBRARIES):
+            from rl.checks import check_recipe
+            from rl.launch import run_recipe
 
         warnings = check_recipe(recipe)
         if dry_run:
             show_plan(recipe, warnings, as_json)
             return
         from rl import ranks
-        from rl.launch import run_recipe
         from rl.run.folder import RunFolder
         from rl.run.summary import read_summary
 

@@ -43,6 +43,7 @@ class Source:
     Attributes:
         prompt_at: renders the problem at a stream position.
         columns: names of all columns that some training problem has.
+        progress: gets how many completions of a batch have ended, and how many were asked for so far.
     """
 
     recipe: Recipe
@@ -51,6 +52,7 @@ class Source:
     tokenizer: Any
     prompt_at: Callable[[int], Prompt]
     columns: frozenset[str]
+    progress: Callable[[int, int], None] = lambda done, wanted: None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class _Collection:
         self._looked = 0  # how often the engine has asked for more
         self._jobs = 0  # gradings asked for
         self._generated = 0  # tokens
+        self._ended = 0  # completions
 
     def complete(self) -> bool:
         """Whether the batch is settled."""
@@ -224,6 +227,8 @@ class _Collection:
         group = self._groups[place]
         group.completions[sample] = completion
         self._generated += len(completion.token_ids)
+        self._ended += 1
+        self._source.progress(self._ended, len(self._groups) * self._source.recipe.rollout.num_generations)
         whole = sorted(group.completions) if group.ended else []
         ready = [sample] if self._source.grader.one_by_one else whole
         if ready:

@@ -12,6 +12,7 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json
+from rl.run.loading import LIBRARIES, loading, terminal
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -87,10 +88,14 @@ def evaluate(
 
         if model is not None and endpoint is None:
             check_model_name(model)
-        from rl.evaluate.command import EvaluationRequest, Listener
-        from rl.evaluate.command import evaluate as measure
-        from rl.evaluate.units import Protocol
-        from rl.stages.books import model_in
+        with loading(LIBRARIES):
+            from rl.evaluate.command import EvaluationRequest, Listener
+            from rl.evaluate.command import evaluate as measure
+            from rl.evaluate.units import Protocol
+            from rl.stages.books import model_in
+
+            if model is not None:
+                import rl.evaluate.sources  # noqa: F401  # what takes longest, and a file of outputs does not need
 
         protocol = Protocol(limit, num_samples, temperature, top_p, top_k, min_p, max_tokens, seed)
         request = EvaluationRequest(
@@ -290,7 +295,7 @@ def shown_progress() -> Iterator[Callable[[int, int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[tokens]} tokens"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    with Progress(*columns, console=Console(file=terminal(sys.stderr)), transient=True) as shown:
         task = shown.add_task("", total=None, tokens=0)
         yield lambda done, wanted, tokens: shown.update(task, completed=done, total=wanted, tokens=tokens)
 

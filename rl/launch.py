@@ -28,7 +28,7 @@ from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
 from rl.recipe import USUAL_PASS, Recipe
 from rl.recipe_file import dump_recipe
-from rl.rollout.build import build_engine, context_length, pick_device, pick_dtype
+from rl.rollout.build import build_engine, context_length, download, engine_start, pick_device, pick_dtype
 from rl.run import atomic
 from rl.run.checkpoints import forget_best, last_saved, latest_checkpoint, rewind
 from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows
@@ -37,6 +37,7 @@ from rl.run.evaluations import read_evaluations
 from rl.run.failures import ended, how_to_go_on, told_what_is_saved
 from rl.run.folder import RunFolder, changes_of, default_path
 from rl.run.ledger import Ledger
+from rl.run.loading import keep_log, loading
 from rl.run.manifest import write_manifest
 from rl.run.metrics import read_metrics
 from rl.run.report import write_report
@@ -57,6 +58,7 @@ def run_recipe(
     as_json: bool = False,
     began: float | None = None,
     accept_changed_data: bool = False,
+    advise: bool = True,
 ) -> tuple[int, Path]:
     """Train a recipe in a new folder, or go on in `folder`; returns the exit code and the run's path.
 
@@ -71,6 +73,7 @@ def run_recipe(
         as_json: keep standard output empty.
         began: what `time.monotonic` showed when the session did; from then on it is paid for.
         accept_changed_data: go on though the problems are not those that the run was begun with.
+        advise: end with what to do next, which a stage of a pipeline leaves to the pipeline.
 
     Raises:
         BadInput: the problems have changed, or a reward returned no numbers.
@@ -84,7 +87,7 @@ def run_recipe(
         start = Start(recipe, target, scratch, new, accept_changed_data)
         try:
             with ended(target):
-                code = train_in(start, as_json, began)
+                code = train_in(start, as_json, began, advise)
         except KeyboardInterrupt:  # a second Ctrl-C
             start.leave_nothing()
             raise
@@ -124,15 +127,18 @@ class Start:
             shutil.rmtree(self.target.path)
 
 
-def train_in(start: Start, as_json: bool, began: float | None) -> int:
+def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> int:
     """Train in the run's folder; returns the exit code."""
     recipe, target = start.recipe, start.target
     with ExitStack() as stack:
         books = start.books()
         stack.enter_context(books.lock())
+        keep_log(books.log)
         console = Console(quiet=True) if ranks.rank() else None
-        display = stack.enter_context(Display(recipe.name, recipe.optimizer.max_steps, json=as_json, console=console))
-        ledger = stack.enter_context(Ledger(books, recipe.run.dollars_per_hour, began=began))
+        steps = recipe.optimizer.max_steps
+        display = stack.enter_context(Display(recipe.name, steps, json=as_json, console=console, advise=advise))
+        rate = recipe.run.dollars_per_hour
+        ledger = stack.enter_context(Ledger(books, rate, began=began, on_phase=display.phase))
         try:
             with StopSignal().installed() as stop:
                 with ledger.phase("start"):
@@ -179,17 +185,20 @@ def open_session(
     asker = Prompter(held_out_section(recipe), tokenizer)
     grader = stack.enter_context(build_grader(recipe.rewards))
     device = pick_device(recipe.rollout.device)
-    display.message(f"run folder: {target.path}\nloading {recipe.model.name} on {device}")
-    engine = build_engine(recipe)
+    display.message(f"run folder: {target.path}")
+    download(recipe.model)
+    with loading(engine_start(recipe), display.message):
+        engine = build_engine(recipe)
     stack.callback(engine.close)
-    policy = load_policy(
-        recipe.model,
-        device,
-        pick_dtype(recipe.model.dtype, device),
-        seed=recipe.run.seed,
-        keep_reference=recipe.algorithm.beta > 0,
-    )
-    why_padded = pick_layout(policy, context_length(recipe))
+    with loading(f"loading {recipe.model.name} to learn, on {device}", display.message):
+        policy = load_policy(
+            recipe.model,
+            device,
+            pick_dtype(recipe.model.dtype, device),
+            seed=recipe.run.seed,
+            keep_reference=recipe.algorithm.beta > 0,
+        )
+        why_padded = pick_layout(policy, context_length(recipe))
     if why_padded:
         display.message(f"the learner computes padded rows, which is slower than prefix trees: {why_padded}")
     teacher = load_scorer(recipe, policy, display) if recipe.distillation.teacher else None
@@ -239,6 +248,7 @@ def go_on(session: Session, start: Start, data: Data) -> None:
     checkpoint = latest_checkpoint(target)
     if checkpoint:
         session.restore(checkpoint, same_training="training" not in data.different)
+        session.display.begin_after(session.step)
     rewind(folder, session.step)
     model = session.recipe.model
     parts = {
@@ -264,9 +274,9 @@ def go_on(session: Session, start: Start, data: Data) -> None:
 
 def load_scorer(recipe: Recipe, policy: Policy, display: Display) -> Policy:
     """The teacher of on-policy distillation; what it cannot compute as trees, the policy does not either."""
-    display.message(f"loading the teacher {recipe.distillation.teacher}")
-    teacher = load_teacher(recipe.distillation, policy.device.type, policy.compute_dtype)
-    why_padded = pick_layout(teacher, context_length(recipe))
+    with loading(f"loading the teacher {recipe.distillation.teacher}", display.message):
+        teacher = load_teacher(recipe.distillation, policy.device.type, policy.compute_dtype)
+        why_padded = pick_layout(teacher, context_length(recipe))
     if why_padded and policy.layout == "tree":
         display.message(f"the learner computes padded rows, which is slower, as the teacher must: {why_padded}")
         policy.use_layout("padded")

@@ -124,7 +124,7 @@ def load_model(
         BadInput: there is no such model, or it cannot be fetched.
     """
     path = resolve_model(name, revision)
-    with _readable(name), _no_progress_bars():
+    with _readable(name), no_progress_bars():
         return AutoModelForCausalLM.from_pretrained(
             path, revision=revision, dtype=dtype, device_map=device, attn_implementation="sdpa"
         )
@@ -164,7 +164,7 @@ def _prepared(alias: str) -> Path:
                 shutil.rmtree(partial, ignore_errors=True)  # left by a killed process
                 what = "SmolLM2-135M-Instruct" if alias == "smollm2" else f"the model {alias}"
                 print(f"preparing {what} (once)", file=sys.stderr, flush=True)
-                with _no_progress_bars():
+                with no_progress_bars():
                     ALIASES[alias](packaged, partial)
                 as_umask_says(partial)
                 os.replace(partial, folder)
@@ -230,7 +230,7 @@ def _file_fingerprint(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Hide transformers' bars for reading and writing weights; the hub's bars for downloads stay."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

@@ -34,7 +34,9 @@ class Pipeline:
     def __init__(self, run: Session) -> None:
         self._run = run
         columns = frozenset(name for problem in run.training for name in problem.columns)
-        self._source = Source(run.recipe, run.engine, run.grader, run.tokenizer, run.prompt_at, columns)
+        self._source = Source(
+            run.recipe, run.engine, run.grader, run.tokenizer, run.prompt_at, columns, run.display.progress
+        )
         self._ahead = run.recipe.rollout.max_staleness > 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
         self._future: Future[Batch] | None = None

@@ -8,6 +8,7 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json
+from rl.run.loading import LIBRARIES, loading
 from rl.told import told
 
 Planned = tuple[dict[str, Any], str]
@@ -54,22 +55,26 @@ def plan(
 
 def planned_recipe(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
     """A recipe's forecast, for machines and for people."""
-    from rl.planner.forecast import Request, forecast
-    from rl.planner.show import forecast_dict, forecast_text
     from rl.recipe_file import load_recipe
 
     recipe = load_recipe(arguments[0], arguments[1:], smoke)
+    with loading(LIBRARIES):
+        from rl.planner.forecast import Request, forecast
+        from rl.planner.show import forecast_dict, forecast_text
+
     forecasts = forecast(Request(recipe, *asked), say)
     return forecast_dict(recipe, forecasts), forecast_text(recipe, forecasts)
 
 
 def planned_pipeline(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
     """A pipeline's forecast, for machines and for people."""
-    from rl.planner.ladder import LadderRequest, forecast_ladder
-    from rl.planner.show import ladder_dict, ladder_text
     from rl.stages.pipeline_file import load_pipeline
 
     pipeline = load_pipeline(arguments[0], arguments[1:], smoke)
+    with loading(LIBRARIES):
+        from rl.planner.ladder import LadderRequest, forecast_ladder
+        from rl.planner.show import ladder_dict, ladder_text
+
     forecasts = forecast_ladder(LadderRequest(pipeline, *asked), say)
     return ladder_dict(pipeline.name, forecasts), ladder_text(pipeline.name, forecasts)
 

@@ -12,6 +12,7 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json, print_table
+from rl.run.loading import LIBRARIES, loading
 from rl.told import told
 
 Model = Annotated[
@@ -86,12 +87,13 @@ def chat(
         from rl.names.model_name import check_model_name
 
         check_model_name(model)
-        from rl.evaluate.subject import find_subject
-        from rl.models import load_tokenizer
-        from rl.rollout.engine import SamplingParams
-        from rl.serving import Talk, opened
-        from rl.stages.books import model_in
-        from rl.stages.manner import manner_of
+        with loading(LIBRARIES):
+            from rl.evaluate.subject import find_subject
+            from rl.models import load_tokenizer
+            from rl.rollout.engine import SamplingParams
+            from rl.serving import Talk, opened
+            from rl.stages.books import model_in
+            from rl.stages.manner import manner_of
 
         found = model_in(model)
         subject = find_subject(found, checkpoint)
@@ -129,10 +131,11 @@ def price(
         from rl.names.model_name import check_model_name
 
         check_model_name(model)
-        from rl.evaluate.subject import find_subject
-        from rl.models import load_tokenizer
-        from rl.serving import STORY, YI_LIGHTNING, measure_speed, opened
-        from rl.stages.books import model_in
+        with loading(LIBRARIES):
+            from rl.evaluate.subject import find_subject
+            from rl.models import load_tokenizer
+            from rl.serving import STORY, YI_LIGHTNING, measure_speed, opened
+            from rl.stages.books import model_in
 
         found, sizes = model_in(model), numbers(batch)
         subject = find_subject(found, checkpoint)
@@ -185,12 +188,13 @@ def export(
         from rl.names.model_name import check_model_name
 
         check_model_name(model)
-        from rl.evaluate.command import Listener
-        from rl.stages.books import adapter_in, model_in
-        from rl.stages.card import facts_about
-        from rl.stages.export import write_export
-        from rl.stages.schema import ExportSection
-        from rl.yaml_tree import check
+        with loading(LIBRARIES):
+            from rl.evaluate.command import Listener
+            from rl.stages.books import adapter_in, model_in
+            from rl.stages.card import facts_about
+            from rl.stages.export import write_export
+            from rl.stages.schema import ExportSection
+            from rl.yaml_tree import check
 
         asked = {"formats": formats.split(","), "dtype": dtype, "push_to_hub": push_to_hub, "private": private}
         section = check(ExportSection, asked, "command line")

@@ -17,8 +17,8 @@ from rewards.grading import Grader
 from rl import ranks
 from rl.batch import Batch, from_state, to_state
 from rl.curriculum import Curriculum
-from rl.evaluate.evaluation import accuracy_of, answer_all, grade_all, training_row
-from rl.evaluate.statistics.measures import measures
+from rl.evaluate.evaluation import accuracy_of, answer_all, grade_all, highest_part, training_row
+from rl.evaluate.statistics.measures import mean_reward, measures
 from rl.learner.optimizer import resume_schedule
 from rl.learner.policy import Policy
 from rl.problems.problem import Problem, Prompt
@@ -32,10 +32,10 @@ from rl.run.display import Display
 from rl.run.evaluations import read_evaluations, write_evaluation
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger, ledger_totals
-from rl.run.metrics import MetricsLog
+from rl.run.metrics import MetricsLog, read_metrics
 from rl.run.report import write_report
 from rl.run.rollouts import RolloutRow, write_rollouts
-from rl.run.summary import write_summary
+from rl.run.summary import never_solved, write_summary
 from rl.run.trackers import log_metrics
 from rl.signals import StopRequested, StopSignal
 
@@ -121,12 +121,14 @@ class Session:
         params = SamplingParams(length, temperature=section.temperature, stop=tuple(self.recipe.rollout.stop))
         with self.ledger.phase("evaluate"):
             mine = self.held_out[ranks.rank() :: ranks.world_size()]
-            completions = answer_all(self.engine, mine, params, section.num_samples, self.recipe.run.seed)
+            seed, progress = self.recipe.run.seed, self.display.progress
+            completions = answer_all(self.engine, mine, params, section.num_samples, seed, progress)
             self.ledger.add_tokens(generated=sum(len(c.token_ids) for group in completions for c in group))
             answers = ranks.gather(grade_all(mine, completions, self.grader, self.tokenizer))
         costs = self.ledger.step_done(None)
         rows = [training_row(answer, accuracy_of(self.recipe.rewards)) for answer in answers]
-        result = {**measures(rows, majority=False), "seconds": costs["time/evaluate"]}
+        result = {**measures(rows, majority=False), **mean_reward(rows), "seconds": costs["time/evaluate"]}
+        result["accuracy/max"] = highest_part([answer.graded.parts for answer in answers], self.recipe.rewards)
         result["problems_sha256"] = self.data.get("held_out")
         write_evaluation(self.folder, self.step, result, rows)
         low, high = result["ci95"]
@@ -138,7 +140,8 @@ class Session:
     def record(self, step: int, rows: Sequence[RolloutRow], metrics: Mapping[str, Any]) -> None:
         """Store a step's rollouts and metrics; the step counts as done from here."""
         write_rollouts(self.folder, step, rows)
-        metrics = {**metrics, **self.ledger.step_done(step)}
+        highest = highest_part([row.parts for row in rows], self.recipe.rewards)
+        metrics = {**metrics, "accuracy/max": highest, **self.ledger.step_done(step)}
         MetricsLog(self.folder).append(metrics)
         log_metrics(self.trackers, metrics)
         self.display.step(metrics)
@@ -194,12 +197,19 @@ class Session:
             minutes=totals["total_seconds"] / 60,
             dollars=totals["dollars"],
             tokens=totals["tokens"]["generated"],
+            warnings=self.warnings(evaluations),
         )
         write_report(self.folder)
         self.display.summary(summary, self.folder.report)
         if not summary["same_problems"]:
             self.display.message(summary["band_reason"])
         return summary
+
+    def warnings(self, evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
+        """What is wrong with the run as a whole."""
+        section = self.recipe.rewards
+        found = never_solved(section.correct_above, accuracy_of(section), read_metrics(self.folder), evaluations)
+        return [found] if found else []
 
     def restore(self, checkpoint: Path, same_training: bool = True) -> None:
         """Take weights, optimizer, schedule, random state and position from a checkpoint.

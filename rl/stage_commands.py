@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rl.grade_commands import Json, print_table
+from rl.run.loading import LIBRARIES, loading
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -43,20 +44,21 @@ def run(
 ) -> None:
     """Run a pipeline of stages; the same command goes on where it was stopped."""
     with told(as_json):
-        from rl.stages.books import PipelineFolder, enter, take_over
-        from rl.stages.checks import check_pipeline
         from rl.stages.pipeline_file import load_pipeline
 
         pipeline = load_pipeline(arguments[0], arguments[1:], smoke)
+        with loading(LIBRARIES):
+            from rl.stages.books import PipelineFolder, enter, take_over
+            from rl.stages.checks import check_pipeline
+            from rl.stages.ladder import write_ladder
+            from rl.stages.runner import launch_process, run_pipeline
+
         place = folder or Path("runs") / pipeline.name
         for warning in check_pipeline(pipeline):
             print(f"warning: {warning}", file=sys.stderr)
         if dry_run:
             print(json.dumps(plan_of(pipeline)) if as_json else plan_text(pipeline, PipelineFolder(place, pipeline)))
             return
-        from rl.stages.ladder import write_ladder
-        from rl.stages.runner import launch_process, run_pipeline
-
         books = enter(place, pipeline, begin)
         if reuse is not None:
             print(f"taken over from {reuse}: {', '.join(take_over(books, reuse))}", file=sys.stderr)
@@ -72,9 +74,10 @@ def stage(
     """Run one stage of a pipeline that `penny run` has begun."""
     began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
     with told(False):
-        from rl.evaluate.command import Listener
-        from rl.stages.books import open_pipeline
-        from rl.stages.runner import run_stage
+        with loading(LIBRARIES):
+            from rl.evaluate.command import Listener
+            from rl.stages.books import open_pipeline
+            from rl.stages.runner import run_stage
 
         listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
         code = run_stage(open_pipeline(folder), name, listener, began)
@@ -93,11 +96,13 @@ def difficulty(
 ) -> None:
     """Measure how often a recipe's model solves its training problems; `difficulty` in recipes goes by it."""
     with told(as_json):
-        from rl.evaluate.command import Listener
         from rl.recipe_file import load_recipe
-        from rl.stages.difficulty import measure_difficulty
 
         recipe = load_recipe(arguments[0], arguments[1:], smoke)
+        with loading(LIBRARIES):
+            from rl.evaluate.command import Listener
+            from rl.stages.difficulty import measure_difficulty
+
         listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
         found = measure_difficulty(recipe, samples, limit, listener)
         if as_json:

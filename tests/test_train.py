@@ -73,7 +73,7 @@ def test_run_folder_holds_everything(finished: Path) -> None:
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == ["best", "step-000004", "step-000005"]
     assert json.loads((folder.checkpoints / "best").read_text())["step"] == 5
     summary = json.loads(folder.summary.read_text())
-    assert set(summary["before"]) == {"pass@1", "ci95", "n"} and summary["before"]["n"] == 10
+    assert set(summary["before"]) == {"pass@1", "ci95", "n", "reward", "reward_ci95"} and summary["before"]["n"] == 10
     assert summary["band_met"] is None and summary["tokens"] > 0
     assert summary["dollars"] == pytest.approx(summary["minutes"] / 60 * 3.6)
     manifest = json.loads(folder.manifest.read_text())

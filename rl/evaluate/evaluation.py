@@ -1,6 +1,6 @@
 """Answers are drawn, decoded and graded, through the same graders in training and in `penny eval`."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from rl.evaluate.outputs import Output
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
 from rl.recipe import RewardsSection
-from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
+from rl.rollout.engine import Completion, Placed, RolloutEngine, SamplingParams, in_order
 from rl.run.evaluations import EvaluationRow
 
 
@@ -49,12 +49,31 @@ def accuracy_of(section: RewardsSection) -> str:
     return section.accuracy or next(iter(section.functions))
 
 
+def highest_part(parts: Sequence[Mapping[str, float | None]], section: RewardsSection) -> float | None:
+    """The most that the function which says solved or not gave to any completion; None: it graded none."""
+    return max((part for part in (row.get(accuracy_of(section)) for row in parts) if part is not None), default=None)
+
+
 def answer_all(
-    engine: RolloutEngine, prompts: Sequence[Prompt], params: SamplingParams, num_samples: int, seed: int
+    engine: RolloutEngine,
+    prompts: Sequence[Prompt],
+    params: SamplingParams,
+    num_samples: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, wanted: None,
 ) -> list[list[Completion]]:
-    """Sample `num_samples` completions of each prompt; seeds depend on `seed` and the prompt's place alone."""
+    """Sample `num_samples` completions of each prompt; seeds depend on `seed` and the prompt's place alone.
+
+    `progress` gets the number of completions that have ended, and how many are wanted.
+    """
     seeds = [completion_seeds(seed, 0, place, num_samples) for place in range(len(prompts))]
-    return engine.generate([p.token_ids for p in prompts], params, seeds)
+
+    def counted(stream: Iterable[Placed]) -> Iterator[Placed]:
+        for done, placed in enumerate(stream, start=1):
+            progress(done, num_samples * len(prompts))
+            yield placed
+
+    return in_order(counted(engine.stream([p.token_ids for p in prompts], params, seeds)), seeds)
 
 
 def grade_all(

@@ -14,8 +14,9 @@ from rl.evaluate.subject import Subject, find_subject, fingerprint, merged_weigh
 from rl.evaluate.units import Unit
 from rl.models import load_config, load_tokenizer
 from rl.recipe import Recipe, RolloutSection
-from rl.rollout.build import build_engine, pick_device, pick_dtype, pick_engine
+from rl.rollout.build import build_engine, download, engine_start, pick_device, pick_dtype, pick_engine
 from rl.rollout.endpoint import Endpoint, EndpointSettings
+from rl.run.loading import loading
 from rl.run.manifest import versions
 
 MEMORY_SHARE = 0.25  # of a CPU machine's memory, that the cache of keys and values may take at most
@@ -123,9 +124,11 @@ def started_engine(
     subject: Subject, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, stack: ExitStack
 ) -> EngineAnswerer:
     """An engine with the subject's weights, closed with the stack."""
+    download(recipe.model)
     # Before the engine: a misfit shows at once.
     weights = None if subject.adapter is None else merged_weights(subject.model, subject.adapter)
-    engine = build_engine(recipe)
+    with loading(engine_start(recipe)):
+        engine = build_engine(recipe)
     stack.callback(engine.close)
     if weights is not None:
         engine.load_weights(weights)

@@ -29,9 +29,10 @@ from rl.planner.shapes import Shape, load_shape
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
 from rl.recipe import Recipe
-from rl.rollout.build import build_engine, pick_device, pick_dtype, pick_sync
+from rl.rollout.build import build_engine, engine_start, pick_device, pick_dtype, pick_sync
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 from rl.run.ledger import peak_memory_gib
+from rl.run.loading import loading
 
 FEW, MANY = 8, 64  # sequences at once in the two batches
 LONGEST = {"cpu": 512, "cuda": 4096}  # tokens of a completion that is waited for
@@ -61,12 +62,12 @@ def calibrate(recipe: Recipe, say: Say) -> Calibration:
     device = pick_device(recipe.rollout.device)
     with ExitStack() as stack:
         grader = stack.enter_context(build_grader(recipe.rewards))
-        say(f"calibrating: loading {recipe.model.name} on {device}")
-        engine = build_engine(recipe)
+        with loading(f"calibrating: {engine_start(recipe)}", say):
+            engine = build_engine(recipe)
         stack.callback(engine.close)
-        policy = load_policy(
-            recipe.model, device, pick_dtype(recipe.model.dtype, device), seed=recipe.run.seed, keep_reference=False
-        )
+        with loading(f"calibrating: loading {recipe.model.name} to learn, on {device}", say):
+            dtype = pick_dtype(recipe.model.dtype, device)
+            policy = load_policy(recipe.model, device, dtype, seed=recipe.run.seed, keep_reference=False)
         start = time.perf_counter() - began
         say("calibrating: generating")
         syncs = list[float]()

@@ -1,16 +1,22 @@
 """Picks the device and the precision, and starts the engine that a recipe asks for."""
 
+import contextlib
 import importlib.util
+import json
+from pathlib import Path
 from typing import Literal
 
+import huggingface_hub
 import torch
 
 from rl.models import resolve_model
-from rl.recipe import Recipe, RolloutSection
+from rl.names.hub import why_hub_is_silent
+from rl.recipe import ModelSection, Recipe, RolloutSection
 from rl.rollout.engine import RolloutEngine
 
 EngineName = Literal["vllm", "transformers", "server"]
 Sync = Literal["merged", "adapter"]
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def pick_device(device: str) -> str:
@@ -49,6 +55,44 @@ def context_length(recipe: Recipe) -> int:
     """Tokens of the longest prompt with the longest completion, unless the recipe says otherwise."""
     lengths = [recipe.rollout.longest_completion, recipe.evaluation.max_completion_length or 0]
     return recipe.rollout.max_model_length or recipe.problems.max_prompt_length + max(lengths)
+
+
+def engine_start(recipe: Recipe) -> str:
+    """What `build_engine` is about to do, and how long that usually takes, for people."""
+    section = recipe.rollout
+    match pick_engine(section):
+        case "server":
+            return f"asking the server {section.server_url}"
+        case "transformers":
+            return f"loading {recipe.model.name} into the engine"
+    if pick_device(section.device) == "cpu":
+        return "starting vLLM's CPU build, usually 20 to 45 s" + (
+            "" if section.enforce_eager else " and 2 min to compile"
+        )
+    return "starting vLLM, usually a minute" + ("" if section.enforce_eager else ", and some more to compile")
+
+
+def download(model: ModelSection) -> None:
+    """Fetch a hub model's weights with the hub's own progress bars, unless they are here.
+
+    Whoever loads them would fetch them, too, but is kept quiet meanwhile (`rl.run.loading`). Errors are left to that.
+    """
+    name, revision = resolve_model(model.name, model.revision), model.revision
+    if Path(name).is_dir() or any(is_cached(name, revision, file) for file in WEIGHTS) or why_hub_is_silent():
+        return
+    with contextlib.suppress(OSError, ValueError):  # no such model, or a gap in the network: whoever loads it says so
+        huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=["*.safetensors", "*.json"])
+
+
+def is_cached(name: str, revision: str | None, file: str) -> bool:
+    """Whether a file of a hub model is in the cache, and, of an index of weights, all that it names."""
+    found = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
+    if not isinstance(found, str):
+        return False
+    if not file.endswith(".json"):
+        return True
+    parts = set(json.loads(Path(found).read_text(encoding="utf-8"))["weight_map"].values())
+    return all(is_cached(name, revision, part) for part in parts)
 
 
 def build_engine(recipe: Recipe) -> RolloutEngine:

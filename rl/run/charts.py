@@ -1,5 +1,6 @@
 """The charts of the report, drawn by matplotlib as SVG that can stand inside an HTML page."""
 
+import html
 import io
 import math
 import re
@@ -70,7 +71,7 @@ def draw(label: str, paint: Callable[[Axes], None], width: float = 5.6, height: 
     head, body = svg.split(">", 1)
     box = re.search(r'viewBox="[^"]*"', head)
     assert box, "matplotlib writes a viewBox"
-    return f'<svg role="img" aria-label="{label}" {box.group()}>{body}'
+    return f'<svg role="img" aria-label="{html.escape(label)}" {box.group()}>{body}'
 
 
 def values(rows: Rows, key: str) -> tuple[list[int], list[float]]:

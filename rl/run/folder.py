@@ -18,6 +18,7 @@ from rl.run.disk import writing
 from rl.yaml_text import parse_yaml
 
 LOCK = ".lock"
+LOG = "run.log"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class RunFolder:
     @property
     def summary(self) -> Path:
         return self.path / "summary.json"
+
+    @property
+    def log(self) -> Path:
+        """What libraries wrote while they loaded."""
+        return self.path / LOG
 
     @property
     def report(self) -> Path:
@@ -183,7 +189,7 @@ def check_same_run(path: Path, recipe: Recipe) -> None:
 
 def _foreign_content(path: Path) -> bool:
     """Tell files of others from what a `create` that was killed half-way leaves."""
-    ours = {LOCK, "rollouts", "checkpoints", "evaluations"}
+    ours = {LOCK, LOG, "rollouts", "checkpoints", "evaluations"}
     for entry in path.iterdir():
         unfinished = entry.name in ours and not (entry.is_dir() and any(entry.iterdir()))
         if not unfinished and not entry.name.startswith(atomic.TEMPORARY):

@@ -34,11 +34,16 @@ class Ledger:
         dollars_per_hour: float,
         clock: Callable[[], float] = time.monotonic,
         began: float | None = None,
+        on_phase: Callable[[Phase | None], None] = lambda name: None,
     ) -> None:
-        """`began`: what the clock showed when the session did, if that was before; the time since then is `start`."""
+        """`began`: what the clock showed when the session did, if that was before; the time since then is `start`.
+
+        `on_phase` hears of each phase when it begins, and None when it ends.
+        """
         self._path = folder.ledger
         self._rate = dollars_per_hour
         self._clock = clock
+        self._on_phase = on_phase
         jsonl.mend(self._path)
         before = ledger_totals(folder)
         self._session = before["sessions"] + 1
@@ -72,12 +77,14 @@ class Ledger:
         if self._open:
             raise RuntimeError(f"phase {name} inside phase {self._open}")
         self._open = name
+        self._on_phase(name)
         began = self._clock()
         try:
             yield
         finally:
             self._seconds[name] += self._clock() - began
             self._open = None
+            self._on_phase(None)
 
     def add_tokens(self, generated: int = 0, trained: int = 0) -> None:
         """Count tokens sampled, and completion tokens that a gradient was computed for."""

@@ -15,7 +15,8 @@ from rl.run.folder import RunFolder
 from rl.run.ledger import PHASES, ledger_totals
 from rl.run.manifest import read_manifest
 from rl.run.metrics import read_metrics
-from rl.run.summary import interval, percent, read_summary
+from rl.run.reward_curves import reward_curves
+from rl.run.summary import cost, interval, never_solved, percent, read_summary, reward_change
 
 # How many problems are shown of each fate, by (solved before, solved after).
 FATES = {
@@ -47,7 +48,7 @@ def page_templates(*folders: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "interval": interval, "duration": duration}
+    environment.filters |= {"percent": percent, "interval": interval, "duration": duration, "cost": cost}
     return environment
 
 
@@ -78,12 +79,21 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "before": before,
         "after": after,
         "after_name": "after" if summary else f"at step {after['step']}" if after else "",
+        "reward_change": reward_change(before, after) if before and after else None,
+        "warnings": _warnings(recipe, metrics, evaluations),
         "interval_chart": Markup(_interval_chart(before, after, bool(summary))),
         "curves": _curves(recipe, metrics, evaluations) if metrics else [],
         "costs": _costs(folder),
         "benchmarks": _benchmarks(folder),
         "fates": _fates(folder, before, after),
     }
+
+
+def _warnings(recipe: Mapping[str, Any], metrics: charts.Rows, evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
+    rewards = recipe["rewards"]
+    accuracy = rewards["accuracy"] or next(iter(rewards["functions"]))
+    found = never_solved(rewards["correct_above"], accuracy, metrics, evaluations)
+    return [found] if found else []
 
 
 def _state(summary: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -135,6 +145,7 @@ def _curves(
     if any(row.get(kind, 0.0) > STRAY for row in metrics for kind in aha):
         note = "completions with words of doubt and of checking"
         drawn.append(("Aha", note, charts.curve(metrics, "Aha", aha, share=True)))
+    drawn[2:2] = reward_curves(metrics)
     return [(title, note, Markup(svg)) for title, note, svg in drawn]
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rl.recipe import Band
@@ -21,6 +21,7 @@ def write_summary(
     minutes: float,
     dollars: float,
     tokens: int,
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write `summary.json` and return it; `band_met` is None if the recipe promises nothing, or nothing comparable was
     measured (`same_problems`)."""
@@ -33,8 +34,8 @@ def write_summary(
     else:
         reason = "The recipe states no band."
     summary = {
-        "before": {key: before[key] for key in ("pass@1", "ci95", "n")},
-        "after": {key: after[key] for key in ("pass@1", "ci95", "n")},
+        "before": _kept(before),
+        "after": _kept(after),
         "same_problems": same,
         "band_met": met,
         "band_reason": reason,
@@ -42,9 +43,15 @@ def write_summary(
         "minutes": minutes,
         "dollars": dollars,
         "tokens": tokens,
+        "warnings": list(warnings),
     }
     atomic.write_json(folder.summary, summary)
     return summary
+
+
+def _kept(result: Result) -> dict[str, Any]:
+    rewards = {key: result.get(key) for key in ("reward", "reward_ci95")}  # an older run did not measure them
+    return {key: result[key] for key in ("pass@1", "ci95", "n")} | rewards
 
 
 def read_summary(folder: RunFolder) -> dict[str, Any] | None:
@@ -87,6 +94,53 @@ def slower_than_expected(minutes: float, expected: float | None) -> str | None:
         f"Slower than expected: {minutes:.1f} minutes on {cores} core{'' if cores == 1 else 's'} of this machine, "
         f"{expected:g} expected. The result does not depend on it."
     )
+
+
+def reward_change(before: Result, after: Result) -> str | None:
+    """Return the held-out mean rewards as text, where they say something that pass@1 does not; else None."""
+    results = (before, after)
+    if any(result.get("reward") is None for result in results):
+        return None
+    if all(abs(result["reward"] - result["pass@1"]) < ROUNDING for result in results):
+        return None
+    old, new = (_reward(result) for result in results)
+    return f"mean reward {old} before, {new} after, {after['reward'] - before['reward']:+.3f}"
+
+
+def _reward(result: Result) -> str:
+    if result.get("reward_ci95") is None:
+        return f"{result['reward']:.3f}"
+    low, high = result["reward_ci95"]
+    return f"{result['reward']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def never_solved(
+    correct_above: float, accuracy: str, metrics: Sequence[Mapping[str, Any]], evaluations: Sequence[Result]
+) -> str | None:
+    """Return a warning if no answer of a run, in training or held out, was ever solved; None if one was.
+
+    `metrics` and `evaluations` are the run's; `accuracy` is the function whose reward says what is solved.
+    """
+    solved = [row.get(key) for row in metrics for key in ("pass_rate", "sampling/pass_rate")]
+    solved += [result["pass@1"] for result in evaluations]
+    if not metrics or any(solved):
+        return None
+    seen = [row["accuracy/max"] for row in (*metrics, *evaluations) if row.get("accuracy/max") is not None]
+    highest = f"the highest reward of {accuracy} was {max(seen):.3g}" if seen else f"{accuracy} gave no reward at all"
+    lower = " Lower it," if seen and max(seen) > 0 else " Check the reward on an answer that is right,"
+    return (
+        f"Nothing was ever solved: no answer was above rewards.correct_above = {correct_above:g}; {highest}.{lower} "
+        "take easier problems, or a stronger model."
+    )
+
+
+def cost(dollars: float) -> str:
+    """Return a price as text: `$12.40`, and below a dollar `0.4 cents`."""
+    cents = 100 * dollars
+    if cents >= 99.5:
+        return f"${dollars:.2f}"
+    text = f"{cents:.0f}" if cents >= 10 else f"{cents:.2g}" if cents >= 0.001 else "under 0.001" if cents > 0 else "0"
+    return f"{text} cent{'' if text == '1' else 's'}"
 
 
 def percent(share: float) -> str:

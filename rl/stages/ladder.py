@@ -5,12 +5,12 @@ from typing import Any
 
 from rl.run import atomic
 from rl.run.report import duration
-from rl.run.summary import ROUNDING, percent, slower_than_expected
+from rl.run.summary import ROUNDING, cost, percent, slower_than_expected
 from rl.stages.books import PipelineFolder, StageResult
 from rl.stages.schema import BASE, HELD_OUT, PipelineBand
 
 FREE = {"seconds": 0.0, "dollars": 0.0, "tokens": 0}
-HEADS = ("stage", "kind", "pass@1 (95 % interval)", "time", "dollars", "tokens", "what")
+HEADS = ("stage", "kind", "pass@1 (95 % interval)", "time", "price", "tokens", "what")
 
 
 def write_ladder(books: PipelineFolder) -> dict[str, Any]:
@@ -123,8 +123,8 @@ def table(found: Mapping[str, Any]) -> list[Sequence[str]]:
 
 
 def costs(spent: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Time, dollars and tokens, as cells."""
-    return duration(spent["seconds"]), f"{spent['dollars']:.4f}", f"{spent['tokens']:,}"
+    """Time, price and tokens, as cells."""
+    return duration(spent["seconds"]), cost(spent["dollars"]), f"{spent['tokens']:,}"
 
 
 def markdown(found: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rl.models import load_model
+from rl.models import load_model, no_progress_bars
 from rl.recipe import ModelSection
 from rl.rollout.build import pick_device, pick_dtype
 from rl.rollout.engine import NamedTensors
@@ -27,7 +27,7 @@ def write_merged(
     model = load_model(section.name, section.revision, dtype=torch.float32, device="cpu")
     missing = model.load_state_dict(dict(weights), strict=False)
     assert not missing.unexpected_keys, missing.unexpected_keys
-    with made(folder) as place:
+    with no_progress_bars(), made(folder) as place:
         nn.Module.to(model, dtype=kept)  # transformers' own `to` is typed as a decorator
         model.save_pretrained(place)
         tokenizer.save_pretrained(place)

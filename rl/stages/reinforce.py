@@ -32,7 +32,7 @@ def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener, beg
     run = RunFolder(folder)
     summary = read_summary(run)
     if summary is None:
-        run_recipe(recipe, began=began)
+        run_recipe(recipe, began=began, advise=False)
         summary = read_summary(run)
     if summary is None:
         raise StopRequested(f"stage {name} is not done")

@@ -15,6 +15,7 @@ from rewards.sandbox import kernel
 from rl.evaluate.command import Listener
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
+from rl.run.loading import keep_log
 from rl.signals import StopRequested, StopSignal
 from rl.stages.books import PipelineFolder, StageResult
 from rl.stages.export import export_model
@@ -113,6 +114,7 @@ def stage_result(books: PipelineFolder, name: str, listener: Listener, began: fl
     """Do the work of a stage, by its kind."""
     stage, folder = resolved(books, name), books.stage(name)
     folder.mkdir(exist_ok=True)
+    keep_log(RunFolder(folder).log)
     if isinstance(stage, GrpoStage):  # keeps its own ledger, and stops by itself
         return reinforce(name, stage, folder, listener, began)
     with Ledger(RunFolder(folder), stage.run.dollars_per_hour, began=began) as ledger:

@@ -18,11 +18,12 @@ from rl.evaluate.command import Listener
 from rl.learner.experts import freeze_routers
 from rl.learner.export import export
 from rl.learner.policy import lora_config
-from rl.models import load_model, load_tokenizer
+from rl.models import load_model, load_tokenizer, no_progress_bars
 from rl.rollout.build import pick_device, pick_dtype
 from rl.run import jsonl
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
+from rl.run.loading import loading
 from rl.signals import StopRequested, StopSignal
 from rl.stages.books import ADAPTER, MODEL, StageResult, made
 from rl.stages.examples import Encoder, Example, fitting, gather_rows
@@ -52,7 +53,8 @@ def fine_tune(
         examples, too_long = read_examples(name, stage, traces, tokenizer)
         if too_long:
             listener.say(f"{too_long} sequences are longer than sft.max_length = {stage.sft.max_length} and left out")
-        trainer = build_trainer(stage, folder, tokenizer, examples)
+        with loading(f"loading {stage.model.name} to fine-tune", listener.say):
+            trainer = build_trainer(stage, folder, tokenizer, examples)
         books = Books(RunFolder(folder), ledger, stop, listener)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(books)
@@ -178,7 +180,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 def save(stage: SftStage, model: Any, tokenizer: Any, folder: Path) -> None:
     """Write the adapter, if there is one, and the whole model with it merged in."""
     if not stage.model.use_peft:
-        with made(folder / MODEL) as place:
+        with no_progress_bars(), made(folder / MODEL) as place:
             model.save_pretrained(place)
             tokenizer.save_pretrained(place)
         return

@@ -1,6 +1,6 @@
 """The way from prompts to graded answers."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from rl.evaluate.evaluation import (
 )
 from rl.models import load_tokenizer
 from rl.problems.problem import Problem, Prompt
-from rl.rollout.engine import Completion, NamedTensors, SamplingParams
+from rl.rollout.engine import Completion, NamedTensors, Placed, Refill, SamplingParams, in_order
 from rl.run.evaluations import EvaluationRow
 
 
@@ -41,10 +41,18 @@ class Echo:
     def generate(
         self, prompts_P: Sequence[Sequence[int]], params: SamplingParams, seeds_P_G: Sequence[Sequence[int]]
     ) -> list[list[Completion]]:
-        return [
-            [Completion((*ids, seed), (0.0,) * (len(ids) + 1), "stop") for seed in seeds]
-            for ids, seeds in zip(prompts_P, seeds_P_G, strict=True)
-        ]
+        return in_order(self.stream(prompts_P, params, seeds_P_G), seeds_P_G)
+
+    def stream(
+        self,
+        prompts_P: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds_P_G: Sequence[Sequence[int]],
+        refill: Refill | None = None,
+    ) -> Generator[Placed, None, None]:
+        for p, ids in reversed(list(enumerate(prompts_P))):  # the last prompt ends first
+            for g, seed in enumerate(seeds_P_G[p]):
+                yield p, g, Completion((*ids, seed), (0.0,) * (len(ids) + 1), "stop")
 
     def load_weights(self, weights: NamedTensors) -> None: ...
 
@@ -57,7 +65,12 @@ class Echo:
 
 def asked(prompts: int, num_samples: int, seed: int = 0) -> list[list[tuple[int, ...]]]:
     made = [a_prompt(str(i), (i,)) for i in range(prompts)]
-    groups = answer_all(Echo(), made, SamplingParams(4), num_samples, seed)
+    heard: list[tuple[int, int]] = []
+    groups = answer_all(
+        Echo(), made, SamplingParams(4), num_samples, seed, lambda done, wanted: heard.append((done, wanted))
+    )
+    wanted = prompts * num_samples
+    assert heard == [(done, wanted) for done in range(1, wanted + 1)]
     return [[completion.token_ids for completion in group] for group in groups]
 
 

@@ -336,7 +336,6 @@ def by_position(answer: list[str], /, completions: list[str]) -> list[float]:
     [
         (lambda completion, completions: 0.0, "takes both `completion`.*and `completions`"),
         (lambda completion, prompts: 0.0, "`prompts`, which is of a batch; keep to"),
-        (lambda completion, log_extra=None: 0.0, "`log_extra`, which is of a batch"),
         (lambda texts, answer: [], "no function of `completions`; define it as"),
         (lambda: [], "no function of `completions`"),
         (by_position, "takes 'answer' by position only"),
@@ -352,3 +351,68 @@ def test_other_shapes_are_refused_in_one_sentence(found: Any, said: str) -> None
     with pytest.raises(BadInput, match=said) as caught:
         as_batch(found, "f")
     assert "\n" not in str(caught.value)
+
+
+def logs_one(completion: str, log_extra: Any, log_metric: Any, answer: str = "") -> float:
+    log_extra("length", len(completion))
+    if completion == "bb":
+        log_extra("odd", [completion])  # as of a batch of one
+    log_metric("size", len(completion))
+    return 1.0
+
+
+async def logs_one_later(completion: str, log_extra: Any, log_metric: Any) -> float:
+    await asyncio.sleep(0.002 * (3 - len(completion)))  # the first one ends last
+    return logs_one(completion, log_extra, log_metric)
+
+
+class LogsOne:
+    def __call__(self, completion: str, log_extra: Any = None, log_metric: Any = None) -> float:
+        return logs_one(completion, log_extra, log_metric)
+
+
+class LogsOneLater:
+    def setup(self) -> None: ...
+
+    async def __call__(self, completion: str, log_metric: Any, log_extra: Any) -> float:
+        return await logs_one_later(completion, log_extra, log_metric)
+
+
+@pytest.mark.parametrize(
+    "found", [logs_one, logs_one_later, LogsOne, LogsOneLater, LogsOne(), functools.partial(logs_one, answer="x")]
+)
+def test_per_sample_rewards_log_one_value_a_completion(found: Any) -> None:
+    columns: dict[str, list[Any]] = {}
+    metrics: list[tuple[str, float]] = []
+    reward = as_batch(found, "f")
+    given = {"log_extra": columns.__setitem__, "log_metric": lambda name, value: metrics.append((name, value))}
+    assert reward(["a", "bb", ""], **given) == [1.0, 1.0, 1.0]
+    assert columns == {"length": [1, 2, 0], "odd": [None, "bb", None]}
+    assert sorted(metrics) == [("size", 0), ("size", 1), ("size", 2)]
+
+
+def test_per_sample_rewards_that_log_are_graded_with_their_logs(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "async def f(completion, log_extra, log_metric):\n"
+        "    log_extra('tries', {'count': len(completion)})\n"
+        "    log_metric('size', len(completion))\n"
+        "    return 0.5\n"
+        "def g(completion, log_extra=None):\n"
+        "    log_extra('again', [1, 2])\n"
+        "    return 1.0\n"
+    )
+    names = [f"{tmp_path}/mine.py:f", f"{tmp_path}/mine.py:g"]
+    with Grader(dict.fromkeys(names, 1.0), timeout=5, workers=1, accuracy=None, correct_above=0.9) as grader:
+        graded = grader.grade(["a", "bbb"], ["", ""], {})
+    assert [grade.extra for grade in graded] == [
+        {"tries": {"count": 1}, "again": [1, 2]},
+        {"tries": {"count": 3}, "again": [1, 2]},
+    ]
+    assert grader.metrics == {"size": 2.0}
+
+
+def test_a_per_sample_reward_is_called_without_logs_where_nobody_wants_them() -> None:
+    def f(completion: str, log_extra: Any = None) -> float:
+        return float(log_extra is None)
+
+    assert as_batch(f, "f")(["a"]) == [1.0]

@@ -1,10 +1,14 @@
 import io
+import shlex
+import time
 from collections import deque
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
+from rl.run.activity import Activity
 from rl.run.display import Display, sparkline
 
 STEP = {
@@ -42,9 +46,9 @@ def test_a_step_is_one_plain_line_away_from_a_terminal() -> None:
     lines = show(terminal=False).splitlines()
     assert lines[0] == "loading [tiny]"
     assert lines[1] == (
-        "step 2/10  reward 0.500  pass 25.0%  length 17  gap 0.0123  tokens/s 210  s/step 30.0  cost $0.07  left 4:00"
+        "step 2/10  reward 0.500  pass 25.0%  length 17  gap 0.0123  tokens/s 210  s/step 30.0  cost 7 cents  left 4:00"
     )
-    assert lines[-1] == "report: runs/sums/report.html"
+    assert "report: runs/sums/report.html" in lines
     text = "\n".join(lines)
     assert "\x1b" not in text
     for fact in (
@@ -82,3 +86,125 @@ def test_a_step_without_metrics_shows_dashes(capsys: pytest.CaptureFixture[str])
 
 def test_sparkline() -> None:
     assert sparkline(deque([0.0, 0.5, 0.99, 1.0])) == "▁▅██"
+
+
+class Clock:
+    """Time that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def panel_of(width: int, *, wanted: int = 0) -> list[str]:
+    """What a terminal of this width shows in the middle of a step."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=40)
+    clock = Clock()
+    with Display("sums", 30, console=console, clock=clock) as display:
+        clock.now += 60
+        display.step(STEP)
+        display.phase("evaluate" if wanted else "generate")
+        clock.now += 12
+        display.progress(50 if wanted else 0, wanted)
+    assert isinstance(console.file, io.StringIO)
+    last = console.file.getvalue().rpartition("╭")[2]
+    return Text.from_ansi(f"╭{last}").plain.splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_clock_ticks_within_a_step_and_says_what_is_happening(width: int) -> None:
+    shown = panel_of(width)
+    assert any("generating, 0:12 in step 3, 1:12 in all" in line for line in shown)
+    assert max(map(len, shown)) <= width
+    text = "\n".join(shown)
+    for fact in (
+        "step 2/30",
+        "reward 0.500",
+        "pass 25.0%",
+        "gap 0.0123",
+        "tokens/s 210",
+        "s/step 30.0",
+        "cost 7 cents",
+    ):
+        assert fact in text  # nothing is cut off
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_an_evaluation_has_a_bar_with_answers_and_time_left(width: int) -> None:
+    text = "\n".join(panel_of(width, wanted=200))
+    assert "50 of 200 answers" in text and "0:36 left" in text  # 12 s for 50, so 36 s for 150
+    assert "evaluating, 0:12, 1:12 in all" in text
+
+
+def test_a_step_counts_its_answers_and_only_while_they_are_waited_for() -> None:
+    activity = Activity(10, Clock())
+    activity.begin("generate")
+    activity.count(3, 16)
+    assert activity.counting and activity.counted() == ("3 of 16 answers", "")
+    activity.begin(None)
+    activity.begin("learn")
+    activity.count(1, 16)  # of the next batch, which is sampled meanwhile
+    assert not activity.counting and activity.line() == "step 0/10 done; learning, 0:00 in step 1, 0:00 in all"
+
+
+def test_a_long_silence_is_broken_by_a_line_away_from_a_terminal() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    assert isinstance(console.file, io.StringIO)
+    clock = Clock()
+    with Display("sums", 10, console=console, clock=clock, silence=0.02) as display:
+        clock.now += 5
+        display.phase("evaluate")
+        clock.now += 75
+        display.progress(30, 120)
+        deadline = time.monotonic() + 5
+        while "answers" not in console.file.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    lines = console.file.getvalue().splitlines()
+    assert lines[-1] == "step 0/10 done; evaluating, 1:15, 1:20 in all, 30 of 120 answers, 3:45 left"
+
+
+def test_lines_that_come_often_enough_are_left_alone() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    with Display("sums", 10, console=console, silence=30) as display:
+        display.message("loading")
+        display.phase("generate")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == "loading\n"
+
+
+def test_the_end_says_what_to_do_next_in_commands_that_can_be_copied(tmp_path: Path) -> None:
+    run = tmp_path / "my runs" / "sums"
+    console = Console(file=io.StringIO(), width=60)
+    with Display("sums", 10, console=console) as display:
+        display.summary(SUMMARY | {"dollars": 0.004}, run / "report.html")
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert "7.9 minutes, 0.4 cents, 51,200 tokens" in lines
+    assert (run / "report.html").as_uri() in lines and "%20" in (run / "report.html").as_uri()
+    commands = [shlex.split(line) for line in lines if "penny" in line]
+    assert [words[1 if words[0].endswith("penny") else 3] for words in commands] == [
+        "samples",
+        "chat",
+        "eval",
+        "export",
+    ]
+    assert all(str(run) in words for words in commands)  # whole, although the terminal is narrower
+
+
+def test_warnings_a_slow_machine_and_rewards_are_told_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    before = {"pass@1": 0.0, "ci95": [0.0, 0.02], "n": 200, "reward": 0.05, "reward_ci95": [0.04, 0.06]}
+    after = before | {"reward": 0.2, "reward_ci95": [0.18, 0.22]}
+    told = {
+        "before": before,
+        "after": after,
+        "slower": "Slower than expected.",
+        "warnings": ["Nothing was ever solved."],
+    }
+    with Display("sums", 10, json=True) as display:
+        display.summary(SUMMARY | told | {"dollars": 0.0}, Path("runs/sums/report.html"))
+    error = capsys.readouterr().err
+    assert "mean reward 0.050 [0.040, 0.060] before, 0.200 [0.180, 0.220] after, +0.150" in error
+    assert "Slower than expected." in error and "Nothing was ever solved." in error
+    assert "7.9 minutes, 51,200 tokens" in error  # no price was given

@@ -11,6 +11,7 @@ from rl.run.ledger import Ledger
 from rl.run.manifest import write_manifest
 from rl.run.metrics import MetricsLog
 from rl.run.report import duration, write_report
+from rl.run.reward_curves import reward_curves
 from rl.run.summary import write_summary
 
 ATTACK = "</pre><script>alert(1)</script><img src='http://example.com/x'>"
@@ -161,3 +162,46 @@ def test_nulls_and_absent_keys_are_holes() -> None:
 )
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def logged(folder: RunFolder, recipe: Recipe, **more: float) -> Page:
+    write_manifest(folder, recipe, {"model": {"name": "tiny"}})
+    for step in (1, 2):
+        MetricsLog(folder).append({"step": step, "reward/mean": 0.5, "reward/std": 0.1, "pass_rate": 0.0, **more})
+    return page(folder)
+
+
+def test_parts_of_the_reward_verdicts_and_logged_numbers_have_charts(folder: RunFolder, recipe: Recipe) -> None:
+    shares = {f"rewards/math/{outcome}": 0.25 for outcome in ("correct", "wrong", "unparseable", "ungradable")}
+    parts = {"reward/math": 0.2, "reward//home/me/_mine.py:_f$1$": 0.3}
+    own = {"rewards/tool calls": 2.0, f"rewards/{ATTACK}": 1.0, "rewards/mine/correct": 0.5}
+    shown = logged(folder, recipe, **shares, **parts, **own)
+    for title in ("Reward parts", "Verdicts of math", "tool calls", "mine/correct"):
+        assert f"{title} by step" in shown.labels
+    assert shown.labels.count("Verdicts of math by step") == 1 and "math/wrong by step" not in shown.labels
+    assert "script" not in shown.tags and "img" not in shown.tags
+    assert "_mine.py:_f$1$" in shown.text.replace("\u200b", "")
+    assert "/home/me" not in " ".join(shown.labels)
+
+
+def test_a_single_reward_has_no_chart_of_its_parts(folder: RunFolder, recipe: Recipe) -> None:
+    assert "Reward parts by step" not in logged(folder, recipe, **{"reward/math": 0.5}).labels
+
+
+def test_a_flood_of_logged_numbers_does_not_fill_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "curve", lambda *_: "")
+    drawn = reward_curves([{"step": 1} | {f"rewards/problem {i}": 1.0 for i in range(40)}])
+    assert [title for title, _, _ in drawn] == [f"problem {i}" for i in range(24)]
+    assert all("24 of 40 are drawn" in note for _, note, _ in drawn)
+
+
+def test_a_run_that_solves_nothing_shows_its_rewards_and_a_warning(folder: RunFolder, recipe: Recipe) -> None:
+    none = {"pass@1": 0.0, "ci95": [0.0, 0.5], "n": 4, "accuracy/max": 0.3}
+    train(folder, recipe, 1)
+    write_evaluation(folder, 0, none | {"reward": 0.05, "reward_ci95": [0.04, 0.06]}, answers([False], "early"))
+    write_evaluation(folder, 1, none | {"reward": 0.2, "reward_ci95": None}, answers([False], "late"))
+    assert "Nothing was ever solved" not in page(folder).text  # half of the training rollouts were
+    folder.metrics.write_text('{"step": 1, "pass_rate": 0.0, "accuracy/max": 0.4}\n')
+    words = " ".join(page(folder).text.split())
+    assert "Nothing was ever solved" in words and "was 0.4. Lower it" in words
+    assert "mean reward 0.050 [0.040, 0.060] before, 0.200 after, +0.150" in words

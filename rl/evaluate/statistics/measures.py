@@ -7,13 +7,22 @@ from typing import Any
 import numpy as np
 
 from rewards.verdict import OUTCOMES
-from rl.evaluate.statistics.estimators import Interval, bootstrap_mean, maj_at_k, pass_at_k, standard_error, wilson
+from rl.evaluate.statistics.estimators import (
+    Interval,
+    bootstrap_interval,
+    bootstrap_mean,
+    maj_at_k,
+    pass_at_k,
+    standard_error,
+    wilson,
+)
 from rl.run.evaluations import EvaluationRow
 
 # HumanEval (Chen et al. 2021) has pass@1, 10 and 100; APPS and LiveCodeBench have 1 and 5; later papers go beyond 1000.
 EXTRACTIONS = ("strict", "flexible")
 BY_EXTRACTION = tuple(f"{field}_{name}" for name in EXTRACTIONS for field in ("pass@1", "ci95"))
 REPORTED = {1, 5, 10, 100, 1_000, 10_000}
+RESAMPLES = 2_000  # of rewards, which may all differ: then each takes memory of its own
 
 
 def measures(
@@ -122,6 +131,21 @@ def _coverage(
         "pass@1_all": mean,
         "ci95_all": list(interval),
     }
+
+
+def mean_reward(rows: Sequence[EvaluationRow]) -> dict[str, Any]:
+    """The mean over problems of the mean reward of their graded answers, and its 95 % interval by a bootstrap.
+
+    The interval is None where all problems have the same mean: equal numbers do not tell how much they could differ.
+    Both are None if nothing is graded.
+    """
+    groups: dict[str, list[float]] = {}
+    for row in rows:
+        if row.reward is not None:
+            groups.setdefault(row.problem_id, []).append(row.reward)
+    means = [_mean(group) for group in groups.values()]
+    spread = bootstrap_interval(means, 0.95, RESAMPLES, 0) if len(set(means)) > 1 else None
+    return {"reward": _mean(means) if means else None, "reward_ci95": spread}
 
 
 def _rate(group: Sequence[bool]) -> float:
