@@ -201,8 +201,6 @@ class Session:
         )
         write_report(self.folder)
         self.display.summary(summary, self.folder.report)
-        if not summary["same_problems"]:
-            self.display.message(summary["band_reason"])
         return summary
 
     def warnings(self, evaluations: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -110,7 +110,8 @@ class Display:
         if summary["band_met"] is not None:
             style = "bold green" if summary["band_met"] else "bold red"
             self._console.print(Text(summary["band_reason"], style=style), soft_wrap=True)
-        for note in (summary.get("slower"), *summary.get("warnings", ())):
+        changed = None if summary.get("same_problems", True) else summary["band_reason"]
+        for note in (changed, summary.get("slower"), *summary.get("warnings", ())):
             if note:
                 self._console.print(Text(note, style="yellow"), soft_wrap=True)
         price = f", {cost(summary['dollars'])}" if summary["dollars"] else ""

@@ -1,7 +1,8 @@
 """What is seen while libraries, a model or an engine load: one sentence at once, and not what the libraries say.
 
 That goes into a log file: the process's own standard output and error lead there meanwhile, since C code writes to them
-as well. The log's last lines are shown if loading fails. PENNY_VERBOSE=1 leaves everything on the terminal.
+as well. The log's last lines are shown if loading fails. PENNY_VERBOSE=1 leaves everything on the terminal, and so
+does a thread that is not the main one, since the output is that of others, too.
 """
 
 import atexit
@@ -10,6 +11,7 @@ import io
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +87,8 @@ def loading(what: str, say: Callable[[str], None] | None = None) -> Iterator[Non
         say: shows it; default: a line on standard error, of the first rank alone.
     """
     (say or _say)(what)
-    if os.environ.get(VERBOSE, "") not in ("", "0") or _State.terminal is not None:
+    alone = threading.current_thread() is threading.main_thread()
+    if os.environ.get(VERBOSE, "") not in ("", "0") or _State.terminal is not None or not alone:
         yield
         return
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")  # vLLM reads it when it is imported; it fills the log alone
@@ -107,7 +110,7 @@ def keep_log(path: Path) -> None:
 
 
 def tell(text: str) -> None:
-    """Write on the terminal's standard error at once, also while it is kept quiet; safe in a handler of signals."""
+    """Write on the terminal's standard error, also while it is kept quiet."""
     os.write(2 if _State.terminal is None else _State.terminal, text.encode())
 
 

@@ -202,9 +202,11 @@ def test_warnings_a_slow_machine_and_rewards_are_told_at_the_end(capsys: pytest.
         "slower": "Slower than expected.",
         "warnings": ["Nothing was ever solved."],
     }
+    told |= {"same_problems": False, "band_met": None, "band_reason": "The held-out problems changed."}
     with Display("sums", 10, json=True) as display:
         display.summary(SUMMARY | told | {"dollars": 0.0}, Path("runs/sums/report.html"))
     error = capsys.readouterr().err
     assert "mean reward 0.050 [0.040, 0.060] before, 0.200 [0.180, 0.220] after, +0.150" in error
+    assert error.count("The held-out problems changed.") == 1
     assert "Slower than expected." in error and "Nothing was ever solved." in error
     assert "7.9 minutes, 51,200 tokens" in error  # no price was given

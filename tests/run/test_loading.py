@@ -78,7 +78,20 @@ def test_a_mistake_of_the_user_is_a_sentence_without_a_log(tmp_path: Path) -> No
     assert "failed" not in done.stderr and "mend it" in done.stderr
 
 
-def test_signals_and_bound_streams_reach_the_terminal_meanwhile(tmp_path: Path) -> None:
+def test_a_thread_leaves_the_output_of_the_process_alone(tmp_path: Path) -> None:
+    code = """
+        import threading
+        def work():
+            with loading("it"):
+                print("what others print meanwhile")
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    """
+    assert penny(code, tmp_path).stdout == "what others print meanwhile\n"
+
+
+def test_what_is_told_and_bound_streams_reach_the_terminal_meanwhile(tmp_path: Path) -> None:
     code = """
         import sys
         ours = terminal(sys.stdout)
