@@ -18,7 +18,7 @@ from rl.run.disk import writing
 from rl.yaml_text import parse_yaml
 
 LOCK = ".lock"
-LOG = "run.log"
+LOG = "libraries.log"
 
 
 @dataclass(frozen=True)

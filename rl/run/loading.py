@@ -103,7 +103,7 @@ def loading(what: str, say: Callable[[str], None] | None = None) -> Iterator[Non
 
 
 def keep_log(path: Path) -> None:
-    """Keep in `path` what libraries have written and will write, such as `run.log` of a run's folder."""
+    """Keep in `path` what libraries have written and will write, such as `libraries.log` of a run's folder."""
     _State.log = _State.log or _Log()
     if _State.log.path != path:
         _State.log.move(path)

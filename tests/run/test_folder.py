@@ -69,7 +69,7 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path, recipe: Recipe) -> N
 def test_a_folder_that_a_kill_left_half_made_is_taken(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "rollouts").mkdir()
     (tmp_path / ".tmp-recipe.yaml-1").write_text("name: su")
-    (tmp_path / "run.log").write_text("a library said something")  # of a stage, which loads before its run begins
+    (tmp_path / "libraries.log").write_text("a library said something")  # of a stage, which loads before its run begins
     RunFolder.create(tmp_path, recipe)
 
 

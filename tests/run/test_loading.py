@@ -41,13 +41,13 @@ def noisy(*after: str) -> str:
 
 
 def test_one_sentence_is_seen_and_the_rest_is_in_the_log(tmp_path: Path) -> None:
-    after = ['\nkeep_log(Path("run.log"))', "print('ours')", "logging.warning('a later one')"]
+    after = ['\nkeep_log(Path("libraries.log"))', "print('ours')", "logging.warning('a later one')"]
     done = penny(noisy(*after), tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ours\n", "loading it, usually 1 s\n")
-    log = (tmp_path / "run.log").read_text()
+    log = (tmp_path / "libraries.log").read_text()
     assert all(text in log for text in EACH)
     assert "a later one" in log  # handlers that were made meanwhile write there for good
-    assert [path.name for path in tmp_path.iterdir()] == ["run.log"]  # the temporary file is gone
+    assert [path.name for path in tmp_path.iterdir()] == ["libraries.log"]  # the temporary file is gone
 
 
 def test_without_a_place_the_log_goes_with_the_process(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_second_run_of_a_process_has_a_log_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_there_is_gone_on_with(tmp_path: Path) -> None:
-    (tmp_path / "run.log").write_text("first session\n")
-    penny(noisy('\nkeep_log(Path("run.log"))', 'keep_log(Path("run.log"))'), tmp_path)
-    log = (tmp_path / "run.log").read_text()
+    (tmp_path / "libraries.log").write_text("first session\n")
+    penny(noisy('\nkeep_log(Path("libraries.log"))', 'keep_log(Path("libraries.log"))'), tmp_path)
+    log = (tmp_path / "libraries.log").read_text()
     assert log.startswith("first session\n") and log.count("python noise") == 1
