@@ -190,17 +190,7 @@ def open_session(
     with loading(engine_start(recipe), display.message):
         engine = build_engine(recipe)
     stack.callback(engine.close)
-    with loading(f"loading {recipe.model.name} to learn, on {device}", display.message):
-        policy = load_policy(
-            recipe.model,
-            device,
-            pick_dtype(recipe.model.dtype, device),
-            seed=recipe.run.seed,
-            keep_reference=recipe.algorithm.beta > 0,
-        )
-        why_padded = pick_layout(policy, context_length(recipe))
-    if why_padded:
-        display.message(f"the learner computes padded rows, which is slower than prefix trees: {why_padded}")
+    policy = load_learner(recipe, device, display)
     teacher = load_scorer(recipe, policy, display) if recipe.distillation.teacher else None
     recipe = settle_pass(recipe, policy)
     optimizer = build_optimizer(policy.trainable.values(), recipe.optimizer)
@@ -270,6 +260,17 @@ def go_on(session: Session, start: Start, data: Data) -> None:
         forget_best(folder)  # measured on other questions
     if session.step < session.recipe.optimizer.max_steps:
         folder.summary.unlink(missing_ok=True)  # of a run that is not finished any more
+
+
+def load_learner(recipe: Recipe, device: str, display: Display) -> Policy:
+    """The policy, in the layout that it can be computed in."""
+    dtype, beta = pick_dtype(recipe.model.dtype, device), recipe.algorithm.beta
+    with loading(f"loading {recipe.model.name} to learn, on {device}", display.message):
+        policy = load_policy(recipe.model, device, dtype, seed=recipe.run.seed, keep_reference=beta > 0)
+        why_padded = pick_layout(policy, context_length(recipe))
+    if why_padded:
+        display.message(f"the learner computes padded rows, which is slower than prefix trees: {why_padded}")
+    return policy
 
 
 def load_scorer(recipe: Recipe, policy: Policy, display: Display) -> Policy:
