@@ -19,7 +19,8 @@ from typing import Any
 from pydantic import Field
 
 from rewards.errors import BadInput
-from rl.problems.files import file_rows, hub_files, jsonl_rows
+from rewards.jsonl import jsonl_rows
+from rl.problems.files import file_rows, hub_files
 from rl.problems.generated import make_arithmetic, make_countdown, make_reasoning_gym, read_options
 from rl.problems.livecodebench import LIVECODEBENCH, livecodebench_rows
 from rl.problems.mathematics import (
@@ -181,7 +182,7 @@ def _loaded(section: ProblemsSection, options: HubOptions) -> Iterable[Row]:
 
 def _jsonl_rows(section: ProblemsSection, _: int) -> NamedRows:
     path = Path(_required(section, "path")).expanduser()
-    return ((f"{path.stem}/{index}", row) for index, row in jsonl_rows(path))
+    return ((f"{path.stem}/{number - 1}", row) for number, row in jsonl_rows(path))
 
 
 def _generated(make: Callable[[ProblemsSection, int], list[Row]]) -> Callable[[ProblemsSection, int], NamedRows]:

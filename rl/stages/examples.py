@@ -14,7 +14,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
-from rl.problems.files import jsonl_rows
+from rewards.jsonl import jsonl_rows
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
 from rl.recipe import ProblemsSection
@@ -101,7 +101,7 @@ class Encoder:
 
 def gather_rows(traces: Sequence[Path], data: DataSection, seed: int) -> list[tuple[str, Row]]:
     """All rows to learn from, each with the name that errors give it: traces, then the mixed-in data set's share."""
-    rows = [(f"{path.parent.name}/{path.name}, line {n + 1}", row) for path in traces for n, row in jsonl_rows(path)]
+    rows = [(f"{path.parent.name}/{path.name}, line {n}", row) for path in traces for n, row in jsonl_rows(path)]
     if data.source == "stages":
         return rows
     others = list(other_rows(data))
@@ -117,7 +117,7 @@ def other_rows(data: DataSection) -> Iterator[tuple[str, Row]]:
         if data.path is None:
             raise BadInput("data.path is missing; source jsonl needs it.")
         path = Path(data.path).expanduser()
-        yield from ((f"{path.name}, line {number + 1}", row) for number, row in jsonl_rows(path))
+        yield from ((f"{path.name}, line {number}", row) for number, row in jsonl_rows(path))
         return
     from rl.problems.sources import hub_rows  # takes a second
 

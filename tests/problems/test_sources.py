@@ -96,8 +96,8 @@ def test_only_a_last_line_after_four_hashes_is_a_result() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"question": "a"}\n\n{"question": \n', r"rows\.jsonl:3: not JSON"),
-        ('{"question": "a"}\n[1]\n', r"rows\.jsonl:2: a list, not a JSON object"),
+        ('{"question": "a"}\n\n{"question": \n', r"rows\.jsonl, line 3: not JSON"),
+        ('{"question": "a"}\n[1]\n', r"rows\.jsonl, line 2: a JSON list, not a JSON object"),
         ("", "jsonl source .* is empty"),
         ("\n\n", "is empty"),
         ('{"question": "a", "answer": ""}', "No problem .* has an answer"),
@@ -118,7 +118,7 @@ def test_unreadable_files_are_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read.*directory"):
         jsonl(str(tmp_path))
     (tmp_path / "latin.jsonl").write_bytes(b'{"question": "\xe9"}')
-    with pytest.raises(BadInput, match="cannot be read.*UTF-8"):
+    with pytest.raises(BadInput, match="line 1: not UTF-8 text"):
         jsonl(str(tmp_path / "latin.jsonl"))
 
 
@@ -257,7 +257,7 @@ def test_the_table_names_the_files_of_every_language(hub_files: list[tuple[Any, 
 
 def test_files_that_cannot_be_read_are_bad_input(hub_files: list[tuple[Any, ...]]) -> None:
     with pytest.raises(
-        BadInput, match=r"mgsm_es\.tsv:1: 2 values between tabs, and problems\.options\.columns names 1"
+        BadInput, match=r"mgsm_es\.tsv, line 1: 2 values between tabs, and problems\.options\.columns names 1"
     ):
         files("mgsm_es.tsv", columns=("question",))
     with pytest.raises(BadInput, match=r"data\.parquet is neither \.jsonl nor \.tsv"):
