@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewards.errors import BadInput
+from rewards.gold import type_fault
 from rewards.jsonl import Row, jsonl_rows
 
 PROMPT_KEYS = ("prompt", "question", "problem")
@@ -53,7 +54,7 @@ def answers_of(rows: Sequence[Row], required: Sequence[str]) -> list[str] | None
     A worked solution that ends in `#### 72` counts as 72. None if there is no such column of text or numbers.
     """
     name = "answer" if "answer" in rows[0] else required[0] if len(required) == 1 else None
-    if name is None or name not in rows[0] or not all(isinstance(row[name], str | int | float) for row in rows):
+    if name is None or name not in rows[0] or any(type_fault(row[name]) for row in rows):
         return None
     return [str(row[name]).rpartition("####")[2].strip() for row in rows]
 
