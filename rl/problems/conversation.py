@@ -10,6 +10,7 @@ from rewards.gold import kind_of
 Message = Mapping[str, Any]  # role, content, and what else a chat template may look at
 
 SYSTEM = ("system", "developer")
+SHAREGPT = {"human": "user", "gpt": "assistant"}  # names of roles in data sets of that kind
 
 
 def is_conversation(value: Any) -> bool:
@@ -21,14 +22,14 @@ def read_messages(value: Sequence[Any], where: str) -> tuple[Message, ...]:
     """Read a list of messages, each content as one text; keys that hold null are left out, as tables add them.
 
     Raises:
-        BadInput: a role is no text, or a content is neither text nor a list of parts of text.
+        BadInput: an item is no message, a role is no text, or a content is neither text nor a list of parts of text.
     """
     return tuple(_message(item, f"{where}, message {place}") for place, item in enumerate(value, start=1))
 
 
 def user_text(value: Sequence[Any]) -> str:
     """Join what the user says in a list of messages."""
-    return "\n".join(message_text(turn.get("content")) for turn in value if turn.get("role") == "user")
+    return "\n".join(message_text(turn.get("content")) for turn in value if turn.get("role") in ("user", "human"))
 
 
 def as_text(value: Any) -> str:
@@ -36,8 +37,11 @@ def as_text(value: Any) -> str:
     return user_text(value) if is_conversation(value) else str(value)
 
 
-def _message(item: Mapping[str, Any], where: str) -> Message:
+def _message(item: Any, where: str) -> Message:
+    if not isinstance(item, Mapping) or "role" not in item:
+        raise BadInput(f"{where} is {kind_of(item)} without a role, no message; write a role and a content.")
     role, content = item["role"], item.get("content")
+    role = SHAREGPT.get(role, role) if isinstance(role, str) else role
     if not isinstance(role, str) or not role:
         raise BadInput(f"{where}: its role is {kind_of(role)}; write system, user, assistant or tool.")
     for part in content if isinstance(content, list) else ():

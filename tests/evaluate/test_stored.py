@@ -171,7 +171,7 @@ def test_rows_that_cannot_be_read(tmp_path: Path, row: Any, sentence: str) -> No
     [
         ("a.jsonl", b'{"output": "a"}\n{"output": \n', "line 2: not JSON"),
         ("a.jsonl", b'{"a":' * 100_000, "line 1: not JSON"),
-        ("a.json", b'[{"output": "a"}', "a.json: not JSON"),
+        ("a.json", b'[{"output": "a"}', "a.json, the list that begins in line 1: not JSON"),
         ("a.jsonl", b"", "has no rows"),
         ("a.jsonl", b"\n \n", "has no rows"),
         ("a.jsonl", b"\xff\xfe{}", "line 1: not UTF-8 text but UTF-16"),
