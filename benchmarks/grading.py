@@ -8,7 +8,6 @@
   costs a fresh interpreter a program with none.
 """
 
-import json
 import os
 import random
 import subprocess
@@ -25,6 +24,7 @@ from benchmarks.part import Part, Results, at_least_one, run_part
 from benchmarks.report import spread, table
 from benchmarks.workload import in_turn, timed
 from rewards.code import grade_code
+from rewards.jsonl import jsonl_rows
 from rewards.math import grade_math
 from rewards.pool import GraderPool
 from rl.problems.programs import humaneval_columns
@@ -65,7 +65,7 @@ def run(options: Namespace) -> dict[str, Any]:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    return [row for _, row in jsonl_rows(path)]
 
 
 def typical(count: int) -> list[tuple[str, str, bool]]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rewards.jsonl import jsonl_rows
 from rl.evaluate.benchmarks import find_benchmark
 from rl.evaluate.folder import EvaluationFolder
 from rl.models import resolve_model
@@ -133,14 +134,12 @@ def run_harness(start: Sequence[str], work: Path, result: Mapping[str, Any]) -> 
     )  # fmt: skip
     theirs: dict[str, dict[str, Any]] = {}
     for path in out.rglob("samples_*.jsonl"):
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            if line:
-                row = json.loads(line)
-                found = theirs.setdefault(row["doc"]["problem_id"], {"text": row["resps"][0][0], "filters": {}})
-                found["filters"][row["filter"]] = {
-                    "answer": row["filtered_resps"][0],
-                    "solved": bool(row["exact_match"]),
-                }
+        for _, row in jsonl_rows(path):
+            found = theirs.setdefault(row["doc"]["problem_id"], {"text": row["resps"][0][0], "filters": {}})
+            found["filters"][row["filter"]] = {
+                "answer": row["filtered_resps"][0],
+                "solved": bool(row["exact_match"]),
+            }
     return theirs
 
 

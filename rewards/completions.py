@@ -37,14 +37,14 @@ def _after_echo(text: str, problems: Sequence[Any]) -> str:
 
 def _spoken(messages: Any) -> str:
     if isinstance(messages, Sequence) and all(isinstance(m, Mapping) and "content" in m for m in messages):
-        return "\n".join(_content(message["content"]) for message in messages)
+        return "\n".join(message_text(message["content"]) for message in messages)
     raise BadInput(
         f"a completion is a {type(messages).__name__}; give a string, or a list of messages with the key 'content'"
     )
 
 
-def _content(content: Any) -> str:
-    """A message's text: a string, nothing (a mere tool call), or a list of parts, of which the textual ones count."""
+def message_text(content: Any) -> str:
+    """Return a message's text: a string, nothing (a mere tool call), or a list of parts, of which texts count."""
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
-    return content or ""
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+    return str(content or "")

@@ -17,6 +17,7 @@ from typing import Any
 
 from rewards.completions import texts
 from rewards.format import answer_part, last_boxed, last_tagged
+from rewards.gold import kind_of, takes, whole_fault
 from rewards.verdict import LogExtra, LogMetric, Verdict, log_verdicts
 
 LONGEST_EXPRESSION = 500  # characters
@@ -34,6 +35,13 @@ SIGNS = {
 SIGN = re.compile("|".join(f"{re.escape(sign)}{'(?![A-Za-z])' if sign[-1].isalpha() else ''}" for sign in SIGNS))
 
 
+def _numbers_fault(nums: Any) -> str | None:
+    if not isinstance(nums, Sequence) or isinstance(nums, str) or not nums:
+        return f"it is {kind_of(nums) if nums or nums is None else 'empty'}, no list of whole numbers"
+    return next((f"of one of its numbers: {fault}" for number in nums if (fault := whole_fault(number))), None)
+
+
+@takes(nums=_numbers_fault, target=whole_fault)
 def countdown(
     completions: Sequence[Any],
     nums: Sequence[Sequence[int]],
@@ -42,21 +50,24 @@ def countdown(
     log_extra: LogExtra | None = None,
     log_metric: LogMetric | None = None,
     **columns: Any,
-) -> list[float]:
+) -> list[float | None]:
     """Pay 1 if the answer uses each of `nums` exactly once and equals `target`; `format_score` for other expressions.
 
+    None where `nums` are no whole numbers, or `target` is none.
     `log_extra` and `log_metric` (TRL's) get the verdicts, their reasons and the expressions that were read.
     """
     verdicts = [
         judge(text, numbers, goal) for text, numbers, goal in zip(texts(completions), nums, target, strict=True)
     ]
     log_verdicts("countdown", verdicts, log_extra, log_metric, answers=[verdict.answer for verdict in verdicts])
-    paid = {"correct": 1.0, "wrong": format_score}
+    paid = {"correct": 1.0, "wrong": format_score, "ungradable": None}
     return [paid.get(verdict.outcome, 0.0) for verdict in verdicts]
 
 
 def judge(completion: str, nums: Sequence[int], target: int | Fraction) -> Verdict:
     """Return the verdict on a completion: `unparseable` where it gives no expression, with the reason in words."""
+    if fault := _numbers_fault(nums) or whole_fault(target):
+        return Verdict("ungradable", f"nums and target are no whole numbers: {fault}")
     answer = find_expression(completion)
     if not answer:
         return Verdict("unparseable", "no expression in <answer> or in \\boxed{}", answer=answer)

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from rewards.agreement import Agreement
 from rewards.errors import BadInput
+from rewards.jsonl import file_lines, plain_size
 from rewards.pool import GraderPool
 from rewards.rows import FileRow, Kind, read_rows
 from rewards.sandbox import Mode
@@ -81,7 +82,7 @@ def grade_file(
     Args:
         kind: `math`: rows `{"gold", "response"}`; `code`: rows `{"completion", "kind", "entry_point", "tests" or
             "check"}`, and `time_limit_s` if a row has its own.
-        source: JSONL; empty lines are skipped.
+        source: JSONL, plain or gzipped; empty lines are skipped.
         target: JSONL, rows in the order of the source; it appears only when complete. None: standard output.
         timeout: seconds that one row may take; default: 10, or a row's own `time_limit_s`, which it otherwise caps.
         workers: number of grader processes.
@@ -96,8 +97,7 @@ def grade_file(
     grade = _grader(kind, sandbox, timeout, extraction)
     summary, began = Summary(), time.monotonic()
     with contextlib.ExitStack() as stack:
-        rows = read_rows(kind, stack.enter_context(_opened(source)))
-        size = source.stat().st_size if source.is_file() else 0
+        rows, size = read_rows(kind, file_lines(source)), plain_size(source)
         out = stack.enter_context(_whole(target)) if target is not None else sys.stdout
         pool = stack.enter_context(GraderPool(workers, timeout or DEFAULT_SECONDS))
         for chunk in _chunks(rows):
@@ -157,13 +157,6 @@ def _chunks(rows: Iterable[FileRow]) -> Iterator[list[FileRow]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-def _opened(source: Path) -> IO[bytes]:
-    try:
-        return source.open("rb")
-    except OSError as error:
-        raise BadInput(f"{source} cannot be read: {error.strerror}; give a JSONL file") from error
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any, Self
 from rewards import registry
 from rewards.errors import BadInput
 from rewards.failures import RewardFailed, is_failure
-from rewards.gold import gold_check
+from rewards.gold import column_faults, gold_check
 from rewards.logs import BatchLogs
 from rewards.pool import GraderPool
 from rewards.registry import RewardFunction, accepted, load_reward, parameters_with_default, required_columns
@@ -103,6 +103,20 @@ class Grader:
                     f"they have {', '.join(sorted(columns)) or 'none'}"
                 )
 
+    def check_types(self, columns: Mapping[str, Sequence[Any]], names: Sequence[str]) -> None:
+        """Raise BadInput for the first value of a column that a function cannot take; `names` are those of the rows.
+
+        What is null counts as missing, which `check_gold` tells.
+        """
+        for reward, function in self._functions.items():
+            for column, fault_of in column_faults(function).items():
+                for name, value in zip(names, columns.get(column, ()), strict=False):
+                    if value is not None and (fault := fault_of(value)) is not None:
+                        raise BadInput(
+                            f"the reward {reward!r} cannot use the column {column!r} of problem {name}: {fault}; "
+                            "correct it, or leave the row out"
+                        )
+
     def rehearse(self, columns: Collection[str]) -> None:
         """Call the built-in functions on no completions at all, with the columns that some of the problems have.
 
@@ -132,9 +146,9 @@ class Grader:
         return reasons
 
     def grade(
-        self, completions: Sequence[str], prompts: Sequence[str], columns: Mapping[str, Sequence[Any]]
+        self, completions: Sequence[str], prompts: Sequence[str | list[Any]], columns: Mapping[str, Sequence[Any]]
     ) -> list[Graded]:
-        """Grade completions; `prompts` and each column have one item a completion.
+        """Grade completions; `prompts` (texts, or the messages of a conversation) and columns have one item for each.
 
         Raises:
             BadInput: a function did not return one number, verdict or None for each completion.

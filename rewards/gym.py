@@ -12,6 +12,7 @@ from typing import Any
 from rewards.completions import texts
 from rewards.fairness import LONGEST
 from rewards.format import answer_part, last_tagged
+from rewards.gold import kind_of, takes
 from rewards.pool import GraderPool, Result, shared
 from rewards.sandbox import Limits, Mode, Sandbox
 from rewards.sandbox.errand import ErrandFailed, run_errand
@@ -22,6 +23,18 @@ SCORER = "rewards.gym_scorer"
 START_SECONDS = 60.0
 
 
+def _task_fault(task: Any) -> str | None:
+    return None if isinstance(task, str) else f"it is {kind_of(task)}, not the name of a task"
+
+
+def _entry_fault(entry: Any) -> str | None:
+    if not isinstance(entry, Mapping):
+        return f"it is {kind_of(entry)}, not an entry of reasoning-gym"
+    missing = [name for name in ("question", "answer", "metadata") if name not in entry]
+    return f"it has no {missing[0]}" if missing else None
+
+
+@takes(task=_task_fault, entry=_entry_fault)
 def reasoning_gym(
     completions: Sequence[Any],
     task: Sequence[str],

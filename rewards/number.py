@@ -2,13 +2,15 @@
 
 import collections
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
 from rewards.completions import texts_after_echo
 from rewards.format import answer_part, last_boxed, last_tagged
+from rewards.gold import checks_gold, takes, type_fault
+from rewards.pool import GraderPool
 from rewards.verdict import LogExtra, log_answers
 
 LONGEST_NUMBER = 300  # characters; also bounds the work that one number can cause
@@ -25,6 +27,13 @@ NUMBER = re.compile(
 FRACTION = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
 
 
+def bad_golds(columns: Mapping[str, Sequence[Any]], _: GraderPool, __: Mapping[str, Any]) -> list[str | None]:
+    """Say of each gold answer in a few words why it is no number; None where it is one."""
+    return [type_fault(gold) or (None if gold_number(gold) is not None else "no number") for gold in columns["answer"]]
+
+
+@takes(answer=type_fault)
+@checks_gold(bad_golds)
 def exact_number(
     completions: Sequence[Any], answer: Sequence[Any], log_extra: LogExtra | None = None, **columns: Any
 ) -> list[float | None]:
@@ -49,7 +58,7 @@ def _grade(found: tuple[str, Fraction] | None, gold: Any) -> float | None:
 
 def gold_number(gold: Any) -> Fraction | None:
     """The number that a gold answer is as a whole, or None. A solution that ends in `#### 72` counts as 72."""
-    if gold is None or isinstance(gold, bool):
+    if type_fault(gold) is not None:
         return None
     text = _plain(str(gold).rpartition("####")[2]).strip().rstrip("%\\$. ")
     match = NUMBER.fullmatch(text)

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rewards.gold import type_fault
+from rewards.jsonl import read_lines
+
 Kind = Literal["math", "code"]
-BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -25,32 +27,15 @@ class FileRow:
 
 
 def read_rows(kind: Kind, lines: Iterable[bytes]) -> Iterator[FileRow]:
-    """The rows of a file opened in binary mode, which splits at newlines alone. Empty lines are no rows."""
-    end = 0
-    for number, line in enumerate(lines, start=1):
-        end += len(line)
-        text = line.removeprefix(BOM).strip() if number == 1 else line.strip()
-        if text:
-            data, fault = _parsed(text)
-            fault = fault or (_fault_of_math(data) if kind == "math" else _fault_of_code(data))
-            yield FileRow(data, f"line {number}: {fault}" if fault else None, end)
-
-
-def _parsed(text: bytes) -> tuple[dict[str, Any], str]:
-    """The object of a line, or what is wrong with it."""
-    try:
-        row = json.loads(text.decode("utf-8"))
-    except UnicodeDecodeError:
-        return {}, "not UTF-8 text"
-    except (ValueError, RecursionError) as error:
-        return {}, f"not JSON ({error})"
-    return (row, "") if isinstance(row, dict) else ({}, "not a JSON object")
+    """Read the rows of a file opened in binary mode, which splits at newlines alone. Empty lines are no rows."""
+    for line in read_lines(lines, mend_text=True):
+        fault = line.fault or (_fault_of_math(line.row) if kind == "math" else _fault_of_code(line.row))
+        yield FileRow(line.row, f"line {line.number}: {fault}" if fault else None, line.end)
 
 
 def _fault_of_math(row: dict[str, Any]) -> str:
-    gold = row.get("gold")
-    if not isinstance(gold, str | int | float) or isinstance(gold, bool):
-        return f"no text or number under 'gold'{_but(row, 'gold')}"
+    if type_fault(row.get("gold")) is not None:
+        return f"no text or finite number under 'gold'{_but(row, 'gold')}"
     return _fault_of_text(row, "response")
 
 

@@ -4,6 +4,7 @@ The tokenizer and the problems are read, the weights are not. Each problem is on
 worth knowing comes back as a warning.
 """
 
+import functools
 import heapq
 import importlib.util
 import os
@@ -17,9 +18,8 @@ from rl.engine_checks import check_engine
 from rl.evaluate.evaluation import as_columns, build_grader
 from rl.models import ALIASES, load_config, load_tokenizer
 from rl.problems.decontaminate import left_out_text, named_benchmark
-from rl.problems.fit import leave_out_long
 from rl.problems.problem import Problem
-from rl.problems.prompt import Prompter, fill
+from rl.problems.prompt import Prompter, asked_length
 from rl.problems.sets import held_out_section, prepare_sets
 from rl.recipe import Recipe
 from rl.rollout.build import context_length, pick_device, pick_engine
@@ -168,29 +168,26 @@ def check_problems(recipe: Recipe) -> list[str]:
     """Refuse problems that cannot be loaded, lack a column of a reward, have bad gold answers, or are too long.
 
     Rendered are the problems with the longest texts, `RENDERED` of each set: rendering half a million takes minutes.
-    Returns warnings: how many training problems `problems.decontaminate` and `problems.drop_long` leave out, and which
+    Returns warnings: how many problems `problems.decontaminate` and `problems.drop_long` leave out, and which
     gold answers are bad.
     """
     sets = prepare_sets(recipe)
-    loaded, held_out = sets.training, sets.held_out
+    training, held_out = sets.training, sets.held_out
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
-    training = leave_out_long(recipe.problems, loaded, tokenizer)
     with build_grader(recipe.rewards) as grader:
         for problems in (training, held_out):
             columns = [set(problem.columns) for problem in problems]
             grader.check_columns(set.intersection(*columns))
             grader.rehearse(set.union(*columns))
+            grader.check_types(as_columns([p.columns for p in problems]), [p.id for p in problems])
         warnings = check_golds(grader, {"training": training, "held-out": held_out}, recipe.rewards.max_ungradable)
     for section, problems in ((recipe.problems, training), (held_out_section(recipe), held_out)):
         prompter = Prompter(section, tokenizer)
 
-        def length(problem: Problem, template: str = section.prompt) -> int:
-            return len(fill(template, problem.columns, f"problem {problem.id}"))
-
-        for problem in heapq.nlargest(RENDERED, problems, key=length):
+        for problem in heapq.nlargest(RENDERED, problems, key=functools.partial(asked_length, section)):
             prompter.render(problem)
-    too_long = len(loaded) - len(training)
-    left_out = [f"{too_long} training problem(s) are left out (drop_long)."] if too_long else []
+    counts = {"problem(s)": sets.too_long, "held-out problem(s)": sets.too_long_held_out}
+    left_out = [f"{count} {what} are left out as too long (drop_long)." for what, count in counts.items() if count]
     if sets.report is not None and sets.report.training():
         left_out.insert(0, f"{left_out_text(sets.report)} (decontaminate).")
     return left_out + warnings

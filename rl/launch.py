@@ -22,7 +22,6 @@ from rl.learner.policy import Policy, load_policy, load_teacher
 from rl.learner.selfcheck import pick_layout
 from rl.models import load_tokenizer, model_fingerprint
 from rl.problems.difficulty import in_band, known_rates
-from rl.problems.fit import leave_out_long
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
@@ -178,7 +177,6 @@ def open_session(
     recipe, target = start.recipe, start.target
     training, held_out = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
-    training = leave_out_long(recipe.problems, training, tokenizer)
     rates = settled_rates(recipe, training, target)
     training = in_band(recipe.difficulty, training, rates)
     data = agreed_data(start, {"training": training, "held_out": held_out})

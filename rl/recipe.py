@@ -64,9 +64,10 @@ class ProblemsSection(Section):
     chat_template: bool = True
     system_prompt: str | None = None
     prefill: str = Field("", description="opening of the assistant's turn, e.g. '<think>\\n'")
+    gold_in_prompt: bool = Field(False, description="allow a template that shows the gold answer")
     few_shot: list[tuple[str, str]] = Field(default_factory=list, description="(prompt, completion) pairs shown first")
     max_prompt_length: int = Field(512, ge=1, description="tokens")
-    drop_long: bool = Field(False, description="leave out training problems with longer prompts; false: refuse them")
+    drop_long: bool = Field(False, description="leave out problems with longer prompts; false: refuse them")
     shuffle: bool = True
     decontaminate: list[str] = Field(
         default_factory=list, description="benchmarks whose problems are not to be trained on"

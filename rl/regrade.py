@@ -14,8 +14,9 @@ from rewards.errors import BadInput
 from rewards.grading import Grader
 from rl.evaluate.evaluation import as_columns, build_grader, problems_named
 from rl.problems.problem import Problem
-from rl.problems.prompt import fill
+from rl.problems.prompt import Asked, ask
 from rl.problems.sets import load_sets
+from rl.recipe import ProblemsSection
 from rl.recipe_file import dump_recipe, load_recipe
 from rl.run import atomic
 from rl.run.folder import RunFolder
@@ -81,8 +82,8 @@ def regrade_run(run: Path, overrides: Sequence[str], name: str | None = None) ->
         with atomic.folder(target) as unfinished:
             for step in steps:
                 before = read_rollouts(folder, step)
-                _check_same(before, problems, recipe.problems.prompt, step)
-                after = _graded_again(before, problems, grader)
+                asked = _asked(before, problems, recipe.problems, step)
+                after = _graded_again(before, asked, problems, grader)
                 write_step(unfinished, step, after)
                 changes.append(_change(step, before, after))
             atomic.write_text(unfinished / "recipe.yaml", dump_recipe(recipe))
@@ -99,28 +100,35 @@ def _target(folder: RunFolder, name: str | None) -> Path:
     return target
 
 
-def _check_same(rows: Sequence[RolloutRow], problems: Mapping[str, Problem], template: str, step: int) -> None:
-    """Refuse problems that are not those which were asked: no such id, or another question under it."""
+def _asked(
+    rows: Sequence[RolloutRow], problems: Mapping[str, Problem], section: ProblemsSection, step: int
+) -> dict[str, Asked]:
+    """What was asked, by problem. Refuses problems that are not those: no such id, or another question under it."""
     missing = sorted({row.problem_id for row in rows} - problems.keys())
     if missing:
         raise BadInput(
             f"Step {step} has completions of {missing[0]} (and {len(missing) - 1} more problems), which the recipe's "
             "problems do not have: they changed since the run; say where the old ones are (problems.path=...)."
         )
+    asked = {name: ask(section, problems[name]) for name in {row.problem_id for row in rows}}
     for row in rows:
-        asked = fill(template, problems[row.problem_id].columns, f"problem {row.problem_id}").strip()
-        if asked not in row.prompt:
+        if not all(said in row.prompt for said in asked[row.problem_id].questions()):
             raise BadInput(
                 f"Step {step} asked {row.problem_id} something else than the recipe's problems do now: they changed "
                 "since the run; say where the old ones are (problems.path=...)."
             )
 
+    return asked
 
-def _graded_again(rows: Sequence[RolloutRow], problems: Mapping[str, Problem], grader: Grader) -> list[RolloutRow]:
+
+def _graded_again(
+    rows: Sequence[RolloutRow], asked: Mapping[str, Asked], problems: Mapping[str, Problem], grader: Grader
+) -> list[RolloutRow]:
     columns = as_columns([problems[row.problem_id].columns for row in rows])
     columns["completion_ids"] = [list(row.token_ids) for row in rows]
+    prompts = [[dict(turn) for turn in asked[row.problem_id].conversation] or row.prompt for row in rows]
     with problems_named([row.problem_id for row in rows]):
-        graded = grader.grade([row.completion for row in rows], [row.prompt for row in rows], columns)
+        graded = grader.grade([row.completion for row in rows], prompts, columns)
     return [
         replace(row, reward=new.reward, solved=new.solved, parts=new.parts, extra=new.extra)
         for row, new in zip(rows, graded, strict=True)

@@ -27,7 +27,6 @@ from rl.checks import check_problems
 from rl.evaluate.evaluation import build_grader, grade_texts
 from rl.learner.policy import lora_config
 from rl.models import load_model, load_tokenizer
-from rl.problems.fit import leave_out_long
 from rl.problems.problem import Prompt
 from rl.problems.prompt import Prompter
 from rl.problems.sets import load_sets
@@ -123,7 +122,6 @@ def check_expressible(recipe: Recipe) -> None:
 def prompts_in_order(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> list[Prompt]:
     """The prompts of all steps one after the other, those of a step as `penny train` takes them with one rank."""
     training, _ = load_sets(recipe)
-    training = leave_out_long(recipe.problems, training, tokenizer)
     prompter = Prompter(recipe.problems, tokenizer)
     count = recipe.optimizer.max_steps * recipe.algorithm.problems_per_step
     order = ProblemStream(len(training), recipe.run.seed, recipe.problems.shuffle).take(0, count)

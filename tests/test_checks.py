@@ -9,6 +9,8 @@ from transformers import LlamaConfig
 
 from rewards.errors import BadInput
 from rl import checks, engine_checks
+from rl.problems.problem import Problem
+from rl.problems.sets import Sets, prepare_sets
 from rl.recipe import Recipe
 from rl.recipe_file import check_tree
 from rl.yaml_tree import parse_override
@@ -252,8 +254,32 @@ def test_long_problems_are_left_out_if_the_recipe_says_so(tiny_model: Path, tmp_
     (tmp_path / "other.jsonl").write_text("".join(f'{{"question": "x{n}", "answer": "1"}}\n' for n in range(4)))
     other = f"evaluation.problems={{path: {tmp_path}/other.jsonl}}"
     rows = ["problems.source=jsonl", f"problems.path={path}", "problems.size=null", "problems.drop_long=true", other]
-    assert checks.check_recipe(make(tiny_model, *rows)) == ["1 training problem(s) are left out (drop_long)."]
+    assert checks.check_recipe(make(tiny_model, *rows)) == ["1 problem(s) are left out as too long (drop_long)."]
     assert "All 10 prompts are longer" in refusal(make(tiny_model, *rows, "problems.max_prompt_length=3"))
+
+
+def test_long_problems_are_left_out_before_the_held_out_ones_are_drawn(tiny_model: Path, tmp_path: Path) -> None:
+    def sets(questions: list[str], *overrides: str) -> Sets:
+        path = tmp_path / "rows.jsonl"
+        path.write_text("".join(f'{{"question": "{question}", "answer": "1"}}\n' for question in questions))
+        source = ["problems.source=jsonl", f"problems.path={path}", "problems.size=null", "evaluation.size=4"]
+        return prepare_sets(make(tiny_model, *source, *overrides))
+
+    def asked(problems: list[Problem]) -> list[str]:
+        return [problem.columns["question"] for problem in problems]
+
+    short, long = [f"q{n}" for n in range(9)], ["long " * 50 + str(n) for n in range(30)]
+    drawn, drop = sets(short), "problems.drop_long=true"
+    mixed = sets([*long, *short], drop)
+    assert (mixed.too_long, mixed.too_long_held_out) == (30, 0)
+    assert asked(mixed.held_out) == asked(drawn.held_out) and asked(mixed.training) == asked(drawn.training)
+    assert sets(short, drop) == drawn  # where nothing is dropped, nothing changes
+    assert len(asked(drawn.held_out)) == 4 and any(q in long for q in asked(sets([*long, *short]).held_out))
+
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(f'{{"question": "{question}", "answer": "1"}}\n' for question in ["x", *long[:3], "y"]))
+    apart = sets([*short, long[0]], drop, f"evaluation.problems={{path: {other}}}", "evaluation.size=2")
+    assert asked(apart.held_out) == ["x", "y"] and (apart.too_long, apart.too_long_held_out) == (1, 3)
 
 
 def test_a_server_does_not_repeat_itself_bit_for_bit() -> None:

@@ -12,7 +12,6 @@ from rewards.errors import BadInput
 from rl import trl_peer
 from rl.evaluate.evaluation import build_grader
 from rl.models import load_tokenizer
-from rl.problems.fit import leave_out_long
 from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter
 from rl.problems.sets import load_sets
@@ -68,7 +67,7 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def test_trl_generates_from_the_prompts_that_a_run_of_ours_would_use(trained: dict[str, Any]) -> None:
     asked = trained["recipe"]
     tokenizer = load_tokenizer(asked.model.name)
-    training = leave_out_long(asked.problems, load_sets(asked)[0], tokenizer)
+    training = load_sets(asked)[0]
     stream, prompter = ProblemStream(len(training), asked.run.seed), Prompter(asked.problems, tokenizer)
     for step, batch in enumerate(trained["seen"]):
         ours = [list(prompter.render(training[index]).token_ids) for index in stream.take(2 * step, 2)]

@@ -1,16 +1,15 @@
 """The problems that an audit tries a reward on, and where their right answers are."""
 
-import json
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rewards.errors import BadInput
+from rewards.gold import type_fault
+from rewards.jsonl import Row, jsonl_rows
 
 PROMPT_KEYS = ("prompt", "question", "problem")
 COMPLETION_KEYS = ("completion", "solution")
-
-Row = dict[str, Any]
 
 
 def read_rows(path: Path, columns: Mapping[str, str], limit: int) -> list[Row]:
@@ -25,14 +24,10 @@ def read_rows(path: Path, columns: Mapping[str, str], limit: int) -> list[Row]:
         BadInput: the file cannot be read, a line is no object, a key of `columns` is missing in a row, there is no row,
             or the rows have not all the same keys.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines(), which also splits at U+2028
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read as UTF-8 text: {error}; give a JSONL file") from error
-    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()][:limit]
+    numbered = list(itertools.islice(jsonl_rows(path), limit))
     if not numbered:
         raise BadInput(f"{path} has no row; write one JSON object a line")
-    rows = [_row(line, columns, f"{path}, line {number}") for number, line in numbered]
+    rows = [_named(row, columns, f"{path}, line {number}") for number, row in numbered]
     for (number, _), row in zip(numbered, rows, strict=True):
         if row.keys() != rows[0].keys():
             other = sorted(row.keys() ^ rows[0].keys())[0]
@@ -40,13 +35,7 @@ def read_rows(path: Path, columns: Mapping[str, str], limit: int) -> list[Row]:
     return rows
 
 
-def _row(line: str, columns: Mapping[str, str], where: str) -> Row:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where} is not JSON ({error}); write one object a line") from error
-    if not isinstance(row, dict):
-        raise BadInput(f"{where} is no object but of the type {type(row).__name__}; write one object a line")
+def _named(row: Row, columns: Mapping[str, str], where: str) -> Row:
     for name, key in columns.items():
         if key not in row:
             raise BadInput(f"{where} has no key {key!r} for the column {name!r}; it has {', '.join(row) or 'none'}")
@@ -65,7 +54,7 @@ def answers_of(rows: Sequence[Row], required: Sequence[str]) -> list[str] | None
     A worked solution that ends in `#### 72` counts as 72. None if there is no such column of text or numbers.
     """
     name = "answer" if "answer" in rows[0] else required[0] if len(required) == 1 else None
-    if name is None or name not in rows[0] or not all(isinstance(row[name], str | int | float) for row in rows):
+    if name is None or name not in rows[0] or any(type_fault(row[name]) for row in rows):
         return None
     return [str(row[name]).rpartition("####")[2].strip() for row in rows]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rewards.completions import texts_after_echo
 from rewards.errors import BadInput
-from rewards.gold import checks_gold
+from rewards.gold import checks_gold, takes, type_fault
 from rewards.math.extract import EXTRACTIONS, Answer, Extraction, checked_extraction, find_answer
 from rewards.math.grade import bad_golds, grade_math
 from rewards.math.restated import without_restated
@@ -39,6 +39,7 @@ def _bad_golds(columns: Mapping[str, Sequence[Any]], pool: GraderPool, _: Mappin
     ]
 
 
+@takes(answer=type_fault)
 @checks_gold(_bad_golds)
 def math(
     completions: Sequence[Any],
@@ -59,8 +60,8 @@ def math(
 
     Args:
         completions: strings, or conversational messages.
-        answer: LaTeX, plain text or numbers, with or without `\\boxed{}` or `$`; of a GSM8K solution, what follows
-            `####`.
+        answer: LaTeX, plain text or finite numbers, with or without `\\boxed{}` or `$`; of a GSM8K solution, what
+            follows `####`.
         grader_pool: where math-verify runs; default: a pool shared by all callers.
         rel_tol: the relative difference that is allowed between real scalars; 0: exact. Minerva's problems are usually
             judged with 1e-4, see `rewards.math.tolerance`.

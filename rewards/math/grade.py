@@ -9,6 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from rewards.gold import type_fault
 from rewards.math.choices import choice_letter, choices
 from rewards.math.clean import unbraced
 from rewards.math.compare import cleaned, compare
@@ -50,8 +51,8 @@ def grade_math(
     """Verdict on each completion against its gold answer, in order.
 
     Args:
-        golds: LaTeX, plain text or numbers, with or without `\\boxed{}` or `$`; of a GSM8K solution, what follows
-            `####`.
+        golds: LaTeX, plain text or finite numbers, with or without `\\boxed{}` or `$`; of a GSM8K solution, what
+            follows `####`.
         completions: what a model wrote.
         pool: processes for what only math-verify can decide; they start when first needed.
         tolerances: for each the absolute difference that is allowed, see `rewards.math.tolerance`; default: none.
@@ -64,7 +65,7 @@ def grade_math(
     differences = [None] * len(golds) if tolerances is None else tolerances
     for position, (gold, completion, difference) in enumerate(zip(golds, completions, differences, strict=True)):
         started = time.perf_counter()
-        decided = _within(gold_text(gold), completion, difference, rel_tol, extraction)
+        decided = _within(gold, completion, difference, rel_tol, extraction)
         spent.append(time.perf_counter() - started)
         if isinstance(decided, tuple):
             jobs.setdefault(decided, []).append(position)
@@ -78,28 +79,31 @@ def grade_math(
     return [verdict for verdict in verdicts if verdict is not None]
 
 
-def _within(gold: str, completion: str, difference: Any, rel_tol: float, extraction: Extraction) -> Verdict | Job:
+def _within(gold: Any, completion: str, difference: Any, rel_tol: float, extraction: Extraction) -> Verdict | Job:
+    if (fault := type_fault(gold)) is not None:
+        return Verdict("ungradable", f"the gold answer cannot be compared: {fault}")
     absolute = read_difference(difference)
     if absolute is None:
         return Verdict("ungradable", bad_difference(difference) or "")
-    return decide(gold, completion, Tolerance(absolute, Fraction(str(rel_tol))), extraction)
+    return decide(gold_text(gold), completion, Tolerance(absolute, Fraction(str(rel_tol))), extraction)
 
 
 def bad_golds(golds: Sequence[Any], pool: GraderPool) -> list[str | None]:
     """For each gold answer None if a rung can read it and it equals itself, else the reason why it cannot be graded."""
-    texts = [gold_text(gold) for gold in golds]
+    faults = [type_fault(gold) for gold in golds]
+    texts = ["" if fault else gold_text(gold) for gold, fault in zip(golds, faults, strict=True)]
     found = {text: None if text else "it is empty" for text in texts}
     unread = [text for text in found if text and not readable(text)]
     if unread:
         jobs = [(text, text) for text in unread]
         for text, result in zip(unread, pool.map(JUDGE, jobs), strict=True):
             found[text] = _complaint(result)
-    return [found[text] for text in texts]
+    return [fault or found[text] for text, fault in zip(texts, faults, strict=True)]
 
 
 def gold_text(gold: Any) -> str:
     """The gold answer: what follows `####` of a solution, the last box of a text that has more than a box."""
-    text = "" if gold is None else str(gold).rpartition("####")[2].strip()
+    text = str(gold).rpartition("####")[2].strip()
     if "\\boxed" in text and not text.startswith("\\boxed"):
         boxed = find_answer(text)
         return boxed.readings[0] if boxed.readings else ""

@@ -18,7 +18,7 @@ from rl.errors import RunStopped
 from rl.evaluate.answerers import CachedAnswers, StoredAnswerer
 from rl.evaluate.benchmarks import find_suite
 from rl.evaluate.cache import AnswerCache
-from rl.evaluate.evaluation import accuracy_of, build_grader, evaluation_row, grade_texts, graded_text
+from rl.evaluate.evaluation import accuracy_of, as_columns, build_grader, evaluation_row, grade_texts, graded_text
 from rl.evaluate.extraction import verdicts_by_extraction
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.outcome import Cost, Tally, evaluation_results, stored_rows
@@ -204,6 +204,8 @@ def started_graders(units: Sequence[Unit], stack: ExitStack) -> list[Grader]:
         columns = set.intersection(*(set(prompt.problem.columns) for prompt in unit.prompts))
         built[key].check_columns(columns)
         built[key].rehearse(columns)
+        problems = [prompt.problem for prompt in unit.prompts]
+        built[key].check_types(as_columns([p.columns for p in problems]), [p.id for p in problems])
         graders.append(built[key])
     return graders
 

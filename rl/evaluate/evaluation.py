@@ -104,7 +104,7 @@ def grade_texts(
     """Grade texts, each with the prompt that it answers; `names`: see `grade_said`."""
     columns = as_columns([prompt.problem.columns for prompt in prompts], names) | {"completion_ids": list(token_ids)}
     with problems_named([prompt.problem.id for prompt in prompts]):
-        return grader.grade(list(texts), [prompt.text for prompt in prompts], columns)
+        return grader.grade(list(texts), [prompt.for_rewards for prompt in prompts], columns)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from rl.evaluate.statistics.measures import BY_EXTRACTION, measures
 from rl.evaluate.units import asked_sha256
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Prompt
+from rl.problems.prompt import ask
 from rl.recipe import ModelSection, Recipe, RewardsSection
 from rl.recipe_file import overridden
 from rl.run.evaluations import EvaluationRow
@@ -111,7 +112,11 @@ def graded_again(
             "data."
         )
     known = {problem.id: problem for problem in problems}
-    prompts = [Prompt(known[row.problem_id], tuple(row.prompt_token_ids), row.prompt) for row in rows]
+    own = {problem.id: ask(benchmark.problems, problem).conversation for problem in problems}
+    prompts = [
+        Prompt(known[row.problem_id], tuple(row.prompt_token_ids), row.prompt, conversation=own[row.problem_id])
+        for row in rows
+    ]
     texts, tokens = [row.completion for row in rows], [row.token_ids for row in rows]
     with build_grader(rewards) as grader:
         grader.check_columns(set.intersection(*(set(problem.columns) for problem in problems)))

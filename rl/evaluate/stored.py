@@ -13,10 +13,7 @@ A file is JSONL (also gzipped), a JSON list, or parquet. A row names its problem
 (`rl.evaluate.stated`) are kept.
 """
 
-import gzip
-import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rewards.errors import BadInput
+from rewards.jsonl import BOM, file_lines, parse, read_lines
 from rl.evaluate.stated import stated_sampling
 
 Row = Mapping[str, Any]
@@ -100,15 +98,18 @@ def _objects(path: Path) -> Iterator[tuple[str, Row]]:
     if path.suffix == ".parquet":
         yield from _parquet_rows(path)
         return
-    text = _text(path)
-    if text.lstrip().startswith("["):  # whatever the name says
-        items = _parsed(text, f"{path} is")
+    data = b"".join(file_lines(path))
+    if data.removeprefix(BOM).lstrip().startswith(b"["):  # whatever the name says
+        items, fault = parse(data.removeprefix(BOM).strip(), mend_text=True)
+        if fault:
+            line = data[: data.index(b"[")].count(b"\n") + 1
+            raise BadInput(f"{path}, the list that begins in line {line}: {fault}, or one list of objects.")
         yield from ((f"item {number}", _object(item, f"{path}, item {number}")) for number, item in enumerate(items))
         return
-    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: JSON strings may hold U+2028
-        if line.strip():
-            where = f"{path}, line {number}"
-            yield f"line {number}", _object(_parsed(line, f"{where} is"), where)
+    for line in read_lines(data.split(b"\n"), mend_text=True):
+        if line.fault:
+            raise BadInput(f"{path}, line {line.number}: {line.fault}.")
+        yield f"line {line.number}", line.row
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -120,23 +121,6 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
         reason = str(error).split("\n")[0].strip(" .")
         raise BadInput(f"{path} cannot be read as parquet ({reason}): write the file again.") from error
     yield from ((f"row {number}", row) for number, row in enumerate(rows))
-
-
-def _text(path: Path) -> str:
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return data.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:  # OSError: also what is not gzip
-        raise BadInput(
-            f"{path} cannot be read ({error}): give a UTF-8 file, gzipped if its name ends in .gz."
-        ) from error
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where} not JSON ({error}): write one JSON object a line.") from error
 
 
 def _object(value: Any, where: str) -> Row:

@@ -13,8 +13,9 @@ from rl.evaluate.statistics.measures import usual_count
 from rl.evaluate.templates import TEMPLATES, default_template, has_shots, templated
 from rl.problems.benchmark import Benchmark, Sampling
 from rl.problems.problem import Problem, Prompt
-from rl.problems.prompt import Prompter, fill, render_without_tokenizer
+from rl.problems.prompt import Prompter, render_without_tokenizer
 from rl.problems.stream import completion_seed
+from rl.problems.template import fill
 from rl.rollout.engine import SamplingParams
 
 if TYPE_CHECKING:  # takes seconds to import, and a file of outputs does not need it

@@ -9,7 +9,6 @@ from rl.models import load_tokenizer
 from rl.planner.memory import GIB, kv_cache_bytes, memory_gib, precision_of
 from rl.planner.predict import count_evaluations
 from rl.planner.shapes import load_shape
-from rl.problems.fit import leave_out_long
 from rl.problems.prompt import Prompter
 from rl.problems.sets import prepare_sets
 from rl.recipe import Recipe
@@ -49,8 +48,7 @@ def make_plan(recipe: Recipe) -> Plan:
     shape = load_shape(recipe.model)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     sets = prepare_sets(recipe)
-    training = leave_out_long(recipe.problems, sets.training, tokenizer)
-    prompt = Prompter(recipe.problems, tokenizer).render(training[0])
+    prompt = Prompter(recipe.problems, tokenizer).render(sets.training[0])
     precision = precision_of(recipe, pick_device(recipe.rollout.device))
     gpu = min(gpu_memory_gib(), default=recipe.run.min_gpu_memory_gib)
     per_step, evaluations = tokens_per_step(recipe), count_evaluations(recipe)
@@ -74,10 +72,10 @@ def make_plan(recipe: Recipe) -> Plan:
             "evaluation completions": evaluations * evaluation_tokens(recipe),
         },
         evaluations=evaluations,
-        training_problems=len(training),
+        training_problems=len(sets.training),
         held_out_problems=len(sets.held_out),
         contaminated_problems=sets.report.counts() if sets.report else {},
-        epochs=steps * recipe.algorithm.problems_per_step / len(training),
+        epochs=steps * recipe.algorithm.problems_per_step / len(sets.training),
         rewards=dict(recipe.rewards.functions),
         prompt_text=prompt.text,
         prompt_tokens=len(prompt.token_ids),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl.models import load_tokenizer
-from rl.problems.fit import leave_out_long
 from rl.problems.problem import Prompt
 from rl.problems.prompt import Prompter
 from rl.problems.sets import load_sets
@@ -35,7 +34,6 @@ def first_prompts(recipe: Recipe) -> Asking:
     """The recipe's first `LOOKED_AT` training prompts. Raises BadInput as loading problems does."""
     training, _ = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
-    training = leave_out_long(recipe.problems, training, tokenizer)
     prompter = Prompter(recipe.problems, tokenizer)
     order = ProblemStream(len(training), recipe.run.seed, recipe.problems.shuffle)
     places = order.take(0, min(LOOKED_AT, len(training)))

@@ -53,7 +53,7 @@ def audit(
                 f"A column is named for a file only: recipe {recipe.name} says in problems.prompt what it asks."
             )
         benchmarks = _named(names or section.decontaminate, target)
-        problems, columns = split_problems(recipe)[0], question_columns(section.prompt)
+        problems, columns = split_problems(recipe).training, question_columns(section.prompt)
     return contamination_report(problems, columns, benchmarks, n or section.decontaminate_ngram, min_coverage)
 
 

@@ -11,17 +11,17 @@ Compared is what is asked, by shared n-grams of words (`rl.problems.ngrams`):
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from rewards.errors import BadInput
 from rl.problems.benchmark import Benchmark, benchmark_table
+from rl.problems.conversation import as_text
 from rl.problems.generated import arithmetic_key, countdown_key
 from rl.problems.ngrams import MIN_COVERAGE, NGRAM, Index, Overlap, Question, build_index, find_overlaps, read
 from rl.problems.problem import Problem
-from rl.problems.prompt import template_columns
+from rl.problems.template import QUESTION_COLUMNS, template_columns
 from rl.recipe import ProblemsSection
 
-QUESTION_COLUMNS = ("question", "problem", "prompt", "text")
 EXAMPLES = 5  # overlaps that a report keeps of each benchmark
 SHOWN = 240  # characters of a shared run that people are shown
 
@@ -136,7 +136,7 @@ def named_benchmark(name: str) -> Benchmark:
 def question_columns(template: str) -> list[str]:
     """The columns of a prompt template that ask: the one of `QUESTION_COLUMNS` that comes first there, or else all."""
     names = template_columns(template)
-    return [name for name in QUESTION_COLUMNS if name in names][:1] or names
+    return [name for name in QUESTION_COLUMNS if name in names][:1] or list(names)
 
 
 def found_columns(columns: Iterable[str]) -> list[str]:
@@ -159,16 +159,21 @@ def as_question(problem: Problem, columns: Sequence[str]) -> Question:
             f"Problem {problem.id} has no column {missing[0]!r} to compare; its columns: {', '.join(problem.columns)}."
         )
     asked = [*columns, *(["asserts"] if "asserts" in problem.columns and "asserts" not in columns else [])]
-    return Question(problem.id, "\n".join(_as_text(problem.columns[name]) for name in asked))
+    return Question(problem.id, "\n".join(as_text(problem.columns[name]) for name in asked))
 
 
 def generated_key(columns: Mapping[str, Any]) -> str | None:
     """One text for all Countdown or arithmetic problems that ask the same in any order; None for other problems."""
-    if {"nums", "target"} <= columns.keys():
+    if _has_numbers(columns.get("nums")) and "target" in columns:
         return countdown_key(columns["nums"], columns["target"])
-    if {"operands", "operators"} <= columns.keys():
-        return arithmetic_key(columns["operands"], columns["operators"])
+    operands, operators = columns.get("operands"), columns.get("operators")
+    if _has_numbers(operands) and isinstance(operators, list) and len(operators) == len(operands) - 1:
+        return arithmetic_key(operands, operators)
     return None
+
+
+def _has_numbers(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and bool(value) and all(type(item) in (int, float) for item in value)
 
 
 def left_out_text(report: Report) -> str:
@@ -221,13 +226,6 @@ def _summarize(name: str, problems: int, found: Sequence[Overlap]) -> Contaminat
 
 def _names(report: Report) -> str:
     return ", ".join(f"{name} ({count})" for name, count in report.counts().items() if count)
-
-
-def _as_text(value: Any) -> str:
-    """A column as text; of the messages of a chat what the user says."""
-    if isinstance(value, list) and all(isinstance(turn, dict) and "content" in turn for turn in value):
-        return "\n".join(str(turn["content"]) for turn in value if turn.get("role", "user") == "user")
-    return str(value)
 
 
 def _short(text: str, length: int) -> str:

@@ -1,33 +1,10 @@
 """Rows of files: JSON Lines and tables of tab-separated values, on disk or in a data set on the hub."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rewards.errors import BadInput
-
-Row = dict[str, Any]
-
-
-def jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """The objects of a JSON Lines file, each with the number of its line, from 0; empty lines are passed over.
-
-    Raises:
-        BadInput: the file cannot be read, or a line is no JSON object.
-    """
-    for index, line in enumerate(_lines(path)):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BadInput(f"{path}:{index + 1}: not JSON ({error}); write one JSON object a line.") from error
-        if not isinstance(row, dict):
-            raise BadInput(
-                f"{path}:{index + 1}: a {type(row).__name__}, not a JSON object; write one JSON object a line."
-            )
-        yield index, row
+from rewards.jsonl import BOM, Row, file_lines, jsonl_rows
 
 
 def tsv_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -36,13 +13,14 @@ def tsv_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     Raises:
         BadInput: the file cannot be read, or a line does not have one value for each of `columns`.
     """
-    for index, line in enumerate(_lines(path)):
+    for index, data in enumerate(file_lines(path)):
+        line = _text(data, f"{path}, line {index + 1}")
         if not line.strip():
             continue
-        values = line.rstrip("\r").split("\t")
+        values = line.rstrip("\r\n").split("\t")
         if len(values) != len(columns):
             raise BadInput(
-                f"{path}:{index + 1}: {len(values)} values between tabs, and problems.options.columns names "
+                f"{path}, line {index + 1}: {len(values)} values between tabs, and problems.options.columns names "
                 f"{len(columns)}; name as many columns as the file has."
             )
         yield dict(zip(columns, values, strict=True))
@@ -66,11 +44,8 @@ def hub_files(name: str, revision: str | None, files: Sequence[str]) -> list[Pat
     return [Path(hf_hub_download(name, file, repo_type="dataset", revision=revision)) for file in files]
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """One by one, as a file may be larger than memory; only newlines end them, since JSON strings may hold U+2028."""
+def _text(line: bytes, where: str) -> str:
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
-            for line in file:
-                yield line.removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"The problem file {path} cannot be read ({error}); give an existing UTF-8 file.") from error
+        return line.removeprefix(BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{where}: not UTF-8 text ({error}); save the file as UTF-8.") from error

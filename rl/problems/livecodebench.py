@@ -25,7 +25,8 @@ from pydantic import BeforeValidator, Field
 
 from rewards.code.rows import BadRow, packed, unpacked
 from rewards.errors import BadInput
-from rl.problems.files import hub_files, jsonl_rows
+from rewards.jsonl import jsonl_rows
+from rl.problems.files import hub_files
 from rl.problems.generated import read_options
 from rl.problems.programs import NamedRows, Row
 from rl.recipe import ProblemsSection, Section
@@ -99,7 +100,7 @@ def livecodebench_rows(section: ProblemsSection) -> NamedRows:
         )
     for path in _paths(_files(options), section.revision):
         for number, row in jsonl_rows(path):
-            name = f"livecodebench/{path.stem.removeprefix('livecodebench_')}/{number}"
+            name = f"livecodebench/{path.stem.removeprefix('livecodebench_')}/{number - 1}"
             try:
                 if options.holds(datetime.datetime.fromisoformat(row["contest_date"]).date()):
                     yield name, _with_columns(row)

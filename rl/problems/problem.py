@@ -31,14 +31,21 @@ class Prompt:
     Attributes:
         problem: the problem asked.
         token_ids: exactly the ids that the engine gets.
-        text: the same as text, for people (and for rewards, as `prompts`).
+        text: the same as text, for people.
         prefill: the assistant's opening (for example `<think>\\n`) that `text` ends with, by the recipe or by the chat
             template; graders see it as the beginning of each completion.
         messages: of a chat, for servers that apply the template themselves; empty for plain text.
+        conversation: the same messages where the row itself is a conversation; else empty.
     """
 
     problem: Problem
     token_ids: tuple[int, ...]
     text: str
     prefill: str = ""
-    messages: tuple[Mapping[str, str], ...] = ()
+    messages: tuple[Mapping[str, Any], ...] = ()
+    conversation: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def for_rewards(self) -> str | list[dict[str, Any]]:
+        """What rewards get as the prompt, as from TRL: the messages of a conversation, else the text."""
+        return [dict(message) for message in self.conversation] or self.text

@@ -6,26 +6,27 @@ Two forms, chosen by `problems.chat_template`:
 - plain text, for base models: system prompt and a blank line, each few-shot pair as prompt, completion and a blank
   line, the question. Nothing follows the question, so a prompt can end with `=` or `Answer:`.
 
+A row whose column holds a list of messages (TRL's conversational format) brings its own turns, see `ask`.
+
 `prefill` comes last in both. Few-shot texts are sent as they stand; only `problems.prompt` is a template. A `<think>`
 that the chat template opens counts as the beginning of the prefill: both are the first words of the assistant.
 """
 
-import re
-import string
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from rewards.errors import BadInput
 from rewards.format import thought_opening
+from rl.problems.conversation import SYSTEM, Message, is_conversation, read_messages
 from rl.problems.problem import Problem, Prompt
+from rl.problems.template import fill, template_columns
 from rl.recipe import ProblemsSection
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and checking a recipe does not need it
     from transformers import PreTrainedTokenizerBase
-
-Message = Mapping[str, str]  # role and content
 
 
 class Prompter:
@@ -51,14 +52,14 @@ class Prompter:
         """The prompt of one problem, as token ids and as text.
 
         Raises:
-            BadInput: the template names a column that the problem lacks, the chat template refuses the messages (for
-                example a system prompt), or the prompt is empty or longer than `problems.max_prompt_length` tokens.
+            BadInput: what `ask` raises, the chat template refuses the messages (for example a system prompt), or the
+                prompt is empty or longer than `problems.max_prompt_length` tokens.
         """
         section = self._section
-        question = fill(section.prompt, problem.columns, f"problem {problem.id}")
-        messages = chat_messages(section, question) if section.chat_template else ()
-        turns = self._chat(messages) if messages else plain_text(section, question)
-        text, prefill = turns + section.prefill, (thought_opening(turns) if messages else "") + section.prefill
+        asked = ask(section, problem)
+        messages = asked.messages
+        turns = self._chat(messages) if messages else asked.text
+        text, prefill = turns + asked.opening, (thought_opening(turns) if messages else "") + asked.opening
         # Chat templates write special tokens such as BOS as text.
         ids = ([] if section.chat_template else self._bos) + list(
             self._tokenizer(text, add_special_tokens=False).input_ids
@@ -72,7 +73,7 @@ class Prompter:
                 f"The prompt of problem {problem.id} has {len(ids)} tokens, more than problems.max_prompt_length = "
                 f"{section.max_prompt_length}; raise the limit or leave the problem out (problems.where)."
             )
-        return Prompt(problem, tuple(ids), text, prefill, messages)
+        return Prompt(problem, tuple(ids), text, prefill, messages, asked.conversation)
 
     def _chat(self, messages: Sequence[Message]) -> str:
         turns = [dict(message) for message in messages]
@@ -89,23 +90,116 @@ def render_without_tokenizer(section: ProblemsSection, problem: Problem) -> Prom
     """The prompt of one problem for a server, or for outputs that are there already: messages or text, no token ids.
 
     Raises:
-        BadInput: what `fill` raises, or a chat that opens the assistant's turn (`prefill`), which servers refuse.
+        BadInput: what `ask` raises, or a chat that opens the assistant's turn (`prefill`, or a row whose last message
+            is the assistant's), which servers refuse.
     """
-    question = fill(section.prompt, problem.columns, f"problem {problem.id}")
+    asked = ask(section, problem)
     if not section.chat_template:
-        return Prompt(problem, (), plain_text(section, question) + section.prefill, section.prefill)
+        return Prompt(problem, (), asked.text + asked.opening, asked.opening)
     if section.prefill:
         raise BadInput("A chat server cannot be given problems.prefill: set it to '', or use a template of plain text.")
-    messages = chat_messages(section, question)
-    return Prompt(problem, (), "\n\n".join(message["content"] for message in messages), "", messages)
+    if asked.opening:
+        raise BadInput(
+            f"problem {problem.id} ends with a message of the assistant, which a chat server cannot go on from: leave "
+            "that message out, or use a local model."
+        )
+    text = "\n\n".join(message["content"] for message in asked.messages)
+    return Prompt(problem, (), text, "", asked.messages, asked.conversation)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is said to the model for one problem.
+
+    Attributes:
+        messages: system prompt, few-shot pairs and the question's turns; empty without a chat template.
+        text: the same as plain text; empty with a chat template.
+        opening: what the assistant's turn begins with: the row's own last message, if the assistant says it, then
+            `prefill`.
+        own: the turns are the row's own, which a column of messages holds.
+    """
+
+    messages: tuple[Message, ...]
+    text: str
+    opening: str
+    own: bool
+
+    @property
+    def conversation(self) -> tuple[Message, ...]:
+        """The messages, where the turns are the row's own."""
+        return self.messages if self.own else ()
+
+    def questions(self) -> list[str]:
+        """What the user says, text by text; all of a plain text."""
+        said = [str(turn["content"]) for turn in self.messages if turn["role"] == "user"]
+        return [text.strip() for text in said or [self.text]]
+
+
+def ask(section: ProblemsSection, problem: Problem) -> Asked:
+    """Put a problem in words: the filled template as the user's turn, or the turns of the row's own conversation.
+
+    A row's own system message stands in place of `system_prompt`; few-shot pairs come between it and the other turns.
+    The template is filled with the last thing that the user says, and stands for it.
+
+    Raises:
+        BadInput: what `fill` and `read_messages` raise, two columns of messages in the template, a conversation
+            without a user, or one of several turns without a chat template.
+    """
+    where = f"problem {problem.id}"
+    turns = _own_turns(section, problem, where)
+    own = bool(turns)
+    if not turns:
+        turns = [{"role": "user", "content": fill(section.prompt, problem.columns, where)}]
+    opening = str(turns.pop()["content"]) if turns[-1]["role"] == "assistant" else ""
+    system = str(turns.pop(0)["content"]) if turns and turns[0]["role"] in SYSTEM else section.system_prompt
+    if not any(turn["role"] == "user" for turn in turns):
+        raise BadInput(f"{where}: its messages have none of the user's, so nothing is asked; add one.")
+    if system != section.system_prompt:
+        section = section.model_copy(update={"system_prompt": system})
+    if section.chat_template:
+        return Asked((*before_question(section), *turns), "", opening + section.prefill, own)
+    if len(turns) > 1:
+        raise BadInput(
+            f"{where} is a conversation of {len(turns)} turns, which plain text cannot tell apart; set "
+            "problems.chat_template to true, or give it one question."
+        )
+    text = plain_text(section, str(turns[0]["content"]))
+    return Asked((), text, opening + section.prefill, own)
+
+
+def asked_length(section: ProblemsSection, problem: Problem) -> int:
+    """Characters that are said to the model for one problem, a stand-in for its tokens. Raises BadInput as `ask`."""
+    asked = ask(section, problem)
+    return len(asked.text) + sum(len(message["content"]) for message in asked.messages) + len(asked.opening)
+
+
+def _own_turns(section: ProblemsSection, problem: Problem, where: str) -> list[Message]:
+    """The messages of the column that the template names, with the template filled; empty if no column holds any."""
+    columns = problem.columns
+    held = [name for name in template_columns(section.prompt) if is_conversation(columns.get(name))]
+    if not held:
+        return []
+    if len(held) > 1:
+        raise BadInput(f"problems.prompt names two columns of messages, {held[0]} and {held[1]}, in {where}; name one.")
+    turns = list(read_messages(columns[held[0]], f"{where}, column {held[0]}"))
+    last = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=None)
+    if last is not None:
+        filled = fill(section.prompt, {**columns, held[0]: turns[last]["content"]}, where)
+        turns[last] = {**turns[last], "content": filled}
+    return turns
 
 
 def chat_messages(section: ProblemsSection, question: str) -> tuple[Message, ...]:
     """System prompt, few-shot pairs as turns, and the question."""
-    messages = [{"role": "system", "content": section.system_prompt}] if section.system_prompt is not None else []
+    return (*before_question(section), {"role": "user", "content": question})
+
+
+def before_question(section: ProblemsSection) -> list[Message]:
+    """System prompt and few-shot pairs as turns."""
+    messages: list[Message] = [] if section.system_prompt is None else [_turn("system", section.system_prompt)]
     for prompt, completion in section.few_shot:
-        messages += [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
-    return (*messages, {"role": "user", "content": question})
+        messages += [_turn("user", prompt), _turn("assistant", completion)]
+    return messages
 
 
 def plain_text(section: ProblemsSection, question: str) -> str:
@@ -115,40 +209,5 @@ def plain_text(section: ProblemsSection, question: str) -> str:
     return system + shots + question
 
 
-def fill(template: str, columns: Mapping[str, Any], where: str, option: str = "problems.prompt") -> str:
-    """Put a row's columns into a template such as `What is {question}?`, by the rules of `str.format_map`.
-
-    `{{` and `}}` stand for braces, `{operands[0]}` for an element, and a list is written as `[1, 2, 3]`.
-
-    Raises:
-        BadInput: the template is malformed, or names something that the row does not have; names `where` and `option`.
-    """
-    missing = [name for name in template_columns(template, option) if name not in columns]
-    if missing:
-        raise BadInput(
-            f"{option} names the column {missing[0]!r}, which {where} does not have; its columns: "
-            f"{', '.join(columns)} (a brace that is meant as one is written twice)."
-        )
-    try:
-        return template.format_map(columns)
-    except (LookupError, AttributeError, ValueError, TypeError) as error:  # {nums[9]}, {nums.x}, {target:q}, {nums:3}
-        raise BadInput(
-            f"{option} does not fit {where} ({type(error).__name__}: {error}); correct {template!r}."
-        ) from error
-
-
-def template_columns(template: str, option: str = "problems.prompt") -> list[str]:
-    """The columns that a prompt template names, in order, each once. Raises BadInput if it is malformed."""
-    try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
-    except ValueError as error:
-        raise BadInput(
-            f"{option} is malformed ({error}): {template!r}; write a brace that is meant as one twice."
-        ) from error
-    names = list(dict.fromkeys(re.split(r"[.\[]", field, maxsplit=1)[0] for field in fields))
-    if any(not name or name.isdigit() for name in names):
-        raise BadInput(
-            f"{option} has braces without a column name: {template!r}; write {{question}} for a column, and "
-            "a brace that is meant as one twice."
-        )
-    return names
+def _turn(role: str, content: str) -> Message:
+    return {"role": role, "content": content}

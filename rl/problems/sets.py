@@ -5,13 +5,15 @@ Nor are problems of the benchmarks that `problems.decontaminate` names trained o
 
 import random
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rewards.errors import BadInput
+from rl.problems.conversation import as_text
 from rl.problems.decontaminate import Report, decontaminate, generated_key
+from rl.problems.fit import leave_out_long
 from rl.problems.problem import HELD_OUT_SEED, TRAINING_SEED, Problem
-from rl.problems.prompt import fill, template_columns
 from rl.problems.sources import load_problems
+from rl.problems.template import check_named, template_columns
 from rl.recipe import ProblemsSection, Recipe
 from rl.recipe_file import check_tree
 
@@ -20,14 +22,21 @@ GATE = ("decontaminate", "decontaminate_ngram", "contaminated")  # keys of `prob
 
 @dataclass(frozen=True)
 class Sets:
-    """The two sets of a recipe, and what was found of benchmarks in the training set before it was left out.
+    """The two sets of a recipe, and what was left out of them.
 
-    `report` is None if `problems.decontaminate` names no benchmark.
+    Attributes:
+        training: what is trained on.
+        held_out: what is measured on.
+        too_long: how many of the recipe's problems `problems.drop_long` left out.
+        too_long_held_out: the same of the problems of `evaluation.problems`, where those are others; else 0.
+        report: what was found of benchmarks in the training set; None if `problems.decontaminate` names none.
     """
 
     training: list[Problem]
     held_out: list[Problem]
-    report: Report | None
+    too_long: int = 0
+    too_long_held_out: int = 0
+    report: Report | None = None
 
 
 def load_sets(recipe: Recipe) -> tuple[list[Problem], list[Problem]]:
@@ -44,30 +53,37 @@ def prepare_sets(recipe: Recipe) -> Sets:
     Raises:
         BadInput: what `split_problems` and `decontaminate` raise, or nothing left to train on.
     """
-    candidates, held_out = split_problems(recipe)
-    training, report = decontaminate(recipe.problems, candidates)
+    sets = split_problems(recipe)
+    training, report = decontaminate(recipe.problems, sets.training)
     if not training:
         raise BadInput(
-            f"No problem is left to train on: all {len(candidates)} are too near to those of "
+            f"No problem is left to train on: all {len(sets.training)} are too near to those of "
             f"{', '.join(recipe.problems.decontaminate)} (problems.decontaminate); train on other problems."
         )
-    return Sets(training, held_out, report)
+    return replace(sets, training=training, report=report)
 
 
-def split_problems(recipe: Recipe) -> tuple[list[Problem], list[Problem]]:
+def split_problems(recipe: Recipe) -> Sets:
     """Training problems before they are compared with benchmarks, and held-out ones.
 
-    Held-out are `evaluation.size` distinct problems, chosen at random from the recipe's problems or, where
-    `evaluation.problems` says so, from others (for example another split). Training problems are all problems of the
-    recipe that do not ask the same as a held-out one (see `content_key`).
+    First, where `drop_long` is set, problems whose prompts are too long are left out. Held-out are `evaluation.size`
+    distinct problems of the others, chosen at random from the recipe's problems or, where `evaluation.problems` says
+    so, from others (for example another split). Training problems are all problems of the recipe that do not ask the
+    same as a held-out one (see `content_key`).
 
     Raises:
-        BadInput: what `load_problems` and `held_out_section` raise, fewer problems than `evaluation.size`, or nothing
-            left to train on.
+        BadInput: what `load_problems`, `leave_out_long` and `held_out_section` raise, fewer problems than
+            `evaluation.size`, or nothing left to train on.
     """
     section, other = recipe.problems, held_out_section(recipe)
-    problems = load_problems(section, seed=TRAINING_SEED)
-    pool = problems if other == section else load_problems(other, seed=HELD_OUT_SEED)
+    loaded = load_problems(section, seed=TRAINING_SEED)
+    problems = leave_out_long(section, loaded, recipe.model)
+    too_long, too_long_held_out = len(loaded) - len(problems), 0
+    pool = problems
+    if other != section:
+        others = load_problems(other, seed=HELD_OUT_SEED)
+        pool = leave_out_long(other, others, recipe.model)
+        too_long_held_out = len(others) - len(pool)
     held_out = _choose(pool, other.prompt, recipe.evaluation.size)
     taken = {content_key(problem, other.prompt) for problem in held_out}
     training = [problem for problem in problems if content_key(problem, section.prompt) not in taken]
@@ -76,7 +92,7 @@ def split_problems(recipe: Recipe) -> tuple[list[Problem], list[Problem]]:
             f"No problem is left to train on: all {len(problems)} are among the {len(held_out)} held out; raise "
             "problems.size, lower evaluation.size, or hold out another split (evaluation.problems)."
         )
-    return training, held_out
+    return Sets(training, held_out, too_long, too_long_held_out)
 
 
 def held_out_section(recipe: Recipe) -> ProblemsSection:
@@ -109,7 +125,8 @@ def content_key(problem: Problem, template: str = "{question}") -> str:
     if key := generated_key(columns):
         return key
     # Only the columns' values, not the words around them: held-out problems may be put in other words.
-    asked = "\n".join(fill(f"{{{name}}}", columns, f"problem {problem.id}") for name in template_columns(template))
+    check_named(template, columns, f"problem {problem.id}")
+    asked = "\n".join(as_text(columns[name]) for name in template_columns(template))
     return "".join(unicodedata.normalize("NFKC", asked).casefold().split())
 
 

@@ -11,7 +11,6 @@ Sets of programs get the columns that the reward `code` takes (`rl.problems.prog
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from typing import Any
 from pydantic import Field
 
 from rewards.errors import BadInput
-from rl.problems.files import file_rows, hub_files, jsonl_rows
+from rewards.jsonl import jsonl_rows
+from rl.problems.columns import check_columns, check_first, check_template, with_answer, with_question
+from rl.problems.files import file_rows, hub_files
 from rl.problems.generated import make_arithmetic, make_countdown, make_reasoning_gym, read_options
 from rl.problems.livecodebench import LIVECODEBENCH, livecodebench_rows
 from rl.problems.mathematics import (
@@ -45,7 +46,6 @@ from rl.problems.programs import (
     in_split,
     with_program_columns,
 )
-from rl.problems.prompt import template_columns
 from rl.recipe import ProblemsSection, Section
 
 COUNTDOWN = "Jiayi-Pan/Countdown-Tasks-3to4"
@@ -103,31 +103,6 @@ def load_problems(section: ProblemsSection, *, seed: int = 0) -> list[Problem]:
     return problems
 
 
-def final_answer(solution: str) -> str | None:
-    r"""The marked result of a worked solution; None if none is marked.
-
-    It follows `####` in the last line (GSM8K), or is the content of the last `\boxed{...}` (MATH).
-    """
-    last_line = solution.strip().split("\n")[-1]
-    return last_line[4:].strip() if last_line.startswith("####") else last_boxed(solution)
-
-
-def last_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}`, `\fbox{...}` or `\boxed 5` of a LaTeX text; None if there is none."""
-    matches = list(re.finditer(r"\\(?:boxed|fbox)\s*(\{|[^\s{}$])", text))
-    if not matches:
-        return None
-    start = matches[-1].end()
-    if matches[-1].group(1) != "{":
-        return matches[-1].group(1)
-    depth = 1
-    for token in re.finditer(r"\\.|[{}]", text[start:], re.DOTALL):  # \{ and \} are characters, not groups
-        depth += {"{": 1, "}": -1}.get(token.group(), 0)
-        if depth == 0:
-            return text[start : start + token.start()].strip()
-    return None
-
-
 def hub_rows(section: ProblemsSection, _: int = 0) -> NamedRows:
     """The rows of a data set on the hub, or of the file that stands in for it, each with its id. Raises BadInput."""
     name = _required(section, "name")
@@ -181,7 +156,7 @@ def _loaded(section: ProblemsSection, options: HubOptions) -> Iterable[Row]:
 
 def _jsonl_rows(section: ProblemsSection, _: int) -> NamedRows:
     path = Path(_required(section, "path")).expanduser()
-    return ((f"{path.stem}/{index}", row) for index, row in jsonl_rows(path))
+    return ((f"{path.stem}/{number - 1}", row) for number, row in jsonl_rows(path))
 
 
 def _generated(make: Callable[[ProblemsSection, int], list[Row]]) -> Callable[[ProblemsSection, int], NamedRows]:
@@ -202,58 +177,41 @@ _SOURCES: dict[str, Callable[[ProblemsSection, int], NamedRows]] = {
 
 
 def _select(rows: NamedRows, section: ProblemsSection) -> NamedRows:
-    """The rows that `where` keeps and that have what the section names, with their `answer`."""
-    asked = template_columns(section.prompt)
+    """The rows that `where` keeps and that have what the section names, with their `question` and `answer`."""
+    check_template(section)
     seen: dict[str, list[Any]] = {column: [] for column in section.where}
-    matched = False
+    matched = first_checked = False
     for name, row in rows:
-        _check_columns(row, section.where, "problems.where", name)
+        check_columns(row, section.where, "problems.where", name)
         for column, values in seen.items():
             if row[column] not in values and len(values) < 8:
                 values.append(row[column])
         if not all(row[column] in allowed for column, allowed in section.where.items()):
             continue
-        matched = True
         # reasoning-gym's answers stay as made: None where there are many, drawings that begin with ####.
         as_made = section.source == "reasoning_gym" and section.answer is None
-        row = row if as_made else _with_answer(row, section, name)
-        _check_columns(row, asked, "problems.prompt", name)
-        if as_made or "answer" not in row or not _is_empty(row["answer"]):
-            yield name, row
+        row = row if as_made else with_answer(row, section, name)
+        if not as_made and _is_empty(row.get("answer", "-")):
+            if section.source == "jsonl":  # the user's own file, where it is a mistake; data sets of others have such
+                raise BadInput(
+                    f"problem {name}: the column {section.answer or 'answer'!r} is "
+                    f"{'null' if row['answer'] is None else 'empty'}; give an answer, or leave the row out."
+                )
+            matched = True
+            continue
+        row = with_question(row, section, name)
+        if not first_checked:
+            check_first(row, section, name)
+        matched = first_checked = True
+        yield name, row
     if not matched:
         there = "; ".join(f"{column} has {', '.join(map(repr, values))}" for column, values in seen.items() if values)
         found = f"problems.where matches nothing in {_describe(section)} ({there}); correct it." if there else ""
         raise BadInput(found or f"The {_describe(section)} is empty; give one with problems.")
 
 
-def _with_answer(row: Row, section: ProblemsSection, name: str) -> Row:
-    """The row with a column `answer`: from `section.answer`, else its own `answer`, else the result in its `solution`.
-
-    Of a worked solution only the result is the answer (see `final_answer`); the whole text is kept as `solution`.
-    """
-    if section.answer is not None:
-        _check_columns(row, [section.answer], "problems.answer", name)
-    column = section.answer or next((column for column in ("answer", "solution") if column in row), None)
-    if column is None:
-        return row
-    text = row[column]
-    if isinstance(text, str) and (result := final_answer(text)) is not None:
-        return {"solution": text, **row, "answer": result}
-    if column == "solution" and section.answer is None:
-        return row  # a solution without a marked result, such as a program, is no answer unless the recipe says so
-    return {**row, "answer": text}
-
-
 def _is_empty(answer: Any) -> bool:
     return answer is None or (isinstance(answer, str) and not answer.strip())
-
-
-def _check_columns(row: Row, columns: Any, option: str, name: str) -> None:
-    missing = [column for column in columns if column not in row]
-    if missing:
-        raise BadInput(
-            f"{option} names the column {missing[0]!r}, which row {name} does not have; its columns: {', '.join(row)}."
-        )
 
 
 def _required(section: ProblemsSection, key: str) -> str:

@@ -1,13 +1,13 @@
 """Logs of one JSON object a line that survive being cut off at any byte."""
 
 import errno
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
+from rewards.jsonl import parse
 from rl.run import atomic
 from rl.run.disk import writing
 
@@ -35,10 +35,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         return []
     records = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
+        record, _ = parse(line)
         if not isinstance(record, dict):
             raise BadInput(f"{path}, line {number} is not a JSON object: mend or delete that line.")
         records.append(record)

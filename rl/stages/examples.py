@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
-from rl.problems.files import jsonl_rows
+from rewards.jsonl import jsonl_rows
+from rl.problems.conversation import Message, read_messages
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
 from rl.recipe import ProblemsSection
@@ -49,9 +51,9 @@ class Encoder:
         Raises:
             BadInput: it is none of these, or its trace does not begin with the prefill.
         """
-        if "problem" in row and "completion" in row:
+        if isinstance(row.get("problem"), dict) and "problem_id" in row and isinstance(row.get("completion"), str):
             return self._trace(row, where)
-        messages = self._messages(row)
+        messages = self._messages(row, where)
         if messages is not None:
             return self._chat(messages, where)
         if isinstance(row.get("prompt"), str) and isinstance(row.get("completion"), str):
@@ -62,7 +64,7 @@ class Encoder:
 
     def _trace(self, row: Row, where: str) -> Example:
         prompt = self._prompter.render(Problem(str(row["problem_id"]), row["problem"]))
-        completion = str(row["completion"])
+        completion: str = row["completion"]
         if completion.startswith(prompt.prefill):
             return self._joined(prompt.token_ids, completion[len(prompt.prefill) :])
         if self._section.prefill:
@@ -73,23 +75,31 @@ class Encoder:
         # The student's chat template opens the thought: the trace may do so, with other white space, or leave it out.
         return self._joined(prompt.token_ids, completion.lstrip().removeprefix(prompt.prefill.strip()))
 
-    def _chat(self, messages: Sequence[dict[str, str]], where: str) -> Example:
+    def _chat(self, messages: Sequence[Message], where: str) -> Example:
         if not self._tokenizer.chat_template:
             raise BadInput(f"{where} is a chat, and the student's tokenizer has no chat template: use another model.")
-        if not messages or messages[-1].get("role") != "assistant":
-            raise BadInput(f"{where} does not end with an assistant's turn: there is nothing to learn.")
-        opening = self._tokenizer.apply_chat_template(list(messages[:-1]), tokenize=False, add_generation_prompt=True)
+        if len(messages) < 2 or messages[-1]["role"] != "assistant":
+            raise BadInput(f"{where} does not end with an assistant's answer to something: there is nothing to learn.")
+        asked = [dict(message) for message in messages[:-1]]
+        try:
+            opening = self._tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        except jinja2.TemplateError as error:  # what a template's own raise_exception(...) ends as
+            raise BadInput(
+                f"{where}: the student's chat template refuses the messages ({error}); correct them."
+            ) from error
         return self._joined(self._ids(str(opening), special=False), str(messages[-1]["content"]))
 
-    def _messages(self, row: Row) -> list[dict[str, str]] | None:
+    def _messages(self, row: Row, where: str) -> tuple[Message, ...] | None:
         """The turns of a chat in any of the layouts that data sets have; None if the row is none."""
         from trl.data_utils import maybe_convert_to_chatml  # takes a second
 
         chat = maybe_convert_to_chatml(dict(row))
         if isinstance(chat.get("messages"), list):
-            return list(chat["messages"])
+            return read_messages(chat["messages"], where)
         prompt, completion = chat.get("prompt"), chat.get("completion")
-        return [*prompt, *completion] if isinstance(prompt, list) and isinstance(completion, list) else None
+        if not isinstance(prompt, list) or not isinstance(completion, list):
+            return None
+        return read_messages([*prompt, *completion], where)
 
     def _joined(self, prompt_ids: Sequence[int], completion: str) -> Example:
         learned = [*self._ids(completion, special=False), self._tokenizer.eos_token_id]
@@ -101,7 +111,7 @@ class Encoder:
 
 def gather_rows(traces: Sequence[Path], data: DataSection, seed: int) -> list[tuple[str, Row]]:
     """All rows to learn from, each with the name that errors give it: traces, then the mixed-in data set's share."""
-    rows = [(f"{path.parent.name}/{path.name}, line {n + 1}", row) for path in traces for n, row in jsonl_rows(path)]
+    rows = [(f"{path.parent.name}/{path.name}, line {n}", row) for path in traces for n, row in jsonl_rows(path)]
     if data.source == "stages":
         return rows
     others = list(other_rows(data))
@@ -117,7 +127,7 @@ def other_rows(data: DataSection) -> Iterator[tuple[str, Row]]:
         if data.path is None:
             raise BadInput("data.path is missing; source jsonl needs it.")
         path = Path(data.path).expanduser()
-        yield from ((f"{path.name}, line {number + 1}", row) for number, row in jsonl_rows(path))
+        yield from ((f"{path.name}, line {number}", row) for number, row in jsonl_rows(path))
         return
     from rl.problems.sources import hub_rows  # takes a second
 

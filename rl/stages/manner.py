@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rl.evaluate.subject import Subject
-from rl.problems.prompt import fill, template_columns
 from rl.problems.sets import held_out_section
+from rl.problems.template import fill, template_columns
 from rl.recipe import ProblemsSection, Recipe
 from rl.recipe_file import load_recipe
 from rl.rollout.engine import SamplingParams

@@ -19,8 +19,9 @@ from rl.evaluate.answerers import Answered, Answerer, Place, output_of, request_
 from rl.evaluate.outputs import Output
 from rl.evaluate.source import Source
 from rl.evaluate.units import Unit
+from rl.problems.conversation import is_conversation, read_messages
 from rl.problems.problem import Problem
-from rl.problems.prompt import fill, template_columns
+from rl.problems.template import fill, template_columns
 from rl.rollout.endpoint import Endpoint, EndpointSettings
 from rl.rollout.openai_api import Request
 from rl.rollout.server_url import is_local, normalized
@@ -137,6 +138,11 @@ class ColumnTeacher:
         value = problem.columns.get(alone[0]) if alone else None
         if isinstance(value, list) and all(isinstance(text, str) for text in value):
             return value
+        if is_conversation(value):  # the trace is what the assistant says last
+            said = [turn for turn in read_messages(value, where) if turn["role"] == "assistant"]
+            if not said:
+                raise BadInput(f"{where}, column {alone[0]}: no message is the assistant's, so there is no trace.")
+            return [str(said[-1]["content"])]
         return [fill(self.template, problem.columns, where, "teacher.template")]
 
     def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[Answered]:

@@ -157,8 +157,8 @@ def test_columns_of_parquet_that_only_other_rows_fill_do_not_count(tmp_path: Pat
         ({"index": "one", "output": "a"}, "line 2: index is 'one': give the problem's number, counted from 0"),
         ({"index": True, "output": "a"}, "line 2: index is True"),
         ({"doc_id": 1.5, "output": "a"}, r"line 2: doc_id is 1\.5"),
-        ([], "line 2 is not a JSON object"),
-        ("a", "line 2 is not a JSON object"),
+        ([], "line 2: a JSON list, not a JSON object"),
+        ("a", "line 2: a JSON text, not a JSON object"),
     ],
 )
 def test_rows_that_cannot_be_read(tmp_path: Path, row: Any, sentence: str) -> None:
@@ -169,13 +169,13 @@ def test_rows_that_cannot_be_read(tmp_path: Path, row: Any, sentence: str) -> No
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
-        ("a.jsonl", b'{"output": "a"}\n{"output": \n', "line 2 is not JSON"),
-        ("a.jsonl", b'{"a":' * 100_000, "line 1 is not JSON"),
-        ("a.json", b'[{"output": "a"}', "a.json is not JSON"),
+        ("a.jsonl", b'{"output": "a"}\n{"output": \n', "line 2: not JSON"),
+        ("a.jsonl", b'{"a":' * 100_000, "line 1: not JSON"),
+        ("a.json", b'[{"output": "a"}', "a.json, the list that begins in line 1: not JSON"),
         ("a.jsonl", b"", "has no rows"),
         ("a.jsonl", b"\n \n", "has no rows"),
-        ("a.jsonl", b"\xff\xfe{}", "a.jsonl cannot be read .*UTF-8"),
-        ("a.jsonl.gz", b"{}", "cannot be read .*gzip"),
+        ("a.jsonl", b"\xff\xfe{}", "line 1: not UTF-8 text but UTF-16"),
+        ("a.jsonl.gz", b"{}", "line 1 has no output"),
         ("a.jsonl.gz", gzip.compress(b"{}" * 50)[:-9], "cannot be read"),
         ("a.parquet", b"{}", "cannot be read as parquet"),
     ],

@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from rewards.errors import BadInput
 from rl.problems.problem import Problem
-from rl.problems.prompt import Prompter, fill, template_columns
+from rl.problems.prompt import Prompter
+from rl.problems.template import fill, template_columns
 from rl.recipe import ProblemsSection
 
 PROBLEM = Problem("test/7", {"question": "2 + 3", "answer": "5", "nums": [1, 2, 3], "meta": {"level": 4}})
@@ -128,7 +129,7 @@ def test_an_empty_prompt_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
 def test_templates_follow_format_map() -> None:
     template = r"{{{nums}}} {nums[2]} {meta[level]} {question!r:>8} \boxed{{}}"
     assert fill(template, PROBLEM.columns, "here") == r"{[1, 2, 3]} 3 4  '2 + 3' \boxed{}"
-    assert template_columns(template) == ["nums", "meta", "question"]
+    assert template_columns(template) == ("nums", "meta", "question")
 
 
 @given(st.text())

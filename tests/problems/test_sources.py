@@ -12,8 +12,9 @@ import pytest
 
 from rewards.errors import BadInput
 from rl.problems.benchmark import benchmark_table
+from rl.problems.columns import final_answer, last_boxed
 from rl.problems.problem import Problem
-from rl.problems.sources import LOCAL_CONFIGS, LOCAL_FILES, final_answer, last_boxed, load_problems, local_file
+from rl.problems.sources import LOCAL_CONFIGS, LOCAL_FILES, load_problems, local_file
 from rl.recipe import ProblemsSection
 
 Write = Callable[[list[Any]], str]
@@ -38,10 +39,19 @@ def test_ids_stay_when_rows_are_filtered(write_jsonl: Write) -> None:
     assert [problem.id for problem in kept] == ["rows/1", "rows/2", "rows/4", "rows/5"]
 
 
-def test_rows_without_an_answer_are_left_out(write_jsonl: Write) -> None:
-    answers = ["", "  ", None, 0, "0", False]
-    kept = jsonl(write_jsonl([{"question": "q", "answer": answer} for answer in answers]))
-    assert [problem.columns["answer"] for problem in kept] == [0, "0", False]
+def test_rows_without_an_answer_are_left_out_of_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"question": "q", "answer": answer} for answer in ["", "  ", None, 0, "0"]]
+    (tmp_path / "gsm8k_train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setenv("PENNY_DATA", str(tmp_path))
+    kept = load(source="hub", name="openai/gsm8k", config="main")
+    assert [problem.columns["answer"] for problem in kept] == [0, "0"]
+
+
+@pytest.mark.parametrize(("answer", "what"), [("", "empty"), ("  ", "empty"), (None, "null")])
+def test_rows_without_an_answer_are_refused_in_a_file_of_the_user(answer: Any, what: str, write_jsonl: Write) -> None:
+    path = write_jsonl([{"question": "q", "gold": "1"}, {"question": "q", "gold": answer}])
+    with pytest.raises(BadInput, match=f"problem rows/1: the column 'gold' is {what}; give an answer"):
+        jsonl(path, answer="gold")
 
 
 @pytest.mark.parametrize(
@@ -96,11 +106,11 @@ def test_only_a_last_line_after_four_hashes_is_a_result() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"question": "a"}\n\n{"question": \n', r"rows\.jsonl:3: not JSON"),
-        ('{"question": "a"}\n[1]\n', r"rows\.jsonl:2: a list, not a JSON object"),
+        ('{"question": "a"}\n\n{"question": \n', r"rows\.jsonl, line 3: not JSON"),
+        ('{"question": "a"}\n[1]\n', r"rows\.jsonl, line 2: a JSON list, not a JSON object"),
         ("", "jsonl source .* is empty"),
         ("\n\n", "is empty"),
-        ('{"question": "a", "answer": ""}', "No problem .* has an answer"),
+        ('{"question": "a", "answer": ""}', "problem rows/0: the column 'answer' is empty"),
         ('{"problem": "a"}', r"problems\.prompt names the column 'question', which row rows/0 .*columns: problem"),
         ('{"question": "a"}\n{"q": 1}', "row rows/1 does not have; its columns: q"),
     ],
@@ -118,7 +128,7 @@ def test_unreadable_files_are_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read.*directory"):
         jsonl(str(tmp_path))
     (tmp_path / "latin.jsonl").write_bytes(b'{"question": "\xe9"}')
-    with pytest.raises(BadInput, match="cannot be read.*UTF-8"):
+    with pytest.raises(BadInput, match="line 1: not UTF-8 text"):
         jsonl(str(tmp_path / "latin.jsonl"))
 
 
@@ -257,7 +267,7 @@ def test_the_table_names_the_files_of_every_language(hub_files: list[tuple[Any, 
 
 def test_files_that_cannot_be_read_are_bad_input(hub_files: list[tuple[Any, ...]]) -> None:
     with pytest.raises(
-        BadInput, match=r"mgsm_es\.tsv:1: 2 values between tabs, and problems\.options\.columns names 1"
+        BadInput, match=r"mgsm_es\.tsv, line 1: 2 values between tabs, and problems\.options\.columns names 1"
     ):
         files("mgsm_es.tsv", columns=("question",))
     with pytest.raises(BadInput, match=r"data\.parquet is neither \.jsonl nor \.tsv"):

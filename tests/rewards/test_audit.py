@@ -280,11 +280,11 @@ def test_rows_are_read_renamed_and_limited(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "has no row"),
-        ('{"a": 1}\n{"a": 1', "line 2 is not JSON"),
-        ("[1]", "line 1 is no object but of the type list"),
+        ('{"a": 1}\n{"a": 1', "line 2: not JSON"),
+        ("[1]", "line 1: a JSON list, not a JSON object"),
         ('{"b": 1}', "line 1 has no key 'a' for the column 'answer'; it has b"),
         ('{"a": 1}\n{"a": 1, "c": 2}', "line 2: only some rows have the key 'c'"),
-        ("\udcff", "cannot be read as UTF-8"),
+        ("\udcff", "line 1: not UTF-8 text"),
     ],
 )
 def test_bad_rows_are_told_by_line(text: str, said: str, tmp_path: Path) -> None:

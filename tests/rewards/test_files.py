@@ -102,11 +102,11 @@ def test_how_answers_are_read_is_an_option(stub: Stub, tmp_path: Path) -> None:
         (b"[" * 100_000, "not JSON"),
         (b'{"gold": ' + b"9" * 5000 + b', "response": "1"}', "not JSON"),
         (b'{"gold": "\xff"}', "not UTF-8 text"),
-        (b"[1]", "not a JSON object"),
+        (b"[1]", "a JSON list, not a JSON object"),
         (b'{"gold": "1"}', "no text under 'response'"),
         (b'{"gold": "1", "response": 1}', "no text under 'response', but 1"),
-        (b'{"gold": true, "response": "1"}', "no text or number under 'gold', but true"),
-        (b'{"response": "1"}', "no text or number under 'gold'"),
+        (b'{"gold": true, "response": "1"}', "no text or finite number under 'gold', but true"),
+        (b'{"response": "1"}', "no text or finite number under 'gold'"),
     ],
 )
 def test_a_bad_line_is_told_by_its_number_and_the_rest_is_graded(

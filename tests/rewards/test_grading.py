@@ -168,7 +168,7 @@ def test_gold_answers_are_checked_by_the_functions_that_can(monkeypatch: pytest.
         assert grader.check_gold({"answer": [1, 2, 3, 4]}) == ["b: odd", None, "a: large", "a: large"]
         assert grader.check_gold({}) == []
     with Grader({"c": 1.0}, **SETTINGS) as grader:
-        assert grader.check_gold({"answer": ["1", "x"]}) == [None, None]
+        assert grader.check_gold({"answer": ["1", "x"]}) == [None, "c: no number"]
 
 
 def ones(completions: list[str]) -> list[float]:
