@@ -95,6 +95,14 @@ class Reading:
         """All of it."""
         return "\n".join(self.lines[self.first :])
 
+    @property
+    def untagged(self) -> str:
+        """All of it without its answer tags."""
+        lines = list(self.lines)
+        for tag in reversed(self.tags):
+            lines[tag.line] = lines[tag.line][: tag.start] + lines[tag.line][tag.end :]
+        return "\n".join(lines[self.first :])
+
     def tagged(self) -> "Reading | None":
         """What stands in the last `<answer>...</answer>`, or None. A tag that is never closed counts for nothing."""
         closing = next((tag for tag in reversed(self.tags) if tag.closes), None)

@@ -142,6 +142,9 @@ def test_thinking_that_never_ends(answer: str) -> None:
 )
 def test_one_bad_tag_hides_no_program(tags: str) -> None:
     assert program_text(f"```python\n{ADD}```\n{tags}", "add") == ADD
+    if "`" not in tags:
+        bare = tags.replace("add", "") + ADD
+        assert program_text(bare, "add") == program_text(ADD + tags.replace("add", ""), "add") == ADD
 
 
 @pytest.mark.parametrize(
