@@ -27,7 +27,7 @@ STATEMENT = re.compile(
     r"(?:async[ \t]++)?def[ \t]++\w|class[ \t]++\w++[ \t]*+[:(]|from[ \t]++[\w.]++[ \t]++import\b|@\w"
     r"|import[ \t]++[\w.]++(?:[ \t]++as[ \t]++\w++)?+(?:,[ \t]*+[\w.]++)*+[ \t]*+$"
     r"|(?:if|for|while|with|try)\b.*:[ \t]*+$|print\(|[A-Za-z_][\w.]*+(?:\[[^]]*+\])?+(?:,[ \t]*+\w++)*+[ \t]*+=(?!=)"
-    r"|[A-Za-z_]\w*+:[ \t]*+\w[\w\[\]., ]*+=(?!=)|[a-z_][\w.]*+\(.*\)[ \t]*+$"
+    r"|[rRuU]?(?:\"\"\"|''')|[A-Za-z_]\w*+:[ \t]*+\w[\w\[\]., ]*+=(?!=)|[a-z_][\w.]*+\(.*\)[ \t]*+$"
 )
 CODE = ("def ", "class ", "from ", "import ", "print(")  # what a fence's line may go on with, after its language
 QUOTED = re.compile(r"(?<![\w\\])[rRbBfFuU]{0,2}(?:\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|`[^`]++`)")
@@ -94,6 +94,14 @@ class Reading:
     def text(self) -> str:
         """All of it."""
         return "\n".join(self.lines[self.first :])
+
+    @property
+    def untagged(self) -> str:
+        """All of it without its answer tags."""
+        lines = list(self.lines)
+        for tag in reversed(self.tags):
+            lines[tag.line] = lines[tag.line][: tag.start] + lines[tag.line][tag.end :]
+        return "\n".join(lines[self.first :])
 
     def tagged(self) -> "Reading | None":
         """What stands in the last `<answer>...</answer>`, or None. A tag that is never closed counts for nothing."""
@@ -199,8 +207,8 @@ class _Reader:
         if end is None and self.mind_strings:  # its quotes do not match; once is enough, or time would be quadratic
             self.mind_strings = False
             end = self._end(first + 1, fence)
-        if end is None:
-            self.number = len(found.lines)
+        if end is None:  # it was cut off
+            del found.lines[first:]
             return
         lines, self.number = end
         if self.number < len(found.lines) and END_OF_THINKING in found.lines[self.number]:
@@ -235,7 +243,7 @@ class _Reader:
         inside: list[str] = []
         for number in range(start, len(lines)):
             line = lines[number]
-            mask, state = masked(line, state) if self.mind_strings else (line, CLOSED)
+            mask, state = masked(line, state) if self.mind_strings else (QUOTED.sub(_blank, line), CLOSED)
             if "<" in line or not line.isascii():
                 line, mask = cleaned(line, mask), cleaned(mask, mask)
                 if END_OF_THINKING in mask:

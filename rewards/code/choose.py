@@ -47,7 +47,7 @@ def choose(blocks: Sequence[Block], wanted: Sequence[str]) -> Block | None:
         blocks: of one answer.
         wanted: names that the tests use, the most important one first; none where they run the program as a script.
     """
-    candidates = [block for block in blocks if block.may_be_python][-MOST_BLOCKS:]
+    candidates = [block for block in blocks if block.may_be_python and block.text.strip()][-MOST_BLOCKS:]
     if len(candidates) < 2:
         return candidates[0] if candidates else None
     parts = [Part(block, names_of(block.text)) for block in candidates]
@@ -102,7 +102,8 @@ def _completed(parts: Sequence[Part], chosen: Sequence[int], wanted: Sequence[st
             if need is not None and need not in included:
                 included.add(need)
                 waiting.append(need)
-    own = {name for place in included for name in parts[place].names.defined} - set(wanted)
+    own = {name for place in included for name in parts[place].names.defined}
+    own -= {*wanted, *map(container, wanted)}
     again = [
         place
         for place in range(max(included) + 1, len(parts))

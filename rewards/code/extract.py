@@ -53,13 +53,20 @@ def extract(completion: str, prefix: str = "", wanted: Sequence[str] = ()) -> Ex
     if answer.thinking:
         return None
     inside = answer.tagged()
-    if inside is not None and not answer.opened:
+    if inside is not None and not answer.opened and not _is_outside(answer, inside, wanted):
         return _unfenced(inside.text.strip(), inside.text, prefix, wanted)
     if inside is not None and any(block.may_be_python for block in inside.blocks):
         answer = inside
     if answer.opened:
         return _fenced(answer, prefix, wanted)
-    return _unfenced(answer.text, answer.text, prefix, wanted)
+    return _unfenced(answer.untagged, answer.untagged, prefix, wanted)
+
+
+def _is_outside(answer: Reading, inside: Reading, wanted: Sequence[str]) -> bool:
+    """Whether the program stands outside of the answer tags, where there are no fences."""
+    if not wanted:
+        return not inside.text.strip()
+    return not defines(inside.text, wanted[0]) and defines(answer.untagged, wanted[0])
 
 
 def _unfenced(text: str, body: str, prefix: str, wanted: Sequence[str]) -> Extracted | None:

@@ -130,10 +130,11 @@ def _note(found: Names, outer: list[Around], statement: str) -> None:
         around.statements += statement not in EMPTY and not statement.startswith("raise NotImplementedError")
     targets = _targets(statement)
     module = FROM.match(statement)
+    is_whole = "lambda" in statement
     foreign = module is not None and module[1] not in sys.stdlib_module_names
     for target in targets:
         path = _path(outer, target)
-        if path and "lambda" in statement:
+        if path and is_whole:
             found.defined[path] = Definition(statements=1)
         elif path and path not in found.defined:
             found.defined[path] = Definition(statements=1, gap=foreign)

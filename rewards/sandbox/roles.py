@@ -189,6 +189,7 @@ def stdio(channel: int, stdin: int, stdout: int) -> NoReturn:
     if "/dev/" in program or "/fd/" in program:
         _offer_devices()
     module = sys.modules["__main__"] = ModuleType("__main__")
+    module.__file__ = sys.argv[0]
     process = os.getpid()
     code = 0
     try:

@@ -80,6 +80,62 @@ def test_bodies_go_on_from_the_head(pool: GraderPool) -> None:
     assert verdict.outcome == "correct", verdict.reason
 
 
+SUM = {"check": "assert sum([1, 2]) == 3\nassert sum([2, 2]) == 4", "entry_point": "sum"}
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome"),
+    [
+        ("def total(x): return x", "wrong"),
+        ("def outer():\n    def sum(x): return 3", "wrong"),
+        ("class A:\n    sum = staticmethod(lambda x: x[0] + x[1])", "wrong"),
+        ("def sum(x): return x[0] + x[1]", "correct"),
+        ("from math import fsum as sum", "correct"),
+        ("from builtins import sum", "correct"),
+        ("class Solution:\n    def sum(self, x): return x[0] + x[1]", "correct"),
+        ("class Solution:\n    def total(self, x): return x[0] + x[1]", "wrong"),
+        ("def sum(x):\n    return 3", "wrong"),
+    ],
+)
+def test_the_entry_point_is_the_programs_own(pool: GraderPool, program: str, outcome: str) -> None:
+    tests = [{"args": [[1, 2]], "expected": 3}, {"args": [[2, 2]], "expected": 4}]
+    candidate = "def check(candidate):\n    try:\n        assert candidate([1, 2]) == 3\n        ok = candidate([2, 2])"
+    ways = [
+        SUM,
+        SUM | {"entry_point": None},
+        SUM | {"check": f"{candidate}\n    except NameError:\n        return\n    assert ok == 4\n"},
+        {"tests": tests, "entry_point": "sum"},
+        {"tests": tests, "entry_point": "sum", "preamble": "from builtins import *\ndef sum(x): return x[0] + x[1]"},
+    ]
+    verdicts = grade_code([{"completion": f"```python\n{program}\n```", **way} for way in ways], pool)
+    assert [verdict.outcome for verdict in verdicts] == [outcome] * len(ways), verdicts
+
+
+def test_names_of_the_preamble_are_not_the_programs(pool: GraderPool) -> None:
+    method = "class Solution:\n    def product(self, a, b): return a * b"
+    row = {"tests": [{"args": [2, 3], "expected": 6}], "entry_point": "product", "preamble": "from itertools import *"}
+    again = "from operator import mul\nproduct = mul"
+    programs = [method, again, "from math import prod"]
+    verdicts = grade_code([{"completion": f"```python\n{program}\n```", **row} for program in programs], pool)
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "correct", "wrong"]
+    assert verdicts[2].reason == "test 1: NameError: the program does not define product"
+    same = {
+        **row,
+        "completion": "```python\nfrom math import gcd\n```",
+        "entry_point": "gcd",
+        "preamble": "from math import *",
+    }
+    script = {"preamble": "from math import *", "check": "assert isclose(add(1, 2), 3 * pi / pi)", "entry_point": "add"}
+    verdicts = grade_code([{**same, "tests": [{"args": [4, 6], "expected": 2}]}, {"completion": RIGHT, **script}], pool)
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "correct"]
+
+
+def test_a_script_without_an_entry_point_chooses_the_block_all_the_same(pool: GraderPool) -> None:
+    row = {"completion": f"{RIGHT}\nUse it:\n```python\nprint(add(1, 2))\n```", "check": "assert add(2, 2) == 4"}
+    verdicts = grade_code([row, {**row, "check": "assert ("}], pool)
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "ungradable"]
+
+
 @pytest.mark.parametrize("future", ["", "# mine\n\nfrom __future__ import annotations\n"])
 def test_the_preamble_runs_before_the_program(pool: GraderPool, future: str) -> None:
     row = {"completion": f"```python\n{future}x: List[int] = [floor(2.5)]\nprint(*x)\n```"}

@@ -1,6 +1,6 @@
-"""The canonical solutions of public benchmarks pass their own tests, and the hostile programs of the cases file do not.
+"""The canonical solutions of public benchmarks pass their own tests, and programs of the cases files as labeled.
 
-Needs the benchmarks in the folder PENNY_DATA and code_attacks.jsonl in the folder PENNY_CASES.
+Needs the benchmarks in the folder PENNY_DATA, and code_attacks.jsonl and code_more.jsonl in the folder PENNY_CASES.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rewards.code import grade_code
+from rewards.files import grade_file
 from rewards.pool import GraderPool
 
 Row = dict[str, Any]
@@ -103,6 +104,7 @@ def test_attacks(mode: Any) -> None:
     rows = lines_of("PENNY_CASES", "code_attacks.jsonl")
     with GraderPool(2, 10) as pool:
         verdicts = grade_code(rows, pool, sandbox=mode)
+    assert len(rows) == 70
     pairs = list(zip(rows, verdicts, strict=True))
     assert {row["name"]: said for row, said in pairs if said.reward != row["expected_reward"]} == {}
 
@@ -115,3 +117,14 @@ def test_quick_attacks() -> None:
         verdicts = grade_code(rows, pool)
     pairs = list(zip(rows, verdicts, strict=True))
     assert {row["name"]: said for row, said in pairs if said.reward != row["expected_reward"]} == {}
+
+
+def test_programs_in_the_manner_of_bug_reports(tmp_path: Path) -> None:
+    rows = lines_of("PENNY_CASES", "code_more.jsonl")
+    source, target = tmp_path / "rows.jsonl", tmp_path / "graded.jsonl"
+    kept = [row for row in rows if row["name"] not in ("n-c18.1", "n-c18.2")]  # they sleep
+    source.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    summary = grade_file("code", source, target, workers=2)
+    graded = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+    assert {row["name"]: row["reason"] for row in graded if row["reward"] != row["expected_reward"]} == {}
+    assert (len(rows), summary.rows, summary.verdicts["correct"], summary.verdicts["wrong"]) == (52, 50, 42, 8)

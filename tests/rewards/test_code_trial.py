@@ -53,7 +53,12 @@ def test_starved() -> None:
     [
         (Ended(None, 9, 1.0, "memory"), "more than 1024 MiB of memory"),
         (Ended(None, 9, 1.0, "processes"), "more than 64 processes"),
-        (Ended(None, 11, 1.0, ""), "signal 11"),
+        (Ended(None, 9, 1.0, "", killed=True), "stopped answering and did not end, so it was killed"),
+        (Ended(None, 9, 11.0, ""), "more than 11 s of processor time"),
+        (Ended(None, 24, 11.0, ""), "more than 11 s of processor time"),
+        (Ended(None, 9, 1.0, ""), "killed (signal 9): by itself, or by the system for lack of memory"),
+        (Ended(None, 15, 11.0, ""), "signal 15 (Terminated), which it sent itself"),
+        (Ended(None, 11, 1.0, ""), "crashed (signal 11, Segmentation fault)"),
         (Ended(0, 0, 1.0, ""), "exit status 0 before"),
     ],
 )
