@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 from rewards.gold import type_fault
-from rewards.math.choices import choice_letter, choices
+from rewards.math.bases import read_numeral
+from rewards.math.choices import choice_letter
 from rewards.math.clean import unbraced
 from rewards.math.compare import cleaned, compare
 from rewards.math.extract import LONGEST_ANSWER, Answer, Extraction, find_answer
@@ -19,6 +20,7 @@ from rewards.math.relations import is_name
 from rewards.math.scalars import is_text
 from rewards.math.shapes import Group, Relation, Shape, Union, shape
 from rewards.math.symbols import FOREIGN
+from rewards.math.times import read_time
 from rewards.math.tolerance import EXACT, Tolerance, bad_difference, is_near, read_difference
 from rewards.math.tree import parse
 from rewards.math.units import split_unit
@@ -125,7 +127,7 @@ def _is_read(found: Shape, depth: int) -> bool:
     if isinstance(found, Relation):
         return all(is_name(side) or depth < 4 and _is_read(shape(side), depth + 2) for side in found.sides)
     body = split_unit(found.text)[0]
-    if choices(found.text, found.text) is not None or re.fullmatch(r"\d{1,2}:\d\d(?::\d\d)?", body):
+    if any(read(found.text) is not None for read in (choice_letter, read_time, read_numeral)):
         return True
     known = body.replace(" ", "") in ("\\emptyset", "\\mathbb{R}", "\\mathbbR", "\\ldots")
     based = re.fullmatch(r"-?[\w‹›]+_(?:\w|\{\w+\})", body.replace(" ", "")) is not None
