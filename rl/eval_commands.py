@@ -115,8 +115,8 @@ def evaluate(
             api_key_env=api_key_env,
             concurrency=concurrency,
         )
-        with shown_progress() as progress, goes_on(request):
-            path, results = measure(request, Listener(lambda text: print(f"note: {text}", file=sys.stderr), progress))
+        with shown_progress() as progress, stopped_with_count(request, progress) as counted:
+            path, results = measure(request, Listener(lambda text: print(f"note: {text}", file=sys.stderr), counted))
         print_evaluation(path, results, as_json)
     if require_all and not results["complete"]:
         print(f"answers are missing and --require-all was given; what is there is in {path}", file=sys.stderr)
@@ -275,13 +275,22 @@ def prices(text: str | None) -> tuple[float, float] | None:
 
 
 @contextmanager
-def goes_on(request: "EvaluationRequest") -> Iterator[None]:
-    """On Ctrl-C, say what is kept."""
+def stopped_with_count(
+    request: "EvaluationRequest", progress: Callable[[int, int, int], None]
+) -> Iterator[Callable[[int, int, int], None]]:
+    """On Ctrl-C, say how many answers are there and whether they are kept; gives `progress` on."""
+    there = "before the first answer"
+
+    def counted(done: int, wanted: int, tokens: int) -> None:
+        nonlocal there
+        there = f"after {done:,} of {wanted:,} answers"
+        progress(done, wanted, tokens)
+
     try:
-        yield
+        yield counted
     except KeyboardInterrupt:
-        kept = "the same command goes on from the answers that were given" if request.use_cache else "nothing was kept"
-        print(f"\nstopped; {kept}", file=sys.stderr)
+        kept = "they are kept, and the same command asks for the rest" if request.use_cache else "nothing was kept"
+        print(f"\nstopped {there}; {kept}", file=sys.stderr)
         raise
 
 

@@ -79,6 +79,18 @@ def test_missing_answers_end_with_3_where_all_are_required(monkeypatch: pytest.M
     assert json.loads(penny(*options, "foreign.jsonl", "--skip-unknown", "--json").stdout)["unknown_rows"] == 1
 
 
+def test_ctrl_c_says_how_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluate(request: EvaluationRequest, listener: Any) -> None:
+        listener.progress(37, 128, 1000)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rl.evaluate.command.evaluate", evaluate)
+    options = ("eval", "--model", "tiny", "--benchmark", "gsm8k")
+    stopped = penny(*options)
+    assert stopped.exit_code == 130 and "stopped after 37 of 128 answers; they are kept" in stopped.stderr
+    assert "nothing was kept" in penny(*options, "--no-cache").stderr
+
+
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_benchmarks_fit_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))

@@ -123,7 +123,8 @@ def evaluate(request: EvaluationRequest, listener: Listener | None = None) -> tu
     if source.run is not None:
         write_report(RunFolder(source.run))  # it lists what was measured of the run
     if down is not None:
-        raise RunStopped(f"{down} What it gave is in {folder.path}.")
+        asked = sum(result["asked"] for result in results["results"])
+        raise RunStopped(f"{down} What it gave, {tally.answers:,} of {asked:,} answers, is in {folder.path}.")
     if not any(result["n"] for result in results["results"]):
         raise RunStopped(f"Not one answer could be graded: see the reasons in {folder.report}.")
     return folder.path, results

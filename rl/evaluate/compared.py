@@ -75,7 +75,7 @@ def comparison_columns(found: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("95 % interval", ["{:+.1f} to {:+.1f}".format(*(100 * end for end in item["ci95"])) for item in found]),
         Column("won", [f"{item['won']:,}" for item in found]),
         Column("lost", [f"{item['lost']:,}" for item in found]),
-        Column("p", [f"{item['p_value']:.3g}" for item in found]),
+        Column("p", ["< 0.001" if item["p_value"] < 0.001 else f"{item['p_value']:.2g}" for item in found]),
         Column("detectable, points", [f"{100 * item['detectable']:.1f}" for item in found]),
     ]
 

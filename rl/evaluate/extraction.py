@@ -5,9 +5,9 @@ once more under the other.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from rewards.grading import Graded, Grader
-from rewards.verdict import Outcome
 from rl.evaluate.evaluation import accuracy_of, grade_texts, verdict_of
 from rl.problems.problem import Prompt
 from rl.recipe import RewardsSection
@@ -30,7 +30,7 @@ def verdicts_by_extraction(
     graded: Sequence[Graded],
     grader: Grader,
     rewards: RewardsSection,
-) -> list[dict[str, Outcome]]:
+) -> list[dict[str, Any]]:
     """For each answer `verdict_strict` and `verdict_flexible`, of which `graded` is one; empty where there are none.
 
     `grader` is the one that gave the grades, by `rewards`.

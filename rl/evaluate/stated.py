@@ -6,7 +6,7 @@ that somebody else drew.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 SPELLINGS = {
@@ -25,7 +25,7 @@ def stated_sampling(row: Mapping[str, Any]) -> dict[str, float]:
     for place in _places(row):
         for name, spellings in SPELLINGS.items():
             value = next((place[spelling] for spelling in spellings if spelling in place), None)
-            if _is_number(value):
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
                 found.setdefault(name, value)
         if place.get("do_sample") is False:
             found["temperature"] = 0.0
@@ -43,12 +43,10 @@ def in_common(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _places(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield row
     yield from (row[column] for column in COLUMNS if isinstance(row.get(column), Mapping))
-    arguments = row.get("arguments")
-    requests = arguments.values() if isinstance(arguments, Mapping) else arguments
-    for request in requests if isinstance(arguments, Mapping | list) else ():
-        parts = request.values() if isinstance(request, Mapping) else request if isinstance(request, list) else ()
-        yield from (part for part in parts if isinstance(part, Mapping))
+    for request in _parts(row.get("arguments")):
+        yield from (part for part in _parts(request) if isinstance(part, Mapping))
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _parts(value: Any) -> Iterable[Any]:
+    """What a list or an object holds; nothing for all else."""
+    return value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()

@@ -14,7 +14,8 @@ from itertools import zip_longest
 from rich.cells import cell_len, chop_cells
 
 GAP = "  "  # between columns
-NARROWEST, MOST_LINES = 12, 3  # a column of words is broken into lines of no less, and into about so many
+NARROWEST, MOST_LINES = 20, 3  # a column of words is broken into lines of no less, and into about so many
+LONGEST_WORD = 40  # characters; longer ones, such as paths, are cut where room is short
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Column:
         """Characters that the column needs: its name may break between words, and its cells if they are words."""
         cells = max(map(cell_len, self.cells), default=0)
         if self.left:
-            cells = min(cells, max(NARROWEST, -(-cells // MOST_LINES)))
+            words = max((cell_len(word) for cell in self.cells for word in cell.split()), default=0)
+            cells = min(cells, max(NARROWEST, min(words, LONGEST_WORD), -(-cells // MOST_LINES)))
         return max(cells, *map(cell_len, self.name.split()))
 
 
@@ -67,7 +69,7 @@ def listing_text(pairs: Sequence[tuple[str, str]], width: int | None = None, ind
     longest = max((cell_len(name) for name, _ in pairs), default=0)
     if width is not None:
         longest = min(longest, width // 2)
-    rest = None if width is None else max(width - len(indent) - longest - len(GAP), NARROWEST)
+    rest = None if width is None else max(width - len(indent) - longest - len(GAP), 1)
     lines = []
     for name, meaning in pairs:
         folded = zip_longest(folded_text(name, longest), folded_text(meaning, rest), fillvalue="")

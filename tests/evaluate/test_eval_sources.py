@@ -173,7 +173,7 @@ def test_a_server_that_goes_away_loses_nothing(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sources, "Endpoint", partial(Endpoint, backoff=lambda *_: 0.0))
     with FakeEndpoint(dies) as server:
         asked = {"model": "tiny", "endpoint": server.url, "concurrency": 1}
-        with pytest.raises(RunStopped, match="503.* What it gave is in out"):
+        with pytest.raises(RunStopped, match="503.* What it gave, 2 of 4 answers, is in out"):
             evaluate(**asked)
         kept = EvaluationFolder.open(Path("out")).results()
         assert (kept["complete"], kept["results"][0]["n"], kept["results"][0]["asked"]) == (False, 2, 4)

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rl.run.columns import Column, folded_text, listing_text, output_width, sentence_text, table_text
 
 COLUMNS = [
-    Column("what", ["short", "a name of several words"], left=True),
+    Column("what", ["short", "a name of several more words"], left=True),
     Column("mean length", ["1", "1,234"]),
     Column("share", ["12.0 %", "–"]),
 ]
@@ -16,30 +16,41 @@ COLUMNS = [
 
 def test_columns_that_fit_are_aligned() -> None:
     assert table_text(COLUMNS).splitlines() == [
-        "what                     mean length   share",
-        "short                              1  12.0 %",
-        "a name of several words        1,234       –",
+        "what                          mean length   share",
+        "short                                   1  12.0 %",
+        "a name of several more words        1,234       –",
     ]
 
 
 def test_words_and_heads_give_way_first() -> None:
-    assert table_text(COLUMNS, 28).splitlines() == [
-        "what            mean   share",
-        "              length",
-        "short              1  12.0 %",
-        "a name of      1,234       –",
-        "several",
-        "words",
+    assert table_text(COLUMNS, 37).splitlines() == [
+        "what                     mean   share",
+        "                       length",
+        "short                       1  12.0 %",
+        "a name of several       1,234       –",
+        "more words",
     ]
 
 
 def test_what_has_no_room_is_a_record_without_what_is_unknown() -> None:
-    assert table_text(COLUMNS, 24).splitlines() == [
+    assert table_text(COLUMNS, 28).splitlines() == [
         "short",
         "  mean length  1",
         "  share        12.0 %",
-        "a name of several words",
+        "a name of several more words",
         "  mean length  1,234",
+    ]
+
+
+def test_a_word_is_not_broken_while_there_is_another_way() -> None:
+    names = ["reasoning_gym:simple_equations", "sums of two numbers that have at most two digits each"]
+    lines = table_text([Column("benchmark", names, left=True), COLUMNS[1]], 40).splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "benchmark",
+        "",
+        "reasoning_gym:simple_equations",
+        "sums of two numbers that have at",
+        "most two digits each",
     ]
 
 

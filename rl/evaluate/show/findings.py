@@ -7,7 +7,7 @@ one template.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rl.evaluate.show.unknowns import STORED, missing_answers, unknown_rows
+from rl.evaluate.show.unknowns import STORED, coverage, missing_answers, over_all, unknown_rows
 from rl.run.evaluations import EvaluationRow
 from rl.run.report import duration
 from rl.run.summary import interval, percent
@@ -31,12 +31,20 @@ def spread(result: Result) -> str:
     return interval(result) if result["n"] else UNKNOWN
 
 
-def beside(result: Result) -> str:
-    """The score where answers are read in the other way, to stand after the interval; empty where there is only one."""
+def beside(result: Result, first: Result) -> list[str]:
+    """What stands below a score: the score where answers are read in the other way, and how many problems it is of.
+
+    The problems only where they are not as many as those of `first`, whose number stands above.
+    """
+    lines = []
     other = {"flexible": "strict", "strict": "flexible"}.get(result.get("extraction") or "")
-    if not other or f"pass@1_{other}" not in result or not result["n"]:
-        return ""
-    return f"; {other}: {percent(result[f'pass@1_{other}'])} {interval({'ci95': result[f'ci95_{other}']})}"
+    if other and f"pass@1_{other}" in result and result["n"]:
+        lines.append(f"{other}: {percent(result[f'pass@1_{other}'])} {interval({'ci95': result[f'ci95_{other}']})}")
+    if result.get("missing"):
+        lines.append(f"missing answers as not solved: {over_all(result)}")
+    if coverage(result) != coverage(first):
+        lines.append(f"on {coverage(result)} problems")
+    return lines
 
 
 def difference(first: Result | None, second: Result | None) -> str:
