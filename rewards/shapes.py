@@ -237,7 +237,16 @@ def _grades(function: Any, shape: Shape, given: dict[str, Any]) -> Any:
         result = finished(function(**given))
         return list(result) if hasattr(result, "__iter__") else result  # what is no list is refused by who asked
     calls = _calls(shape, given)
-    return gathered(function, calls) if is_async(function) else [function(**call) for call in calls]
+    return (
+        gathered(function, calls)
+        if is_async(function)
+        else [_graded(function, call, row) for row, call in enumerate(calls)]
+    )
+
+
+def _graded(function: Any, call: dict[str, Any], row_of_batch: int) -> Any:
+    """What a function says of one completion; `rewards.failures` reads the row where it raises."""
+    return function(**call)
 
 
 def _calls(shape: Shape, given: dict[str, Any]) -> list[dict[str, Any]]:
