@@ -237,11 +237,9 @@ def _grades(function: Any, shape: Shape, given: dict[str, Any]) -> Any:
         result = finished(function(**given))
         return list(result) if hasattr(result, "__iter__") else result  # what is no list is refused by who asked
     calls = _calls(shape, given)
-    return (
-        gathered(function, calls)
-        if is_async(function)
-        else [_graded(function, call, row) for row, call in enumerate(calls)]
-    )
+    if is_async(function):
+        return gathered(function, calls)
+    return [_graded(function, call, row) for row, call in enumerate(calls)]
 
 
 def _graded(function: Any, call: dict[str, Any], row_of_batch: int) -> Any:
