@@ -20,6 +20,7 @@ from rl.run.evaluations import read_evaluations
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 from rl.run.summary import read_summary
+from tests.conftest import fill
 from tests.test_train import STEPS, recipe, same_run
 from tests.test_train_modes import AHEAD
 
@@ -210,10 +211,41 @@ def test_a_finished_run_is_extended_to_what_a_longer_one_would_be(tiny_model: Pa
     same_run(tmp_path / "whole", run.path)
 
 
-def test_an_extended_schedule_goes_on_as_the_longer_one(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_extended_schedule_goes_on_as_the_longer_one(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     linear = {"lr_scheduler_type": "linear", "learning_rate": 0.01}
     run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 2}))
     run = RunFolder(tmp_path / "run")
-    run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 4}), run)
+    run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 4}))  # by run.dir alone
+    assert json.loads(run.manifest.read_text())["sessions"][1]["recipe_changed"] == {"optimizer.max_steps": [2, 4]}
+    said = "the linear schedule is now one over optimizer.max_steps = 4: the learning rate goes on at 0.005"
+    assert said in capsys.readouterr().out
     rates = [line["learning_rate"] for line in read_metrics(run)]
     assert rates == pytest.approx([0.01, 0.005, 0.005, 0.0025])  # 1 - 0/2, 1 - 1/2, then 1 - 2/4, 1 - 3/4
+
+
+def test_a_full_disk_ends_the_run_in_one_sentence_and_it_goes_on_when_there_is_room(
+    tiny_model: Path, tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = recipe(tiny_model, small_disk / "run")
+    monkeypatch.setattr(launch, "build_engine", interrupted_after(4, lambda: fill(small_disk)))  # in step 3
+    with pytest.raises(RunStopped) as caught:
+        run_recipe(whole)
+    run = RunFolder(small_disk / "run")
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{run.path}/") and "cannot be written: No space left on device (" in sentence
+    assert sentence.endswith(f"; step 2 is saved: make room, then go on with: penny train --resume {run.path}")
+    assert "\n" not in sentence and last_saved(run) == 2 and latest_checkpoint(run) is not None
+    (small_disk / "filler").unlink()
+    monkeypatch.undo()
+    assert run_recipe(whole, run)[0] == 0
+    run_recipe(recipe(tiny_model, tmp_path / "whole"))
+    same_run(tmp_path / "whole", run.path)
+
+
+def test_a_disk_too_small_for_a_checkpoint(tiny_model: Path, small_disk: Path) -> None:
+    narrow = recipe(tiny_model, small_disk / "run")
+    wide = narrow.model_copy(update={"model": narrow.model.model_copy(update={"lora_r": 256})})
+    with pytest.raises(RunStopped, match="checkpoints/step-000002 cannot be written: .*; no step was done yet"):
+        run_recipe(wide)
