@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.math.compare import compare
+from rewards.math.grade import readable
 from rewards.math.times import Time, read_time
 
 AFTERNOON = ["4:30 \\text{ p.m.}", "4:30 p.m.", "4:30 PM", "4:30pm", "16:30"]
@@ -119,6 +120,13 @@ def test_what_is_read() -> None:
     assert (
         read_time("14:64") is read_time("25:00") is read_time("0:30 pm") is read_time("4.30") is read_time("7") is None
     )
+
+
+@pytest.mark.parametrize(
+    "gold", ["4:30 p.m.", "4:30 PM", "3 p.m.", "16:30", "\\text{noon}", "52 base 8", "octal 52", "(52)_8", "0x1A"]
+)
+def test_golds_that_are_times_or_numerals_are_readable(gold: str) -> None:
+    assert readable(gold)
 
 
 def written(hour: int, minute: int) -> list[str]:
