@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from rl.signals import StopRequested
 
 VERBOSE = "PENNY_VERBOSE"
 LIBRARIES = "loading libraries, usually 10 s"
-TAIL = 20  # lines of the log that are shown where loading failed
+TAIL, WIDTH = 10, 200  # lines of the log that are shown where loading failed, and characters of each
 OUTPUTS = (1, 2)  # descriptors of standard output and error
 OUR_WORDS = (BadInput, RunStopped, StopRequested)  # one sentence, which the log would only hide
 
@@ -85,8 +86,12 @@ def loading(what: str, say: Callable[[str], None] | None = None) -> Iterator[Non
     Args:
         what: for people, with how long it usually takes: `loading libraries, usually 10 s`.
         say: shows it; default: a line on standard error, of the first rank alone.
+
+    Raises:
+        RunStopped: the block raised what is no sentence of ours; the log has its whole traceback.
     """
-    (say or _say)(what)
+    say = say or _say
+    say(what)
     alone = threading.current_thread() is threading.main_thread()
     if os.environ.get(VERBOSE, "") not in ("", "0") or _State.terminal is not None or not alone:
         yield
@@ -97,9 +102,12 @@ def loading(what: str, say: Callable[[str], None] | None = None) -> Iterator[Non
         with _redirected(log):
             yield
     except (Exception, SystemExit) as error:
-        if not isinstance(error, OUR_WORDS):
-            _show_failure(what, log)
-        raise
+        refused = isinstance(error, OSError) and error.errno is not None  # by the system: a full disk, for one
+        if refused or isinstance(error, OUR_WORDS):
+            raise
+        if lines := log.tail():
+            say("the last lines that libraries wrote:\n" + "\n".join(f"  {line[:WIDTH]}" for line in lines))
+        raise RunStopped(_failure(what, error, log)) from error
 
 
 def keep_log(path: Path) -> None:
@@ -153,9 +161,11 @@ def _say(what: str) -> None:
         tell(f"{what}\n")
 
 
-def _show_failure(what: str, log: _Log) -> None:
+def _failure(what: str, error: BaseException, log: _Log) -> str:
+    log.stream.write("".join(traceback.format_exception(error)))
     log.keep()
-    lines = log.tail()
-    if lines:
-        tell(f"failed: {what}. The last lines that libraries wrote:\n" + "".join(f"  {line}\n" for line in lines))
-    tell(f"all that libraries wrote is in {log.path}; {VERBOSE}=1 shows it as it comes\n")
+    said = " ".join(str(error).split()) or "no reason given"
+    return (
+        f"{what.partition(',')[0]} failed, {type(error).__name__}: {said[: 2 * WIDTH]} (the traceback and all that "
+        f"libraries wrote are in {log.path}; {VERBOSE}=1 shows it as it comes)"
+    )

@@ -61,15 +61,28 @@ def test_all_of_it_is_seen_when_asked_for(tmp_path: Path) -> None:
     assert all(text in done.stdout + done.stderr for text in EACH)
 
 
-@pytest.mark.parametrize("failure", ["raise RuntimeError('no memory')", "sys.exit(5)"])
-def test_a_failure_shows_the_last_lines_and_where_the_rest_is(failure: str, tmp_path: Path) -> None:
-    done = penny(noisy("\n    [print(i) for i in range(99)]", f"    {failure}"), tmp_path)
-    assert done.returncode in (1, 5)
-    assert "failed: loading it" in done.stderr and "  98\n" in done.stderr and "  79\n" in done.stderr
-    assert "  78\n" not in done.stderr  # the last 20 lines
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        ("raise RuntimeError('no\\n memory')", "loading it failed, RuntimeError: no memory (the traceback"),
+        ("sys.exit(5)", "loading it failed, SystemExit: 5 (the traceback"),
+        ("raise OSError('no such model')", "loading it failed, OSError: no such model (the traceback"),
+    ],
+)
+def test_a_failure_is_one_sentence_behind_the_last_lines(failure: str, sentence: str, tmp_path: Path) -> None:
+    code = noisy("\n    [print(i) for i in range(99)]", "    print('x' * 500)", f"    {failure}")
+    done = penny(f"from rl.told import told\nwith told(False):\n{textwrap.indent(code, '    ')}", tmp_path)
+    lines = done.stderr.splitlines()
+    assert lines[:2] == ["loading it, usually 1 s", "the last lines that libraries wrote:"]
+    assert lines[2:12] == [*(f"  {i}" for i in range(90, 99)), "  " + "x" * 200]
     [log] = tmp_path.iterdir()
-    assert str(log) in done.stderr and "python noise" in log.read_text()
-    assert "no memory" in done.stderr or done.returncode == 5  # the traceback comes as ever
+    assert f"error: {sentence}" in done.stderr and str(log) in done.stderr
+    assert "python noise" in log.read_text() and "Traceback" in log.read_text()
+
+
+def test_what_the_system_refuses_goes_on_as_it_is(tmp_path: Path) -> None:
+    done = penny(noisy("\n    raise OSError(28, 'No space left on device')"), tmp_path)
+    assert "RunStopped" not in done.stderr and "No space left" in done.stderr
 
 
 def test_a_mistake_of_the_user_is_a_sentence_without_a_log(tmp_path: Path) -> None:
