@@ -110,10 +110,11 @@ def _from_entry_point(name: str) -> Any:
             raise BadInput(
                 f"the reward {name!r} of the plug-in {entry.value} does not import: {_told(error)}; correct it"
             ) from error
-    near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), names(), n=1)
+    hint = f"did you mean {near[0]!r}? There are" if near else "there are"
     raise BadInput(
-        f"there is no reward named {name!r}; did you mean {near!r}? "
-        "Or write path/to/file.py:function or package.module:function"
+        f"there is no reward named {name!r}; {hint} {', '.join(names())}, and yours as path/to/file.py:function or "
+        "package.module:function"
     )
 
 

@@ -181,7 +181,11 @@ def test_smoke_goes_before_the_command_line_and_replaces_whole_keys(recipe_path:
         ("run.report_to=[mlflow]", "run.report_to.0 must be 'tensorboard', 'wandb' or 'trackio', not 'mlflow'"),
         ("rewards.functions.exact_number=high", "rewards.functions.exact_number must be a valid number, not 'high'"),
         ("problems.few_shot=[[a, 1]]", "problems.few_shot.0.1 must be a valid string, not 1"),
-        ("model=tiny", "model must be a section of keys, not 'tiny'"),
+        ("model=tiny", "model must be a section of keys, not 'tiny'; write model.name=tiny."),
+        ("rewards.functions=math", "rewards.functions must be keys with values, like {name: 1.0}, not 'math'."),
+        ("optimizer.lr=1e-5", "optimizer.lr: unknown key; did you mean optimizer.learning_rate?"),
+        ("rollout.n=4", "rollout.n: unknown key; did you mean rollout.num_generations?"),
+        ("rollout.zzz=4", "rollout.zzz: unknown key; known here: rollout.engine, "),
     ],
 )
 def test_a_wrong_override_is_one_sentence(recipe_path: Path, override: str, expected: str) -> None:
@@ -206,7 +210,29 @@ def test_a_missing_key_is_named(recipe_path: Path) -> None:
 
 def test_a_missing_recipe_names_the_nearest() -> None:
     assert "did you mean gsm8k" in refusal("gsm8")
+    assert "did you mean gsm8k" in refusal("GSM8K.yml")
     assert "known recipes: code" in refusal("zzz/qqq.yaml")
+    assert refusal("r1-mini") == "r1-mini is a pipeline, not a recipe: `penny run r1-mini`."
+    assert refusal("r1-minni") == (
+        "No recipe 'r1-minni'; did you mean the pipeline r1-mini, as in `penny run r1-mini`?"
+    )
+
+
+def test_a_folder_or_another_file_in_the_place_of_a_recipe(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refusal("mime.yaml") == "The recipe file mime.yaml does not exist; the nearest is mine.yaml."
+    Path("line.yaml").write_text("name: line\nstages: {a: {kind: grpo}}\n")
+    assert refusal("line.yaml") == "line.yaml is a pipeline of stages, not a recipe: `penny run line.yaml`."
+    for folder, file, expected in (
+        ("runs/a", "recipe.yaml", "runs/a is the folder of a run: go on with it by `penny train --resume runs/a`."),
+        ("runs/b", "pipeline.yaml", "go on with it by `penny run runs/b/pipeline.yaml --dir runs/b`."),
+        ("c", "x", "c is a folder: give the name or the file of a recipe."),
+    ):
+        Path(folder).mkdir(parents=True)
+        Path(folder, file).touch()
+        assert refusal(folder).endswith(expected)
 
 
 @pytest.mark.parametrize("override", ["optimizer.learning_rate", "=3", "optimizer.betas=[1"])

@@ -127,6 +127,21 @@ def change(tree: Tree, dotted: str, value: Any) -> None:
         tree[last] = value
 
 
+def test_a_recipe_in_the_place_of_a_pipeline_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"^quickstart is a recipe, not a pipeline: `penny train quickstart`\.$"):
+        load_pipeline("quickstart")
+    (tmp_path / "one.yaml").write_text("name: one\nproblems: {source: arithmetic}\n")
+    with pytest.raises(BadInput, match=r"one.yaml is a recipe, not a pipeline of stages: `penny train "):
+        load_pipeline(str(tmp_path / "one.yaml"))
+
+
+def test_an_override_without_its_stage_is_told(pipeline_yaml: Path) -> None:
+    with pytest.raises(BadInput, match=r"for all stages write defaults\.run\.seed=\.\.\."):
+        load_pipeline(str(pipeline_yaml), ["run.seed=1"])
+    with pytest.raises(BadInput, match=r"did you mean reinforce\.run\.seed=1\?"):
+        load_pipeline(str(pipeline_yaml), ["reinforc.run.seed=1"])
+
+
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
