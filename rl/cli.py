@@ -19,11 +19,11 @@ import typer
 from rewards.errors import BadInput
 from rl import eval_commands
 from rl.grade_commands import Json, RunArgument, doctor, grade, print_table, regrade
-from rl.names.completion import complete_recipe
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.run.loading import LIBRARIES, loading
 from rl.serve_commands import chat, export, price, serve
+from rl.shell.completion import complete_recipe
 from rl.stage_commands import AcceptChangedData, difficulty, run, stage
 from rl.told import told
 

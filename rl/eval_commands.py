@@ -12,8 +12,8 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json
-from rl.names.completion import complete_benchmark, complete_model
 from rl.run.loading import LIBRARIES, loading, terminal
+from rl.shell.completion import complete_benchmark, complete_model
 from rl.told import told
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json
-from rl.names.completion import complete_recipe_or_pipeline
 from rl.run.loading import LIBRARIES, loading
+from rl.shell.completion import complete_recipe_or_pipeline
 from rl.told import told
 
 Planned = tuple[dict[str, Any], str]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from rewards.errors import BadInput
 from rl.names.listed import PIPELINES, RECIPES, pipeline_names, recipe_names
+from rl.names.model_name import HUB_IDS
 from rl.names.nearest import nearest
 from rl.recipe import Recipe
 from rl.yaml_text import dump_yaml
@@ -199,10 +200,35 @@ def check_tree(tree: Tree, where: str, origins: Origins = ()) -> Recipe:
 
 
 def anchor_paths(tree: Tree, folder: Path) -> None:
-    """Make every `path` to data absolute: found from the working folder, or else from `folder`, which has the file."""
-    evaluation = tree.get("evaluation")
+    """Make what a recipe says of files absolute, so that a run goes on from any folder.
+
+    A file is looked for in the working folder, and then in `folder`, which has the recipe. What is in neither is left,
+    for whoever reads it to refuse. Of files of rewards only the folder is noted, as functions are known by their names.
+    """
+
+    def found(path: str) -> str | None:
+        places = [base / Path(path).expanduser() for base in (Path.cwd(), folder)]
+        return next((str(place.resolve()) for place in places if place.exists()), None)
+
+    evaluation, rewards = tree.get("evaluation"), tree.get("rewards")
     held_out = evaluation.get("problems") if isinstance(evaluation, dict) else None
-    for section in (tree.get("problems"), tree.get("data"), held_out):
-        if isinstance(section, dict) and isinstance(path := section.get("path"), str):
-            found = next((base / path for base in (Path.cwd(), folder) if (base / path).exists()), None)
-            section["path"] = str(found.resolve()) if found else path
+    for section, key in (
+        *((tree.get(name), "path") for name in ("problems", "data")),
+        (held_out, "path"),
+        *((tree.get(name), "name") for name in ("model", "teacher")),
+        (tree.get("distillation"), "teacher"),
+    ):
+        value = section.get(key) if isinstance(section, dict) else None
+        if isinstance(value, str) and value not in HUB_IDS and (key == "path" or "/" in value):
+            section[key] = found(value) or value
+    if isinstance(tree.get("benchmarks"), list):
+        tree["benchmarks"] = [found(str(name)) or name if is_file(str(name)) else name for name in tree["benchmarks"]]
+    if isinstance(rewards, dict) and isinstance(rewards.get("functions"), dict):
+        files = [Path(str(name).rpartition(":")[0]) for name in rewards["functions"] if ".py:" in str(name)]
+        if any(not path.expanduser().is_absolute() for path in files) and rewards.get("folder") is None:
+            rewards["folder"] = str(Path.cwd() if all(path.is_file() for path in files) else folder.resolve())
+
+
+def is_file(name: str) -> bool:
+    """Tell the path of a benchmark's file from a benchmark's name."""
+    return name.endswith((".jsonl", ".yaml", ".yml"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
-from rl.names.completion import complete_reward
+from rl.shell.completion import complete_reward
 from rl.told import told
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json, print_table
-from rl.names.completion import complete_model
 from rl.run.loading import LIBRARIES, loading
+from rl.shell.completion import complete_model
 from rl.told import told
 
 Model = Annotated[

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rl.grade_commands import Json, print_table
-from rl.names.completion import complete_pipeline, complete_recipe
 from rl.run.loading import LIBRARIES, loading
+from rl.shell.completion import complete_pipeline, complete_recipe
 from rl.told import told
 
 if TYPE_CHECKING:

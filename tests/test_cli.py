@@ -275,7 +275,7 @@ def test_version_and_short_help() -> None:
         (["plan", "r1-min"], "did you mean the pipeline r1-mini"),
         (["difficulty", "r1-mini"], "r1-mini is a pipeline, not a recipe"),
         (["train", "quickstart", "--dry-run", "model.name=runs/onne"], "The model runs/onne does not exist"),
-        (["train", "quickstart", "--dry-run", "model.name=runs/one"], "`penny export runs/one -o DIR`"),
+        (["train", "quickstart", "--dry-run", "model.name=runs/one"], "runs/one -o DIR`, and give DIR/merged."),
         (["train", "quickstart", "--dry-run", "rewards.functions={exact_numbr: 1}"], "did you mean 'exact_number'?"),
         (
             ["train", "quickstart", "--dry-run", "rewards.functions={zzz: 1}"],

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rewards.errors import BadInput
+from rl.evaluate.evaluation import build_grader
 from rl.recipe import Recipe
 from rl.recipe_file import RECIPES, dump_recipe, find_recipe, list_recipes, load_recipe
 from rl.yaml_text import dump_yaml, parse_yaml
@@ -264,6 +265,41 @@ def test_problem_files_are_found_from_the_working_folder_and_from_the_recipe(
     assert recipe.problems.path == recipe.evaluation.problems["path"] == str(tmp_path / "rows.jsonl")
     (work / "rows.jsonl").touch()
     assert load_recipe(str(recipe_path)).problems.path == str(work / "rows.jsonl")
+
+
+def test_files_of_rewards_are_found_from_the_working_folder_and_from_the_recipe(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "sub").mkdir()
+    monkeypatch.chdir(work)
+    assert load_recipe(str(recipe_path)).rewards.folder is None  # no file is named
+    (tmp_path / "mine.py").write_text("def beside(completion): return 1.0\n")
+    recipe_path.write_text(MINIMAL.replace("exact_number: 1", "mine.py:beside: 1"))
+    recipe = load_recipe(str(recipe_path))
+    assert (recipe.rewards.folder, list(recipe.rewards.functions)) == (str(tmp_path), ["mine.py:beside"])
+    (work / "run.yaml").write_text(dump_recipe(recipe))
+    monkeypatch.chdir(work / "sub")  # as a resumed run, from another folder
+    again = load_recipe("../run.yaml")
+    assert again == recipe
+    with build_grader(again.rewards) as grader:
+        assert grader.grade(["a"], ["q"], {})[0].reward == 1.0
+    monkeypatch.chdir(work)
+    (work / "mine.py").write_text("def beside(completion): return 2.0\n")
+    assert load_recipe(str(recipe_path)).rewards.folder == str(work)
+    assert load_recipe("run.yaml").rewards.folder == str(tmp_path)  # what the run used
+
+
+def test_a_model_in_a_folder_is_found_from_the_recipe(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "models" / "m").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    for name, expected in (("models/m", str(tmp_path / "models" / "m")), ("tiny", "tiny"), ("an/id", "an/id")):
+        recipe = load_recipe(str(recipe_path), [f"model.name={name}", f"distillation.teacher={name}"])
+        assert (recipe.model.name, recipe.distillation.teacher) == (expected, expected)
 
 
 def test_a_path_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,6 @@ from rl.recipe_file import (
     anchor_paths,
     command_for,
     find_file,
-    find_recipe,
     load_recipe,
     smoke_settings,
 )
@@ -174,15 +173,18 @@ def fill(name: str, tree: Tree, defaults: Mapping[str, Any], path: Path, smoke: 
     whole: Tree = {}
     recipe: Tree = {}
     if "recipe" in tree:
-        recipe = load_recipe(str(tree["recipe"])).model_dump(mode="json", exclude_unset=True)
+        file = find_file("recipe", str(tree["recipe"]), beside=path.parent)
+        recipe = load_recipe(str(file)).model_dump(mode="json", exclude_unset=True)
         merge(whole, known(schema, recipe))
         whole.get("evaluation", {}).pop("band", None)  # a pipeline has a promise of its own
     merge(whole, {key: dict(keys) for key, keys in known(schema, defaults).items()}, depth=2)
     merge(whole, {key: value for key, value in tree.items() if key != "recipe"}, depth=2)
+    if any("functions" in (keys.get("rewards") or {}) for keys in (defaults, tree)):
+        whole.get("rewards", {}).pop("folder", None)  # it was that of the recipe's functions, which these replace
     if smoke is not None:
         of_recipe = deepcopy(recipe.get("smoke") or {})
         if of_recipe:
-            anchor_paths(of_recipe, find_recipe(str(tree["recipe"])).parent)
+            anchor_paths(of_recipe, file.parent)
         for changes in (smoke_stage(whole), of_recipe, smoke["defaults"]):
             merge(whole, known(schema, changes), depth=2)
         merge(whole, smoke["stages"].get(name) or {}, depth=2)  # with keys that the kind does not know, to refuse them
