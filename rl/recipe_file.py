@@ -218,9 +218,8 @@ def anchor_paths(tree: Tree, folder: Path) -> None:
         *((tree.get(name), "name") for name in ("model", "teacher")),
         (tree.get("distillation"), "teacher"),
     ):
-        value = section.get(key) if isinstance(section, dict) else None
-        if isinstance(value, str) and value not in HUB_IDS and (key == "path" or "/" in value):
-            section[key] = found(value) or value
+        if isinstance(section, dict) and isinstance(value := section.get(key), str) and value not in HUB_IDS:
+            section[key] = (found(value) if key == "path" or "/" in value else None) or value
     if isinstance(tree.get("benchmarks"), list):
         tree["benchmarks"] = [found(str(name)) or name if is_file(str(name)) else name for name in tree["benchmarks"]]
     if isinstance(rewards, dict) and isinstance(rewards.get("functions"), dict):

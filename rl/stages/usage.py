@@ -108,7 +108,7 @@ def _vllm(engine: str, imports: str, argument: str, example: Example) -> str:
 
 
 def _page(where: str, blocks: dict[str, str], served: str) -> str:
-    place = "Run it in the folder of this card.\n" if where == HERE else ""
+    place = "Run the code in the folder of this card.\n" if where == HERE else ""
     parts = [f"### {name}\n\n```python\n{code}\n```" for name, code in blocks.items()]
     return "\n\n".join([f"## How to use it\n\n{place}".rstrip(), *parts, f"As a server: `{served}`"]) + "\n"
 
