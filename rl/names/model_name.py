@@ -24,7 +24,7 @@ def check_model_name(name: str) -> None:
         BadInput: a path that leads nowhere, an address, or the name of a recipe.
     """
     folder = Path(name).expanduser()
-    if name in HUB_IDS or folder.is_dir():
+    if name in HUB_IDS or folder.is_dir() or _in_checkpoints(folder):
         return
     if not name.strip():
         raise BadInput(f"The name of the model is empty: give {FORMS}.")
@@ -48,6 +48,12 @@ def looks_like_path(name: str) -> bool:
     place, slash, _ = name.partition("/")
     # A folder may be called like an organization of the hub by chance: then it must hold models or runs.
     return bool(slash) and (place in OF_PENNY or (Path(place).is_dir() and _holds_models(Path(place))))
+
+
+def _in_checkpoints(path: Path) -> bool:
+    """Tell a path such as `RUN/checkpoints/best`, which need not be there: the run knows what it stands for."""
+    place = path.resolve().parents
+    return any(parent.name == "checkpoints" and (parent.parent / "recipe.yaml").is_file() for parent in place[:2])
 
 
 def _check_bare(name: str) -> None:
