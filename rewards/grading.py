@@ -51,6 +51,7 @@ class Grader:
         correct_above: a completion is solved if that function returns more than this.
         gated: functions that count only where the completion is solved.
         sandbox: how programs are isolated; goes as `sandbox` to the functions that take it.
+        folder: where files of functions are looked for before the working folder.
 
     Attributes:
         metrics: what the functions logged by `log_metric` in the last call of `grade`; of a name's values, the mean.
@@ -70,6 +71,7 @@ class Grader:
         correct_above: float,
         gated: Collection[str] = (),
         sandbox: str = "auto",
+        folder: str | None = None,
     ) -> None:
         if not functions:
             raise BadInput("no reward function is given; name at least one in rewards.functions, with its weight")
@@ -78,7 +80,7 @@ class Grader:
         _check_names(functions, {"rewards.gated": gated})
         if self._accuracy in gated:
             raise BadInput(f"rewards.gated names {self._accuracy!r}, which itself says what is solved; take it out")
-        self._functions = {name: load_reward(name) for name in functions}
+        self._functions = {name: load_reward(name, folder) for name in functions}
         self._weights = {name: _weight(name, weight) for name, weight in functions.items()}
         self._options = {name: _checked_options(name, f, options.get(name, {})) for name, f in self._functions.items()}
         self._correct_above, self._gated, self._sandbox = correct_above, frozenset(gated), sandbox

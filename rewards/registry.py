@@ -42,8 +42,10 @@ def names() -> list[str]:
     return sorted({*BUILTIN, *(entry.name for entry in entry_points(group=GROUP))})
 
 
-def load_reward(spec: str) -> RewardFunction:
+def load_reward(spec: str, folder: str | None = None) -> RewardFunction:
     """The reward of a name, of `path/to/file.py:function` or of `package.module:function`.
+
+    A path is looked for in `folder`, if one is given, and then in the working folder.
 
     Whatever the user wrote (see `rewards.shapes`), it is called as TRL calls a function:
     `f(completions=[...], prompts=[...], **columns)`, and returns one number or `Verdict` a completion, or None for
@@ -59,7 +61,7 @@ def load_reward(spec: str) -> RewardFunction:
     if spec.endswith(".py") or (colon and not name):
         raise BadInput(f"the reward {spec!r} names no function; write {spec.rstrip(':')}:function_name")
     if path.endswith(".py"):
-        found = _member(_import_file(Path(path)), name, f"file {path}")
+        found = _member(_import_file(Path(path).expanduser(), folder), name, f"file {path}")
     elif colon:
         found = _member(_import_module(path), name, f"module {path}")
     else:
@@ -110,10 +112,11 @@ def _from_entry_point(name: str) -> Any:
             raise BadInput(
                 f"the reward {name!r} of the plug-in {entry.value} does not import: {_told(error)}; correct it"
             ) from error
-    near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), names(), n=1)
+    hint = f"did you mean {near[0]!r}? There are" if near else "there are"
     raise BadInput(
-        f"there is no reward named {name!r}; did you mean {near!r}? "
-        "Or write path/to/file.py:function or package.module:function"
+        f"there is no reward named {name!r}; {hint} {', '.join(names())}, and yours as path/to/file.py:function or "
+        "package.module:function"
     )
 
 
@@ -135,9 +138,15 @@ def _import_module(name: str) -> ModuleType:
         raise BadInput(f"the reward module {name} does not import: {_told(error)}{what}") from error
 
 
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise BadInput(f"the reward file {path} does not exist (looked in {Path.cwd()}); correct the path")
+def _import_file(path: Path, folder: str | None) -> ModuleType:
+    places = list(dict.fromkeys([*([Path(folder)] if folder else []), Path.cwd()]))
+    found = next((place / path for place in places if (place / path).is_file()), None)
+    if found is None:
+        beside = [file.name for place in places if place.is_dir() for file in (place / path).parent.glob("*.py")]
+        near = difflib.get_close_matches(path.name, beside, n=1)
+        hint = f"did you mean {path.with_name(near[0])}?" if near else "correct the path"
+        raise BadInput(f"the reward file {path} does not exist (looked in {' and '.join(map(str, places))}); {hint}")
+    path = found
     try:
         return _module(path.resolve(), path.stat().st_mtime_ns)
     except (Exception, SystemExit) as error:  # the user's own code ran: whatever it raised is told

@@ -41,6 +41,8 @@ def check_recipe(recipe: Recipe) -> list[str]:
         BadInput: the first thing that would stop the run or make it meaningless.
     """
     check_sampling(recipe)
+    with build_grader(recipe.rewards):  # refuses functions and options that do not exist
+        pass
     check_lengths(recipe)
     check_decontamination(recipe)
     check_ranks(recipe, os.environ)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.run.loading import LIBRARIES, loading
 from rl.serve_commands import chat, export, price, serve
+from rl.shell.completion import complete_recipe
 from rl.stage_commands import AcceptChangedData, difficulty, run, stage
 from rl.told import told
 
@@ -32,14 +34,39 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and leave."""
+    if asked:
+        print(f"penny {version('penny-rl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def penny(
+    _: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Teach small language models to reason by reinforcement learning, and measure what they have learned."""
 
 
 @app.command()
 def train(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RECIPE [SECTION.KEY=VALUE ...]", help="Name or path, and changes to it."),
+        typer.Argument(
+            metavar="RECIPE [SECTION.KEY=VALUE ...]",
+            help="Name or path, and changes to it.",
+            autocompletion=complete_recipe,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, load no model.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Two steps of a tiny model, about a minute on a CPU.")] = False,
@@ -126,11 +153,14 @@ def report(
         from rl.evaluate.folder import EvaluationFolder, is_evaluation
         from rl.evaluate.show.page import write_page
         from rl.evaluate.sides import open_sides
+        from rl.names.nearest import missing_folder
         from rl.run.folder import RunFolder
         from rl.run.report import write_report
         from rl.stages.books import is_pipeline, open_pipeline
         from rl.stages.page import write_page as write_ladder_page
 
+        if missing := [path for path in runs if not path.exists()]:
+            raise BadInput(f"{missing_folder(missing[0])}.")
         if is_pipeline(runs[0]):
             path = write_ladder_page(open_pipeline(runs[0]))
         elif len(runs) > 1:
@@ -175,7 +205,7 @@ app.command()(export)
 app.command()(serve)
 app.command()(chat)
 app.command()(price)
-app.command("eval")(eval_commands.evaluate)
+app.command("eval", context_settings={"allow_extra_args": True})(eval_commands.evaluate)
 app.command()(eval_commands.compare)
 app.command()(eval_commands.results)
 app.command()(eval_commands.benchmarks)
@@ -261,7 +291,7 @@ def resumable() -> Iterator[list["Recipe"]]:
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point of `penny`."""
     try:
-        return app(arguments)
+        return app(arguments, prog_name="penny")  # also as `python -m rl.cli`
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             # All is saved, or the user would not wait: a thread of a user's code that hangs must not keep the process.

@@ -9,6 +9,7 @@ import typer
 from rewards.errors import BadInput
 from rl.grade_commands import Json
 from rl.run.loading import LIBRARIES, loading
+from rl.shell.completion import complete_recipe_or_pipeline
 from rl.told import told
 
 Planned = tuple[dict[str, Any], str]
@@ -17,7 +18,11 @@ Planned = tuple[dict[str, Any], str]
 def plan(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="RECIPE|PIPELINE [KEY=VALUE ...]", help="Name or path, and changes to it."),
+        typer.Argument(
+            metavar="RECIPE|PIPELINE [KEY=VALUE ...]",
+            help="Name or path, and changes to it.",
+            autocompletion=complete_recipe_or_pipeline,
+        ),
     ],
     gpu: Annotated[
         str | None, typer.Option(metavar="NAMES", help="GPUs by name, e.g. l4,h100; default: this machine.")

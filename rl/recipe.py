@@ -110,6 +110,9 @@ class RewardsSection(Section):
     accuracy: str | None = Field(None, description="which function says solved or not; default: the first")
     gated: list[str] = Field(default_factory=list, description="functions that count only where it says solved")
     sandbox: Mode = Field("auto", description="how programs are isolated; unsafe: not at all")
+    folder: str | None = Field(
+        None, description="where the files of functions lie; default: the working folder, or else the recipe's"
+    )
 
 
 class ScheduleEntry(Section):

@@ -3,16 +3,20 @@
 Everything the user can get wrong here ends as one `BadInput` sentence (`rl.yaml_tree`).
 """
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from rewards.errors import BadInput
+from rl.names.listed import PIPELINES, RECIPES, pipeline_names, recipe_names
+from rl.names.model_name import HUB_IDS
+from rl.names.nearest import nearest
 from rl.recipe import Recipe
 from rl.yaml_text import dump_yaml
 from rl.yaml_tree import Origins, Tree, assign, check, parse_override, read_tree, shown
 
-RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+Kind = Literal["recipe", "pipeline"]
+FOLDERS = {"recipe": RECIPES, "pipeline": PIPELINES}
 SMOKE: dict[str, Tree] = {  # what every smoke run has, whatever the recipe says; its `smoke` section goes before it
     "model": {
         "name": "tiny",
@@ -75,6 +79,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), smoke: bool = 
     """
     path = find_recipe(name_or_path)
     tree = read_tree(path)
+    if "stages" in tree and "problems" not in tree:
+        raise BadInput(f"{shown(path)} is a pipeline of stages, not a recipe: {command_for('pipeline', name_or_path)}.")
     origins: list[tuple[str, str]] = []
     if smoke:
         own = tree.get("smoke") or {}
@@ -138,19 +144,54 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 
 
 def find_recipe(name_or_path: str) -> Path:
-    """The file of a recipe given by name or path. Raises BadInput, naming the nearest recipes, if there is none."""
-    return find_file("recipe", name_or_path, RECIPES)
+    """The file of a recipe given by name or path. Raises BadInput, naming what is meant, if there is none."""
+    return find_file("recipe", name_or_path)
 
 
-def find_file(kind: str, name_or_path: str, folder: Path) -> Path:
-    """A YAML file by its path, or by its name in `folder`. Raises BadInput, naming the nearest, if there is none."""
-    for path in (Path(name_or_path), folder / f"{name_or_path}.yaml"):
+def find_file(kind: Kind, name_or_path: str, beside: Path | None = None) -> Path:
+    """The YAML file of a recipe or a pipeline, by its path or by the name of one that comes with Penny.
+
+    Args:
+        beside: a folder in which a path is looked for after the working folder.
+
+    Raises:
+        BadInput: there is none; names what is meant.
+    """
+    places = [Path(name_or_path).expanduser(), *([beside / name_or_path] if beside else [])]
+    for path in (*places, FOLDERS[kind] / f"{name_or_path}.yaml"):
         if path.is_file():
             return path
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    near = difflib.get_close_matches(Path(name_or_path).stem, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known {kind}s: {', '.join(known)}."
-    raise BadInput(f"No {kind} {name_or_path!r}, neither as a file nor in {folder}; {hint}")
+    raise BadInput(_why_none(kind, name_or_path))
+
+
+def _why_none(kind: Kind, name: str) -> str:
+    """Why there is no recipe or pipeline of that name, and what is meant instead."""
+    path, other = Path(name).expanduser(), "pipeline" if kind == "recipe" else "recipe"
+    if (path / "recipe.yaml").is_file():
+        return f"{name} is the folder of a run: go on with it by `penny train --resume {name}`."
+    if (path / "pipeline.yaml").is_file():
+        command = f"penny run {path / 'pipeline.yaml'} --dir {name}"
+        return f"{name} is the folder of a pipeline's run: go on with it by `{command}`."
+    if path.is_dir():
+        return f"{name} is a folder: give the name or the file of a {kind}."
+    names = {"recipe": recipe_names(), "pipeline": pipeline_names()}
+    if name in names[other]:
+        return f"{name} is a {other}, not a {kind}: {command_for(other, name)}."
+    is_file = path.suffix in (".yaml", ".yml")
+    if is_file and path.parent.is_dir():
+        files = [file.name for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml")]
+        if near := nearest(path.name, files):
+            return f"The {kind} file {name} does not exist; the nearest is {path.parent / near[0]}."
+    if near := nearest(path.stem if is_file else path.name, names[kind], count=2):
+        return f"No {kind} {name!r}, neither as a file nor by name; did you mean {' or '.join(near)}?"
+    if near := nearest(path.name, names[other]):
+        return f"No {kind} {name!r}; did you mean the {other} {near[0]}, as in {command_for(other, near[0])}?"
+    return f"No {kind} {name!r}, neither as a file nor by name; known {kind}s: {', '.join(names[kind])}."
+
+
+def command_for(kind: str, name: str) -> str:
+    """The command that takes a recipe, or a pipeline."""
+    return f"`penny {'train' if kind == 'recipe' else 'run'} {name}`"
 
 
 def check_tree(tree: Tree, where: str, origins: Origins = ()) -> Recipe:
@@ -159,10 +200,34 @@ def check_tree(tree: Tree, where: str, origins: Origins = ()) -> Recipe:
 
 
 def anchor_paths(tree: Tree, folder: Path) -> None:
-    """Make every `path` to data absolute: found from the working folder, or else from `folder`, which has the file."""
-    evaluation = tree.get("evaluation")
+    """Make what a recipe says of files absolute, so that a run goes on from any folder.
+
+    A file is looked for in the working folder, and then in `folder`, which has the recipe. What is in neither is left,
+    for whoever reads it to refuse. Of files of rewards only the folder is noted, as functions are known by their names.
+    """
+
+    def found(path: str) -> str | None:
+        places = [base / Path(path).expanduser() for base in (Path.cwd(), folder)]
+        return next((str(place.resolve()) for place in places if place.exists()), None)
+
+    evaluation, rewards = tree.get("evaluation"), tree.get("rewards")
     held_out = evaluation.get("problems") if isinstance(evaluation, dict) else None
-    for section in (tree.get("problems"), tree.get("data"), held_out):
-        if isinstance(section, dict) and isinstance(path := section.get("path"), str):
-            found = next((base / path for base in (Path.cwd(), folder) if (base / path).exists()), None)
-            section["path"] = str(found.resolve()) if found else path
+    for section, key in (
+        *((tree.get(name), "path") for name in ("problems", "data")),
+        (held_out, "path"),
+        *((tree.get(name), "name") for name in ("model", "teacher")),
+        (tree.get("distillation"), "teacher"),
+    ):
+        if isinstance(section, dict) and isinstance(value := section.get(key), str) and value not in HUB_IDS:
+            section[key] = (found(value) if key == "path" or "/" in value else None) or value
+    if isinstance(tree.get("benchmarks"), list):
+        tree["benchmarks"] = [found(str(name)) or name if is_file(str(name)) else name for name in tree["benchmarks"]]
+    if isinstance(rewards, dict) and isinstance(rewards.get("functions"), dict):
+        files = [Path(str(name).rpartition(":")[0]) for name in rewards["functions"] if ".py:" in str(name)]
+        if any(not path.expanduser().is_absolute() for path in files) and rewards.get("folder") is None:
+            rewards["folder"] = str(Path.cwd() if all(path.is_file() for path in files) else folder.resolve())
+
+
+def is_file(name: str) -> bool:
+    """Tell the path of a benchmark's file from a benchmark's name."""
+    return name.endswith((".jsonl", ".yaml", ".yml"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
+from rl.shell.completion import complete_reward
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ def new(
 
 @reward_app.command("test")
 def test(
-    spec: Annotated[str, typer.Argument(metavar="REWARD", help="Name, file.py:function or module:function.")],
+    spec: Annotated[
+        str,
+        typer.Argument(
+            metavar="REWARD", help="Name, file.py:function or module:function.", autocompletion=complete_reward
+        ),
+    ],
     data: Annotated[Path, typer.Option(metavar="FILE", help="JSON lines: problems whose right answers are known.")],
     column: Annotated[
         list[str] | None, typer.Option(metavar="NAME=KEY", help="The column NAME is the file's KEY. Repeatable.")

@@ -13,10 +13,16 @@ import typer
 from rewards.errors import BadInput
 from rl.grade_commands import Json, print_table
 from rl.run.loading import LIBRARIES, loading
+from rl.shell.completion import complete_model
 from rl.told import told
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Run, pipeline, checkpoint, adapter, folder, alias or hub id.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Run, pipeline, checkpoint, adapter, folder, alias or hub id.",
+        autocompletion=complete_model,
+    ),
 ]
 Checkpoint = Annotated[str, typer.Option(help="Of a run: last, best, or a step.")]
 Raw = Annotated[

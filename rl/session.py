@@ -19,6 +19,7 @@ from rl.batch import Batch, from_state, to_state
 from rl.curriculum import Curriculum
 from rl.evaluate.evaluation import accuracy_of, answer_all, grade_all, highest_part, training_row
 from rl.evaluate.statistics.measures import mean_reward, measures
+from rl.learner.base import name_base
 from rl.learner.optimizer import resume_schedule
 from rl.learner.policy import Policy
 from rl.problems.problem import Problem, Prompt
@@ -233,6 +234,8 @@ class Session:
 
     def _write_state(self, folder: Path) -> None:
         self.policy.save(folder / "policy")
+        if self.policy.has_adapter:
+            name_base(folder / "policy", self.recipe.model)
         self.tokenizer.save_pretrained(folder / "policy")
         state = {
             "step": self.step,

@@ -11,6 +11,7 @@ import typer
 
 from rl.grade_commands import Json, print_table
 from rl.run.loading import LIBRARIES, loading
+from rl.shell.completion import complete_pipeline, complete_recipe
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ AcceptChangedData = Annotated[
 def run(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="PIPELINE [STAGE.SECTION.KEY=VALUE ...]", help="Name or path, and changes to it."),
+        typer.Argument(
+            metavar="PIPELINE [STAGE.SECTION.KEY=VALUE ...]",
+            help="Name or path, and changes to it.",
+            autocompletion=complete_pipeline,
+        ),
     ],
     begin: Annotated[
         str | None,
@@ -96,7 +101,11 @@ def stage(
 def difficulty(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="RECIPE [SECTION.KEY=VALUE ...]", help="Name or path, and changes to it."),
+        typer.Argument(
+            metavar="RECIPE [SECTION.KEY=VALUE ...]",
+            help="Name or path, and changes to it.",
+            autocompletion=complete_recipe,
+        ),
     ],
     samples: Annotated[int, typer.Option("-n", "--num-samples", min=1, help="Answers a problem.")] = 4,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many training problems.")] = None,
@@ -148,4 +157,6 @@ def print_ladder(found: dict[str, Any], place: Path, as_json: bool) -> None:
     for note in (found["band_reason"], found["slower"]):
         if note:
             print(note)
-    print(place / "ladder.md")
+    print(f"page: {place / 'report.html'} (as text: {place / 'ladder.md'})")
+    if found["complete"]:
+        print(f"next: penny chat {place}; penny export {place} -o models/{place.name}")

@@ -4,7 +4,6 @@ Everything the user can get wrong here ends as one `BadInput` sentence that name
 YAML is read with two mends: `1e-5` is a number (PyYAML takes it for a string), and a key given twice is an error.
 """
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rewards.errors import BadInput
+from rl.names.keys import meant_key
 from rl.recipe import Section
 from rl.yaml_text import parse_yaml
 
@@ -123,7 +123,10 @@ def _sentence(schema: type[Section], error: ErrorDetails, dotted: str) -> str:
         case "missing":
             return f"{dotted} is missing; add it."
         case "model_type" | "model_attributes_type":
-            return f"{dotted or 'The recipe'} must be a section of keys, not {error['input']!r}."
+            like = f"; write {dotted}.name={error['input']}" if f"{dotted}.name" in known_keys(schema) else ""
+            return f"{dotted or 'The recipe'} must be a section of keys, not {error['input']!r}{like}."
+        case "dict_type":
+            return f"{dotted} must be keys with values, like {{name: 1.0}}, not {error['input']!r}."
     message = error["msg"]
     for ours, theirs in (("must be ", "Input should be "), ("must ", "String should "), ("must ", "Input should ")):
         message = message.replace(theirs, ours)
@@ -131,14 +134,9 @@ def _sentence(schema: type[Section], error: ErrorDetails, dotted: str) -> str:
 
 
 def _suggestion(schema: type[Section], dotted: str) -> str:
-    """The nearest known key: in the same section, else the same name in another one, else the nearest of all."""
-    *sections, leaf = dotted.split(".")
+    """The key that is meant, or else those of the same section."""
     known = known_keys(schema)
-    prefix = ".".join([*sections, ""]) if sections else ""
-    siblings = {key[len(prefix) :]: key for key in known if key.startswith(prefix) and "." not in key[len(prefix) :]}
-    same_name = [key for key in known if key.split(".")[-1] == leaf]
-    if near := difflib.get_close_matches(leaf, siblings, n=1):
-        return f"did you mean {siblings[near[0]]}?"
-    if near := same_name or difflib.get_close_matches(dotted, known, n=1):
-        return f"did you mean {near[0]}?"
-    return f"known here: {', '.join(siblings)}."
+    if (found := meant_key(dotted, known)) is not None:
+        return f"did you mean {found}?"
+    section = dotted.rpartition(".")[0]
+    return f"known here: {', '.join(key for key in known if key.rpartition('.')[0] == section)}."

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,68 @@ def test_dry_run_shows_the_plan_and_loads_no_model(
 def test_train_wants_a_recipe() -> None:
     result = penny("train")
     assert result.exit_code == 2 and "penny recipes" in result.stderr
+
+
+def test_version_and_short_help() -> None:
+    assert penny("--version").stdout == f"penny {version('penny-rl')}\n"
+    for words in ((), ("train",), ("reward", "test")):
+        shown = penny(*words, "-h")
+        assert shown.exit_code == 0 and shown.stdout == penny(*words, "--help").stdout
+    assert "--install-completion" in penny("-h").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["reward", "tset"], "Did you mean 'test'?"),
+        (["eval", "runs/one"], "penny eval --model runs/one --benchmark NAME."),
+        (["eval", "runs/one", "--benchmark", "gsm8k"], "penny eval --model runs/one --benchmark gsm8k."),
+        (["eval", "--model", "tiny", "gsm8k"], "penny eval --model tiny --benchmark gsm8k."),
+        (["eval", "--model", "tiny", "--benchmark", "gsm8k", "code"], "'code' stands alone"),
+        (["eval", "--model", "tiny"], "Say on what to measure: --benchmark NAME"),
+        (["eval", "--model", "runs/one"], "or recipe:runs/one/recipe.yaml for the run's own problems"),
+        (["eval", "--model", "tiny", "--benchmark", "gsm8"], "did you mean gsm8k?"),
+        (["eval", "--model", "tiny", "--benchmark", "runs/one"], "runs/one is a run: give it as --model"),
+        (["eval", "--model", "tiny", "--benchmark", "r1-mini"], "r1-mini is a pipeline"),
+        (["eval", "--model", "runs/onne", "--benchmark", "gsm8k"], "runs/onne does not exist; the nearest is runs/one"),
+        (["chat", "runs/onne"], "The model runs/onne does not exist; the nearest is runs/one."),
+        (["serve", "runs/onne"], "The model runs/onne does not exist; the nearest is runs/one."),
+        (["price", "runs/onne", "--dollars-per-hour", "1"], "runs/onne does not exist; the nearest is runs/one."),
+        (["export", "runs/onne", "-o", "out"], "The model runs/onne does not exist; the nearest is runs/one."),
+        (["samples", "runs/onne"], "The run runs/onne does not exist; the nearest is runs/one."),
+        (["report", "runs/onne"], "runs/onne does not exist; the nearest is runs/one."),
+        (["report", "evals/onne"], "evals/onne does not exist; the nearest is evals/one."),
+        (["regrade", "runs/onne"], "runs/onne does not exist; the nearest is runs/one."),
+        (["results", "evals/onne"], "evals/onne does not exist; the nearest is evals/one"),
+        (["train", "--resume", "runs/onne"], "runs/onne does not exist; the nearest is runs/one."),
+        (["train", "r1-mini"], "r1-mini is a pipeline, not a recipe: `penny run r1-mini`."),
+        (["run", "quickstart"], "quickstart is a recipe, not a pipeline: `penny train quickstart`."),
+        (["run", "runs/p"], "go on with it by `penny run runs/p/pipeline.yaml --dir runs/p`."),
+        (["run", "quickstrt"], "did you mean the recipe quickstart, as in `penny train quickstart`?"),
+        (["plan", "quickstrt"], "did you mean quickstart?"),
+        (["plan", "r1-min"], "did you mean the pipeline r1-mini"),
+        (["difficulty", "r1-mini"], "r1-mini is a pipeline, not a recipe"),
+        (["train", "quickstart", "--dry-run", "model.name=runs/onne"], "The model runs/onne does not exist"),
+        (["train", "quickstart", "--dry-run", "model.name=runs/one"], "runs/one -o DIR`, and give DIR/merged."),
+        (["train", "quickstart", "--dry-run", "rewards.functions={exact_numbr: 1}"], "did you mean 'exact_number'?"),
+        (
+            ["train", "quickstart", "--dry-run", "rewards.functions={zzz: 1}"],
+            "named 'zzz'; there are answer_format, code",
+        ),
+    ],
+)
+def test_a_slip_is_answered_at_once_with_what_is_meant(
+    words: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/one/recipe.yaml", "runs/p/pipeline.yaml", "evals/one/results.json"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).touch()
+    monkeypatch.setattr("rl.names.hub.why_hub_is_silent", lambda: pytest.fail("the hub was asked"))
+    result = penny(*words)
+    assert result.exit_code == 2 and "Traceback" not in result.stderr
+    assert expected in " ".join(result.stderr.split())
 
 
 def test_recipes_lists_all() -> None:

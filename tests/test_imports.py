@@ -31,7 +31,7 @@ LAYERS = [
     ["checks", "regrade", "resume"],
     ["stages", "trl_peer"],
     ["planner"],
-    ["serving"],
+    ["serving", "shell"],
     ["grade_commands", "reward_commands"],
     ["eval_commands", "plan_commands", "serve_commands", "stage_commands"],
     ["cli"],

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rewards.errors import BadInput
+from rl.evaluate.evaluation import build_grader
 from rl.recipe import Recipe
 from rl.recipe_file import RECIPES, dump_recipe, find_recipe, list_recipes, load_recipe
 from rl.yaml_text import dump_yaml, parse_yaml
@@ -181,7 +182,11 @@ def test_smoke_goes_before_the_command_line_and_replaces_whole_keys(recipe_path:
         ("run.report_to=[mlflow]", "run.report_to.0 must be 'tensorboard', 'wandb' or 'trackio', not 'mlflow'"),
         ("rewards.functions.exact_number=high", "rewards.functions.exact_number must be a valid number, not 'high'"),
         ("problems.few_shot=[[a, 1]]", "problems.few_shot.0.1 must be a valid string, not 1"),
-        ("model=tiny", "model must be a section of keys, not 'tiny'"),
+        ("model=tiny", "model must be a section of keys, not 'tiny'; write model.name=tiny."),
+        ("rewards.functions=math", "rewards.functions must be keys with values, like {name: 1.0}, not 'math'."),
+        ("optimizer.lr=1e-5", "optimizer.lr: unknown key; did you mean optimizer.learning_rate?"),
+        ("rollout.n=4", "rollout.n: unknown key; did you mean rollout.num_generations?"),
+        ("rollout.zzz=4", "rollout.zzz: unknown key; known here: rollout.engine, "),
     ],
 )
 def test_a_wrong_override_is_one_sentence(recipe_path: Path, override: str, expected: str) -> None:
@@ -206,7 +211,29 @@ def test_a_missing_key_is_named(recipe_path: Path) -> None:
 
 def test_a_missing_recipe_names_the_nearest() -> None:
     assert "did you mean gsm8k" in refusal("gsm8")
+    assert "did you mean gsm8k" in refusal("GSM8K.yml")
     assert "known recipes: code" in refusal("zzz/qqq.yaml")
+    assert refusal("r1-mini") == "r1-mini is a pipeline, not a recipe: `penny run r1-mini`."
+    assert refusal("r1-minni") == (
+        "No recipe 'r1-minni'; did you mean the pipeline r1-mini, as in `penny run r1-mini`?"
+    )
+
+
+def test_a_folder_or_another_file_in_the_place_of_a_recipe(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refusal("mime.yaml") == "The recipe file mime.yaml does not exist; the nearest is mine.yaml."
+    Path("line.yaml").write_text("name: line\nstages: {a: {kind: grpo}}\n")
+    assert refusal("line.yaml") == "line.yaml is a pipeline of stages, not a recipe: `penny run line.yaml`."
+    for folder, file, expected in (
+        ("runs/a", "recipe.yaml", "runs/a is the folder of a run: go on with it by `penny train --resume runs/a`."),
+        ("runs/b", "pipeline.yaml", "go on with it by `penny run runs/b/pipeline.yaml --dir runs/b`."),
+        ("c", "x", "c is a folder: give the name or the file of a recipe."),
+    ):
+        Path(folder).mkdir(parents=True)
+        Path(folder, file).touch()
+        assert refusal(folder).endswith(expected)
 
 
 @pytest.mark.parametrize("override", ["optimizer.learning_rate", "=3", "optimizer.betas=[1"])
@@ -238,6 +265,41 @@ def test_problem_files_are_found_from_the_working_folder_and_from_the_recipe(
     assert recipe.problems.path == recipe.evaluation.problems["path"] == str(tmp_path / "rows.jsonl")
     (work / "rows.jsonl").touch()
     assert load_recipe(str(recipe_path)).problems.path == str(work / "rows.jsonl")
+
+
+def test_files_of_rewards_are_found_from_the_working_folder_and_from_the_recipe(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "sub").mkdir()
+    monkeypatch.chdir(work)
+    assert load_recipe(str(recipe_path)).rewards.folder is None  # no file is named
+    (tmp_path / "mine.py").write_text("def beside(completion): return 1.0\n")
+    recipe_path.write_text(MINIMAL.replace("exact_number: 1", "mine.py:beside: 1"))
+    recipe = load_recipe(str(recipe_path))
+    assert (recipe.rewards.folder, list(recipe.rewards.functions)) == (str(tmp_path), ["mine.py:beside"])
+    (work / "run.yaml").write_text(dump_recipe(recipe))
+    monkeypatch.chdir(work / "sub")  # as a resumed run, from another folder
+    again = load_recipe("../run.yaml")
+    assert again == recipe
+    with build_grader(again.rewards) as grader:
+        assert grader.grade(["a"], ["q"], {})[0].reward == 1.0
+    monkeypatch.chdir(work)
+    (work / "mine.py").write_text("def beside(completion): return 2.0\n")
+    assert load_recipe(str(recipe_path)).rewards.folder == str(work)
+    assert load_recipe("run.yaml").rewards.folder == str(tmp_path)  # what the run used
+
+
+def test_a_model_in_a_folder_is_found_from_the_recipe(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "models" / "m").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    for name, expected in (("models/m", str(tmp_path / "models" / "m")), ("tiny", "tiny"), ("an/id", "an/id")):
+        recipe = load_recipe(str(recipe_path), [f"model.name={name}", f"distillation.teacher={name}"])
+        assert (recipe.model.name, recipe.distillation.teacher) == (expected, expected)
 
 
 def test_a_path_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

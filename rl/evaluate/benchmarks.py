@@ -1,17 +1,19 @@
 """What a model can be measured on: known sets, generated ones, a user's file, the held-out problems of a recipe."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
 from rl.evaluate.evaluation import accuracy_of
+from rl.names.listed import pipeline_names
+from rl.names.nearest import nearest
 from rl.problems.benchmark import Benchmark, Sampling, benchmark_table, read_benchmark, read_entry, suite_table
 from rl.problems.livecodebench import windowed
 from rl.problems.sets import held_out_section, load_sets
 from rl.recipe import ProblemsSection, Recipe, RewardsSection
 from rl.recipe_file import RECIPES, load_recipe
+from rl.run.folder import is_run
 
 # What a recipe has and a benchmark never: `model` is there in every recipe.
 RECIPE_ONLY = set(Recipe.model_fields) - set(Benchmark.model_fields)
@@ -166,7 +168,10 @@ def _hint(name: str, recipes: Sequence[str]) -> str:
         *(f"recipe:{recipe}" for recipe in recipes),
     ]
     suites = list(suite_table())
-    near = difflib.get_close_matches(name, [*known, *suites, *recipes], n=1, cutoff=0.5)
-    if near:
+    if is_run(Path(name)):
+        return f"{name} is a run: give it as --model, or its held-out problems as recipe:{name}/recipe.yaml."
+    if name in pipeline_names():
+        return f"{name} is a pipeline, whose own stages measure: see `penny run {name}`."
+    if near := nearest(name.partition(":")[0], [*known, *suites, *recipes]):
         return f"did you mean {near[0]}?"
     return f"known: {', '.join(known)}, the suites {', '.join(suites)}, or a path to a .jsonl or .yaml file."

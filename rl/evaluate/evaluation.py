@@ -41,6 +41,7 @@ def build_grader(section: RewardsSection) -> Grader:
         correct_above=section.correct_above,
         gated=section.gated,
         sandbox=section.sandbox,
+        folder=section.folder,
     )
 
 

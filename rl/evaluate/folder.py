@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
+from rl.names.nearest import missing_folder
 from rl.run import atomic
 from rl.run.evaluations import EvaluationRow, read_answers, write_answers
 
@@ -60,8 +61,8 @@ class EvaluationFolder:
     def open(cls, path: Path) -> "EvaluationFolder":
         """The folder of a finished evaluation. Raises BadInput if there is none."""
         if not is_evaluation(path):
-            what = "has no results.json" if path.is_dir() else "does not exist"
-            raise BadInput(f"The evaluation {path} {what}: give the folder that `penny eval` named.")
+            what = f"{path} has no {RESULTS}" if path.is_dir() else missing_folder(path, (RESULTS,))
+            raise BadInput(f"The evaluation {what}: give the folder that `penny eval` named.")
         return cls(path)
 
     def results(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from rewards.errors import BadInput
 from rl.evaluate.adapter import ADAPTER, check_adapter, read_adapter_config, weight_files
+from rl.learner.base import base_of
 from rl.learner.policy import Policy
 from rl.models import ALIASES, load_model, model_fingerprint, resolve_model
 from rl.names.model_name import check_model_name
@@ -91,10 +92,9 @@ def find_subject(model: str, checkpoint: str = LAST) -> Subject:
     if not (weights / ADAPTER).is_file():
         return Subject(ModelSection(name=str(weights)), model)
     config = read_adapter_config(weights)
-    base = config.get("base_model_name_or_path")
-    if not base:
+    section = base_of(weights, config)
+    if section is None:
         raise BadInput(f"{weights / ADAPTER} does not say which model the adapter is for: add that to it.")
-    section = ModelSection(name=str(base), revision=config.get("revision"))
     check_adapter(weights, config, section)
     return Subject(section, model, weights)
 

@@ -12,11 +12,10 @@ Text ends at stop strings. A completion keeps the one that ended it, so each of 
 `</answer>` and a closing fence are even needed.
 """
 
-import difflib
-
 from rewards.errors import BadInput
 from rl.evaluate import shots
 from rl.evaluate.evaluation import accuracy_of
+from rl.names.nearest import meant
 from rl.problems.benchmark import Benchmark
 from rl.problems.livecodebench import LIVECODEBENCH
 from rl.problems.programs import HUMANEVAL, HUMANEVAL_PLUS
@@ -51,9 +50,7 @@ def templated(benchmark: Benchmark, template: str) -> Benchmark:
         BadInput: there is no such template, or no worked examples for a few-shot prompt.
     """
     if template not in TEMPLATES:
-        near = difflib.get_close_matches(template, TEMPLATES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(TEMPLATES)}."
-        raise BadInput(f"There is no prompt template {template!r}; {hint}")
+        raise BadInput(f"There is no prompt template {template!r}; {meant(template, TEMPLATES, 'templates')}")
     if template == "chat":
         return _changed(benchmark, {"chat_template": True})
     if template == "plain":

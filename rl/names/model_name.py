@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 from rewards.errors import BadInput
+from rl.names.listed import pipeline_names, recipe_names
 from rl.names.nearest import STAMP, missing_folder, nearest, nearest_folder
 
 # Aliases, and the hub id of the model whose weights they are; None: random weights, which are nowhere else.
 HUB_IDS: dict[str, str | None] = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct", "tiny": None, "tiny-moe": None}
 OF_PENNY = ("runs", "evals")  # folders that Penny writes into
 ENDINGS = (".bin", ".ckpt", ".gguf", ".json", ".jsonl", ".pt", ".pth", ".safetensors", ".yaml", ".yml", ".zip")
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 ALIAS_SLIP = 0.75  # how much a bare name must be like an alias to be taken for one that is mistyped
 FORMS = f"a run, a model's folder, an alias ({', '.join(HUB_IDS)}) or a hub id such as Qwen/Qwen2.5-0.5B"
 
@@ -24,7 +24,7 @@ def check_model_name(name: str) -> None:
         BadInput: a path that leads nowhere, an address, or the name of a recipe.
     """
     folder = Path(name).expanduser()
-    if name in HUB_IDS or folder.is_dir():
+    if name in HUB_IDS or folder.is_dir() or _in_checkpoints(folder):
         return
     if not name.strip():
         raise BadInput(f"The name of the model is empty: give {FORMS}.")
@@ -50,18 +50,17 @@ def looks_like_path(name: str) -> bool:
     return bool(slash) and (place in OF_PENNY or (Path(place).is_dir() and _holds_models(Path(place))))
 
 
-def recipes_and_pipelines() -> dict[str, str]:
-    """Return the names of the recipes and pipelines that come with Penny, and which of the two each is."""
-    recipes = {path.stem: "recipe" for path in RECIPES.glob("*.yaml")}
-    return {path.stem: "pipeline" for path in (RECIPES / "pipelines").glob("*.yaml")} | recipes
+def _in_checkpoints(path: Path) -> bool:
+    """Tell a path such as `RUN/checkpoints/best`, which need not be there: the run knows what it stands for."""
+    place = path.resolve().parents
+    return any(parent.name == "checkpoints" and (parent.parent / "recipe.yaml").is_file() for parent in place[:2])
 
 
 def _check_bare(name: str) -> None:
     """Refuse a name without a slash that is a recipe's, a run's without its folder, or nearly an alias."""
     runs = sorted(str(path) for path in Path("runs").glob("*") if name in (path.name, STAMP.sub("", path.name)))
-    kind = recipes_and_pipelines().get(name)
-    if kind is not None:
-        command = "train" if kind == "recipe" else "run"
+    if name in (*recipe_names(), *pipeline_names()):
+        kind, command = ("recipe", "train") if name in recipe_names() else ("pipeline", "run")
         hint = f"give its newest run, {runs[-1]}" if runs else f"make a model with `penny {command} {name}` first"
         raise BadInput(f"{name} is a {kind}, not a model: {hint}.")
     if runs:

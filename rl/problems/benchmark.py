@@ -21,6 +21,7 @@ from rewards.errors import BadInput
 from rl.problems.problem import HELD_OUT_SEED, Problem
 from rl.problems.sources import load_problems
 from rl.recipe import ProblemsSection, RewardsSection, Section
+from rl.recipe_file import anchor_paths
 from rl.yaml_text import parse_yaml
 
 TABLE = Path(__file__).with_name("benchmarks.yaml")
@@ -94,17 +95,14 @@ def read_entry(path: Path) -> dict[str, Any]:
 def read_benchmark(path: Path) -> Benchmark:
     """A user's benchmark: a YAML file with the keys of `Benchmark`; unless it has a name, its path is the name.
 
-    A path of a JSONL file in it is found from the working folder, or else from the YAML file's.
+    A path of a JSONL file or of a reward in it is found from the working folder, or else from the YAML file's.
 
     Raises:
         BadInput: the file cannot be read, or a key or value is not allowed.
     """
-    benchmark = check_benchmark({"name": str(path), **read_entry(path)}, str(path))
-    beside = path.parent / (benchmark.problems.path or "")
-    if benchmark.problems.path is None or Path(benchmark.problems.path).exists() or not beside.exists():
-        return benchmark
-    problems = benchmark.problems.model_copy(update={"path": str(beside)})
-    return benchmark.model_copy(update={"problems": problems})
+    tree = {"name": str(path), **read_entry(path)}
+    anchor_paths(tree, path.parent)
+    return check_benchmark(tree, str(path))
 
 
 def check_benchmark(tree: dict[str, Any], where: str) -> Benchmark:

@@ -8,12 +8,12 @@ Compared is what is asked, by shared n-grams of words (`rl.problems.ngrams`):
 - of Countdown and arithmetic problems a key without regard to order, which is equal or not (`generated_key`).
 """
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
 from rewards.errors import BadInput
+from rl.names.nearest import meant
 from rl.problems.benchmark import Benchmark, benchmark_table
 from rl.problems.conversation import as_text
 from rl.problems.generated import arithmetic_key, countdown_key
@@ -128,8 +128,7 @@ def named_benchmark(name: str) -> Benchmark:
     table = benchmark_table()
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(table)}."
+    hint = meant(name, list(table), "benchmarks")
     raise BadInput(f"There is no benchmark {name!r} to compare training problems with (problems.decontaminate); {hint}")
 
 

@@ -12,6 +12,7 @@ FREE_KEYS = (
     "evaluation.every",
     "evaluation.band",
     "rollout.server_url",
+    "rewards.folder",
     "run",
     "description",
     "status",
@@ -19,7 +20,7 @@ FREE_KEYS = (
 )
 BINDING_RUN_KEYS = ("run.seed", "run.num_processes")
 FREE_TEXT = (
-    "optimizer.max_steps, evaluation.every, evaluation.band, rollout.server_url, and of run all but "
+    "optimizer.max_steps, evaluation.every, evaluation.band, rollout.server_url, rewards.folder, and of run all but "
     f"{' and '.join(key.removeprefix('run.') for key in BINDING_RUN_KEYS)}"
 )
 Changes = dict[str, tuple[Any, Any]]  # a key's value before and after

@@ -11,11 +11,10 @@ from pathlib import Path
 from rewards.errors import BadInput
 from rl.names.nearest import missing_folder
 from rl.recipe import Recipe
-from rl.recipe_file import check_tree, dump_recipe
+from rl.recipe_file import dump_recipe, load_recipe
 from rl.run import atomic
 from rl.run.changes import FREE_TEXT, Changes, binds, recipe_changes
 from rl.run.disk import writing
-from rl.yaml_text import parse_yaml
 
 LOCK = ".lock"
 LOG = "libraries.log"
@@ -160,8 +159,7 @@ def is_run(path: Path) -> bool:
 
 def changes_of(path: Path, recipe: Recipe) -> Changes:
     """The keys in which a recipe differs from that of the run in `path`; keys younger than the run: from defaults."""
-    stored = parse_yaml((path / "recipe.yaml").read_text(encoding="utf-8"))
-    return recipe_changes(check_tree(stored, str(path / "recipe.yaml")), recipe)
+    return recipe_changes(load_recipe(str(path / "recipe.yaml")), recipe)
 
 
 def default_path(recipe_name: str, now: datetime | None = None) -> Path:

@@ -1,5 +1,7 @@
 """The card of a model that is handed on: what it is, what it learned from, under which licences, and what it took."""
 
+import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +11,10 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError
 from yaml import YAMLError
 
-from rl.models import ALIASES
+from rl.learner.base import base_of, hub_id
+from rl.models import ALIASES, load_tokenizer
+from rl.names.hub import why_hub_is_silent
+from rl.names.model_name import HUB_IDS
 from rl.recipe import ModelSection
 from rl.recipe_file import load_recipe
 from rl.run.folder import RunFolder, is_run
@@ -18,10 +23,14 @@ from rl.run.report import duration
 from rl.run.summary import interval, percent, read_summary
 from rl.stages.books import PipelineFolder, is_pipeline, open_pipeline
 from rl.stages.ladder import ladder, markdown
+from rl.stages.manner import Manner, manner_in, manner_of_pipeline
 from rl.stages.schema import GrpoStage, SftStage, TeacherSection, TracesStage
+from rl.stages.usage import ADAPTER_CONFIG, HERE, example_of, usage_of_adapter, usage_of_model
 
 COPY = "penny.yaml"  # of the settings; under their own name the folder would look like that of a run
 LICENSE_OF_ALIASES = {"smollm2": "apache-2.0"}  # as its own card has it
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+TAGS = ["penny", "reinforcement-learning", "reasoning"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +38,12 @@ class Facts:
     """What a card says beside the model's name.
 
     Attributes:
-        base: the model that it was trained from.
+        base: the model that it was trained from: its hub id if it has one.
         license: of the base, if known.
         datasets: licences, if known, of what it learned from, by hub id.
         body: Markdown: recipe, results, cost.
         settings: a file to lay beside the card, as `COPY`.
+        manner: how the model was asked.
     """
 
     base: str
@@ -41,6 +51,7 @@ class Facts:
     datasets: Mapping[str, str | None] = field(default_factory=dict)
     body: str = ""
     settings: Path | None = None
+    manner: Manner | None = None
 
 
 def facts_of(books: PipelineFolder) -> Facts:
@@ -62,7 +73,8 @@ def facts_of(books: PipelineFolder) -> Facts:
         f"by Penny; `{COPY}` beside this card has every setting.",
     ]
     base = books.pipeline.base
-    return Facts(base.name, license_of(base), datasets, "\n".join(lines), books.settings)
+    manner = manner_of_pipeline(books)
+    return Facts(named(base), license_of(base), datasets, "\n".join(lines), books.settings, manner)
 
 
 def teacher_text(teacher: TeacherSection) -> str:
@@ -90,7 +102,14 @@ def facts_about(path: Path) -> Facts:
         ]
     lines += ["", "```yaml", run.recipe.read_text(encoding="utf-8").rstrip(), "```"]
     hub = recipe.problems.source == "hub" and recipe.problems.name
-    return Facts(recipe.model.name, license_of(recipe.model), {hub: None} if hub else {}, "\n".join(lines))
+    datasets = {hub: None} if hub else {}
+    manner = manner_in(recipe, str(path))
+    return Facts(named(recipe.model), license_of(recipe.model), datasets, "\n".join(lines), manner=manner)
+
+
+def named(section: ModelSection) -> str:
+    """What others call a model: its hub id, or else the name that it has here."""
+    return hub_id(section) or section.name
 
 
 def license_of(model: ModelSection) -> str | None:
@@ -98,6 +117,8 @@ def license_of(model: ModelSection) -> str | None:
     if model.name in ALIASES:
         return LICENSE_OF_ALIASES.get(model.name)
     folder = Path(model.name).expanduser()
+    if not folder.is_dir():
+        why_hub_is_silent()  # if it is, no request is tried again and again
     try:
         card = ModelCard.load(folder / "README.md" if folder.is_dir() else model.name)
     except (OSError, ValueError, HfHubHTTPError, YAMLError):  # no card, no network, or a head that is no YAML
@@ -111,18 +132,40 @@ def license_text(license: str | None) -> str:
     return f"licence {license}" if license else "licence not stated"
 
 
-def write_card(path: Path, name: str, facts: Facts) -> None:
-    """Write a model card, and lay the settings beside it."""
+def write_card(path: Path, name: str, facts: Facts, repo: str | None = None) -> None:
+    """Write the card of a model, or of an adapter, into its folder, and lay the settings beside it.
+
+    Args:
+        path: the card's, in the folder that the model is in already.
+        repo: hub id that the folder is pushed to.
+    """
+    folder, is_adapter = path.parent, (path.parent / ADAPTER_CONFIG).is_file()
     data = ModelCardData(
-        base_model=facts.base,
+        base_model=facts.base if HUB_ID.fullmatch(facts.base) and facts.base not in HUB_IDS else None,
+        base_model_relation="adapter" if is_adapter else "finetune",
         license=facts.license,
         datasets=list(facts.datasets) or None,
-        library_name="transformers",
-        tags=["penny", "reinforcement-learning", "reasoning"],
+        library_name="peft" if is_adapter else "transformers",
+        pipeline_tag="text-generation",
+        tags=TAGS,
     )
     sources = [f"- base `{facts.base}`: {license_text(facts.license)}"]
     sources += [f"- data `{dataset}`: {license_text(license)}" for dataset, license in facts.datasets.items()]
-    text = "\n".join(["---", data.to_yaml(), "---", "", f"# {Path(name).name}", "", facts.body, "", *sources, ""])
-    path.write_text(str(ModelCard(text)), "utf-8")
+    usage = usage_text(folder, is_adapter, facts, repo or HERE)
+    parts = ["---", data.to_yaml(), "---", "", f"# {Path(name).name}", "", usage, facts.body, "", *sources, ""]
+    path.write_text(str(ModelCard("\n".join(parts))), "utf-8")
     if facts.settings is not None:
         shutil.copy(facts.settings, path.with_name(COPY))
+
+
+def usage_text(folder: Path, is_adapter: bool, facts: Facts, where: str) -> str:
+    """How the model in a folder is used; nothing if there is none."""
+    if is_adapter:
+        config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        section = base_of(folder, config)
+        has_chat = section is not None and bool(load_tokenizer(section.name, section.revision).chat_template)
+        return usage_of_adapter(where, folder, example_of(facts.manner, has_chat))
+    if not (folder / "config.json").is_file():
+        return ""
+    has_chat = bool(load_tokenizer(str(folder)).chat_template)
+    return usage_of_model(where, example_of(facts.manner, has_chat))

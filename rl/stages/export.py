@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoConfig
 
 from rewards.errors import BadInput
+from rl.caches import as_umask_says
 from rl.evaluate.command import Listener
 from rl.evaluate.subject import Subject, find_subject, merged_weights
+from rl.learner.base import name_base
 from rl.models import load_tokenizer
 from rl.rollout.engine import NamedTensors
 from rl.run.ledger import Ledger
 from rl.stages.books import PipelineFolder, StageResult
-from rl.stages.card import Facts, facts_of, write_card
+from rl.stages.card import Facts, facts_of, license_of, named, write_card
 from rl.stages.merged import write_merged
 from rl.stages.schema import BASE, ExportSection, ExportStage
 
@@ -81,15 +84,20 @@ def write_export(
         write_merged(subject.model, changed_weights(subject), tokenizer, merged, getattr(torch, section.dtype))
     if "adapter" in section.formats and adapter is not None:
         shutil.copytree(adapter, folder / "adapter", dirs_exist_ok=True)
+        if adapter == subject.adapter:
+            name_base(folder / "adapter", subject.model)
+        as_umask_says(folder)
     if converter is not None:
         convert(converter, merged, folder / "model.gguf")
         check_gguf(folder / "model.gguf", merged)
     if "merged" not in section.formats and merged.exists():
         shutil.rmtree(merged)
     written = sorted(path.name for path in folder.iterdir())
+    if not facts.body:  # nothing is known of how the model came about
+        facts = replace(facts, base=named(subject.model), license=license_of(subject.model))
     for place in (merged, folder / "adapter"):
         if place.is_dir():
-            write_card(place / "README.md", model, facts)
+            write_card(place / "README.md", model, facts, section.push_to_hub if place == pushed(folder) else None)
     if section.push_to_hub:
         push(folder, section, listener)
     return written
@@ -148,14 +156,18 @@ def check_gguf(file: Path, model: Path) -> None:
         raise BadInput(f"{CONVERTER} wrote another model, so it was not kept: {'; '.join(wrong)}.")
 
 
+def pushed(folder: Path) -> Path:
+    """What of an export goes to the hub."""
+    return folder / ("merged" if (folder / "merged").is_dir() else "adapter")
+
+
 def push(folder: Path, section: ExportSection, listener: Listener) -> None:
     """Push to the hub: the merged model at the top, or else the adapter. Raises BadInput if the hub refuses."""
     repo = str(section.push_to_hub)
-    what = folder / ("merged" if (folder / "merged").is_dir() else "adapter")
     try:
         api = HfApi()
         api.create_repo(repo, private=section.private, exist_ok=True)
-        url = api.upload_folder(repo_id=repo, folder_path=str(what))
+        url = api.upload_folder(repo_id=repo, folder_path=str(pushed(folder)))
     except (HfHubHTTPError, OSError, ValueError) as error:  # refused, no network, no such name
         reason = str(error).strip().split("\n")[0]
         raise BadInput(

@@ -13,8 +13,8 @@ from rl.recipe import ProblemsSection, Recipe
 from rl.recipe_file import load_recipe
 from rl.rollout.engine import SamplingParams
 from rl.run.folder import RunFolder
-from rl.stages.books import is_pipeline, open_pipeline
-from rl.stages.schema import AskingStage, as_recipe
+from rl.stages.books import PipelineFolder, is_pipeline, open_pipeline
+from rl.stages.schema import AskingStage, GrpoStage, as_recipe
 
 PLACE = "\ue000"  # where the question goes; a character that no template has
 QUESTION = "question"
@@ -66,13 +66,14 @@ def manner_of(model: str, subject: Subject) -> Manner | None:
     """
     if subject.run is not None:
         return manner_in(load_recipe(str(RunFolder(subject.run).recipe)), str(subject.run))
-    if not is_pipeline(Path(model)):
-        return None
-    books = open_pipeline(Path(model))
-    stages = books.pipeline.stages
-    last = stages[books.last_trained()]
-    asking = [stage for stage in (*stages.values(), last) if isinstance(stage, AskingStage)]  # `last`, if it asks
-    return manner_in(as_recipe("pipeline", asking[-1]), model) if asking else None
+    return manner_of_pipeline(open_pipeline(Path(model))) if is_pipeline(Path(model)) else None
+
+
+def manner_of_pipeline(books: PipelineFolder) -> Manner | None:
+    """The manner of the last stage that asks problems and has reinforced, or else that asks at all."""
+    asking = [stage for stage in books.pipeline.stages.values() if isinstance(stage, AskingStage)]
+    asking.sort(key=lambda stage: isinstance(stage, GrpoStage))
+    return manner_in(as_recipe("pipeline", asking[-1]), str(books.path)) if asking else None
 
 
 def manner_in(recipe: Recipe, source: str) -> Manner:

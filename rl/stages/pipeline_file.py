@@ -6,7 +6,6 @@ before its own keys. A smoke run goes by `rl.recipe_file.SMOKE` and `SMOKE_STAGE
 stage's recipe, then by the pipeline's own `smoke`, which holds `defaults` and `stages`.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -15,8 +14,18 @@ from typing import Any
 from pydantic import Field
 
 from rewards.errors import BadInput
-from rl.recipe import Section
-from rl.recipe_file import RECIPES, SMOKE, anchor_paths, find_file, find_recipe, load_recipe, smoke_settings
+from rl.names.nearest import meant, nearest
+from rl.recipe import Recipe, Section
+from rl.recipe_file import (
+    PIPELINES,
+    RECIPES,
+    SMOKE,
+    anchor_paths,
+    command_for,
+    find_file,
+    load_recipe,
+    smoke_settings,
+)
 from rl.stages.schema import (
     BASE,
     PREVIOUS,
@@ -32,7 +41,7 @@ from rl.stages.schema import (
 from rl.yaml_text import dump_yaml
 from rl.yaml_tree import Tree, assign, check, parse_override, read_tree, shown
 
-PIPELINES = RECIPES / "pipelines"
+ODD_SECTIONS = set(Recipe.model_fields)  # what an override begins with that forgets the stage
 KEYS = ("name", "description", "status", "defaults", "stages", "bands", "smoke")
 SMOKE_STAGE: Tree = {  # what a stage of a smoke run has beside the sections of a recipe
     "sft": {"max_steps": 2, "gradient_accumulation_steps": 1, "warmup_steps": 0},
@@ -65,8 +74,10 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
     """
     path = find_pipeline(name_or_path)
     tree, where = read_tree(path), shown(path)
+    if "stages" not in tree and "problems" in tree:
+        raise BadInput(f"{where} is a recipe, not a pipeline of stages: {command_for('recipe', name_or_path)}.")
     if odd := [key for key in tree if key not in KEYS]:
-        raise BadInput(f"{odd[0]}: unknown key; a pipeline has {', '.join(KEYS)} ({where}).")
+        raise BadInput(f"{odd[0]}: unknown key; {meant(odd[0], KEYS, 'keys of a pipeline')} ({where})")
     if smoke:
         tree["bands"] = []
         tree["name"] = f"{tree.get('name')}-smoke"
@@ -86,7 +97,7 @@ def load_pipeline(name_or_path: str, overrides: Sequence[str] = (), smoke: bool 
 
 def find_pipeline(name_or_path: str) -> Path:
     """The file of a pipeline given by name or path. Raises BadInput, naming the nearest, if there is none."""
-    return find_file("pipeline", name_or_path, PIPELINES)
+    return find_file("pipeline", name_or_path)
 
 
 def is_pipeline_file(name_or_path: str) -> bool:
@@ -138,8 +149,11 @@ def apply(tree: Tree, override: str, changed: Tree) -> None:
     stage, dot, rest = override.partition(".")
     known = ["defaults", *tree["stages"]]
     if not dot or stage not in known:
-        near = difflib.get_close_matches(stage, known, n=1)
-        hint = f"did you mean {near[0]}.{rest}?" if near else f"the stages are {', '.join(tree['stages'])}."
+        near = nearest(stage, known)
+        if dot and stage in ODD_SECTIONS:
+            hint = f"for all stages write defaults.{override.partition('=')[0]}=..."
+        else:
+            hint = f"did you mean {near[0]}.{rest}?" if near else f"the stages are {', '.join(tree['stages'])}."
         raise BadInput(f"{override!r} names no stage: write STAGE.section.key=value, or defaults.section.key; {hint}")
     target = changed.setdefault("defaults", {}) if stage == "defaults" else changed["stages"].setdefault(stage, {})
     kind = None if stage == "defaults" else tree["stages"][stage].get("kind")
@@ -159,15 +173,18 @@ def fill(name: str, tree: Tree, defaults: Mapping[str, Any], path: Path, smoke: 
     whole: Tree = {}
     recipe: Tree = {}
     if "recipe" in tree:
-        recipe = load_recipe(str(tree["recipe"])).model_dump(mode="json", exclude_unset=True)
+        file = find_file("recipe", str(tree["recipe"]), beside=path.parent)
+        recipe = load_recipe(str(file)).model_dump(mode="json", exclude_unset=True)
         merge(whole, known(schema, recipe))
         whole.get("evaluation", {}).pop("band", None)  # a pipeline has a promise of its own
     merge(whole, {key: dict(keys) for key, keys in known(schema, defaults).items()}, depth=2)
     merge(whole, {key: value for key, value in tree.items() if key != "recipe"}, depth=2)
+    if any("functions" in (keys.get("rewards") or {}) for keys in (defaults, tree)):
+        whole.get("rewards", {}).pop("folder", None)  # it was that of the recipe's functions, which these replace
     if smoke is not None:
         of_recipe = deepcopy(recipe.get("smoke") or {})
         if of_recipe:
-            anchor_paths(of_recipe, find_recipe(str(tree["recipe"])).parent)
+            anchor_paths(of_recipe, file.parent)
         for changes in (smoke_stage(whole), of_recipe, smoke["defaults"]):
             merge(whole, known(schema, changes), depth=2)
         merge(whole, smoke["stages"].get(name) or {}, depth=2)  # with keys that the kind does not know, to refuse them

@@ -15,6 +15,7 @@ from trl import SFTConfig, SFTTrainer
 
 from rewards.errors import BadInput
 from rl.evaluate.command import Listener
+from rl.learner.base import name_base
 from rl.learner.experts import freeze_routers
 from rl.learner.export import export
 from rl.learner.policy import lora_config
@@ -187,4 +188,5 @@ def save(stage: SftStage, model: Any, tokenizer: Any, folder: Path) -> None:
         return
     with made(folder / ADAPTER) as place:
         model.save_pretrained(place)
+        name_base(place, stage.model)
     write_merged(stage.model, export(model.get_base_model()), tokenizer, folder / MODEL)

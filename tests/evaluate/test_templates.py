@@ -147,7 +147,7 @@ def test_names() -> None:
     assert (default_template(True), default_template(False)) == ("chat", "plain")
     with pytest.raises(BadInput, match="no prompt template 'fewshot'; did you mean few-shot"):
         templated(builtin_benchmark("gsm8k"), "fewshot")
-    with pytest.raises(BadInput, match="'xyz'; known: chat, plain, few-shot, none, r1"):
+    with pytest.raises(BadInput, match="'xyz'; the templates are chat, plain, few-shot, none, r1"):
         templated(builtin_benchmark("gsm8k"), "xyz")
 
 

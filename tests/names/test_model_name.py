@@ -26,6 +26,15 @@ def refusal(name: str) -> str:
     return str(failure.value)
 
 
+def test_a_runs_checkpoints_are_left_to_the_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = place / "runs" / "quickstart-20261130-101010"
+    check_model_name(f"{run}/checkpoints/best")
+    check_model_name("runs/quickstart-20261130-101010/checkpoints/step-000007/policy")
+    (run / "checkpoints").mkdir()
+    monkeypatch.chdir(run / "checkpoints")
+    check_model_name("best")
+
+
 def test_every_alias_has_its_origin() -> None:
     assert ALIASES.keys() == HUB_IDS.keys()
 

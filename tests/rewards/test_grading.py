@@ -93,7 +93,7 @@ def test_process_isolated_rewards_use_the_graders_pool() -> None:
 
 def test_verdicts_are_numbers_and_are_logged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = [Verdict("correct", "equal"), Verdict("ungradable", "bad gold"), Verdict("unparseable", "no answer")]
-    monkeypatch.setattr("rewards.grading.load_reward", lambda name: lambda completions: verdicts)
+    monkeypatch.setattr("rewards.grading.load_reward", lambda name, folder: lambda completions: verdicts)
     with Grader({"mine": 1.0}, **SETTINGS) as grader:
         graded = grader.grade(["a", "b", "c"], ["", "", ""], {})
     assert [(g.reward, g.solved) for g in graded] == [(1.0, True), (None, None), (0.0, False)]
@@ -163,7 +163,7 @@ def test_gold_answers_are_checked_by_the_functions_that_can(monkeypatch: pytest.
         return ["large" if value > 2 else None for value in columns["answer"]]
 
     functions = {"a": checks_gold(large)(ones), "b": checks_gold(odd)(also_ones), "c": load_reward("exact_number")}
-    monkeypatch.setattr("rewards.grading.load_reward", functions.__getitem__)
+    monkeypatch.setattr("rewards.grading.load_reward", lambda name, folder: functions[name])
     with Grader({"a": 1.0, "b": 1.0, "c": 0.0}, **SETTINGS, sandbox="landlock") as grader:
         assert grader.check_gold({"answer": [1, 2, 3, 4]}) == ["b: odd", None, "a: large", "a: large"]
         assert grader.check_gold({}) == []

@@ -85,6 +85,21 @@ def test_a_function_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert load_reward(f"{tmp_path}/mine.py:short")(["ab"]) == [-2]
 
 
+def test_a_file_is_looked_for_in_the_folder_and_then_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, value in (("here", 1), ("there", 2)):
+        (tmp_path / place / "sub").mkdir(parents=True)
+        (tmp_path / place / "mine.py").write_text(f"def f(completion): return {value}\n")
+    (tmp_path / "here" / "sub" / "only.py").write_text("def f(completion): return 3\n")
+    monkeypatch.chdir(tmp_path / "here")
+    there = str(tmp_path / "there")
+    assert [load_reward("mine.py:f")([""]), load_reward("mine.py:f", there)([""])] == [[1], [2]]
+    assert load_reward("sub/only.py:f", there)([""]) == [3]
+    with pytest.raises(BadInput, match=rf"looked in {there} and {tmp_path}/here\); did you mean sub/only.py\?"):
+        load_reward("sub/onyl.py:f", there)
+
+
 def test_functions_of_a_file_share_it_until_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("seen = []\ndef a(completion): return len(seen)\ndef b(completion): return seen.append(1)\n")

@@ -44,6 +44,12 @@ def test_a_run_from_before_a_key_was_known_counts_it_at_its_default(folder: RunF
         RunFolder.create(folder.path, changed(recipe, "rewards", gated=["format"]))
 
 
+def test_files_of_rewards_may_have_moved(folder: RunFolder, recipe: Recipe) -> None:
+    moved = changed(recipe, "rewards", folder="/elsewhere")
+    assert RunFolder.create(folder.path, moved) == folder
+    assert yaml.safe_load(folder.recipe.read_text())["rewards"]["folder"] == "/elsewhere"
+
+
 @pytest.mark.parametrize(
     ("section", "values", "key"),
     [

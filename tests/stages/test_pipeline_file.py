@@ -61,6 +61,36 @@ def test_a_path_is_looked_for_beside_the_file(pipeline_tree: Tree, tmp_path: Pat
     assert pipeline.stages["reinforce"].problems.path == "nowhere.jsonl"  # type: ignore[union-attr]
 
 
+def test_recipes_rewards_and_benchmarks_are_looked_for_beside_the_file(
+    pipeline_tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for file in ("mine.py", "own.jsonl"):
+        (tmp_path / file).touch()
+    (tmp_path / "inner" / "r.yaml").write_text(
+        "name: r\nmodel: {name: tiny}\nproblems: {source: arithmetic, size: 60}\n"
+        "rewards: {functions: {inner.py:f: 1}}\n"
+    )
+    (tmp_path / "inner" / "inner.py").touch()
+    pipeline_tree["defaults"].pop("rewards")
+    pipeline_tree["stages"] = {
+        "first": {"kind": "grpo", "recipe": "inner/r.yaml"},
+        "second": {"kind": "grpo", "recipe": "inner/r.yaml", "rewards": {"functions": {"mine.py:f": 1.0}}},
+        "third": {
+            "kind": "evaluate",
+            "rewards": {"functions": {"mine.py:f": 1.0}},
+            "benchmarks": ["own.jsonl", "gsm8k", "gone.jsonl"],
+        },
+    }
+    stages = load(pipeline_tree, tmp_path).stages
+    assert [stage.rewards.folder for stage in stages.values()] == [  # type: ignore[union-attr]
+        str(tmp_path / "inner"), str(tmp_path), str(tmp_path),
+    ]  # fmt: skip
+    assert stages["third"].benchmarks == [str(tmp_path / "own.jsonl"), "gsm8k", "gone.jsonl"]  # type: ignore[union-attr]
+
+
 def test_smoke_changes_single_keys(pipeline_tree: Tree, tmp_path: Path) -> None:
     pipeline_tree["smoke"] = {
         "defaults": {"model": {"lora_r": 2}},
@@ -125,6 +155,21 @@ def change(tree: Tree, dotted: str, value: Any) -> None:
         del tree[last]
     else:
         tree[last] = value
+
+
+def test_a_recipe_in_the_place_of_a_pipeline_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"^quickstart is a recipe, not a pipeline: `penny train quickstart`\.$"):
+        load_pipeline("quickstart")
+    (tmp_path / "one.yaml").write_text("name: one\nproblems: {source: arithmetic}\n")
+    with pytest.raises(BadInput, match=r"one.yaml is a recipe, not a pipeline of stages: `penny train "):
+        load_pipeline(str(tmp_path / "one.yaml"))
+
+
+def test_an_override_without_its_stage_is_told(pipeline_yaml: Path) -> None:
+    with pytest.raises(BadInput, match=r"for all stages write defaults\.run\.seed=\.\.\."):
+        load_pipeline(str(pipeline_yaml), ["run.seed=1"])
+    with pytest.raises(BadInput, match=r"did you mean reinforce\.run\.seed=1\?"):
+        load_pipeline(str(pipeline_yaml), ["reinforc.run.seed=1"])
 
 
 @pytest.mark.parametrize(
