@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rewards.code.lines import CLOSED, masked
+from rewards.code.lines import CLOSED, masked, open_after
 
 DEFINITION = re.compile(r"(?:async[ \t]++)?(def|class)[ \t]++(\w++)")
 IMPORT = re.compile(r"(?:from|import)\b")
@@ -101,6 +101,13 @@ def names_of(text: str) -> Names:
 
 def defines(text: str, name: str) -> bool:
     """Whether a program defines a name, or the class whose method it may be."""
+    function = re.search(rf"^def[ \t]++{re.escape(name)}\b", text, re.MULTILINE)
+    if function is not None:  # mostly, and quickly seen
+        state = CLOSED
+        for line in text[: function.start()].split("\n"):
+            state = open_after(line, state)
+        if state == CLOSED:
+            return True
     names = names_of(text)
     return provides(names, name) is not None or container(name) in names.defined
 
