@@ -22,7 +22,7 @@ from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.run.loading import LIBRARIES, loading
 from rl.serve_commands import chat, export, price, serve
-from rl.stage_commands import difficulty, run, stage
+from rl.stage_commands import AcceptChangedData, difficulty, run, stage
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def train(
     unfinished: Annotated[
         bool, typer.Option("--continue", help="Go on with this recipe's last unfinished run.")
     ] = False,
-    accept_changed_data: Annotated[
-        bool, typer.Option("--accept-changed-data", help="Go on with a run though its problems have changed.")
-    ] = False,
+    accept_changed_data: AcceptChangedData = False,
     as_json: Json = False,
 ) -> None:
     """Train a recipe: measure, learn, measure again, report.

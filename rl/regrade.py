@@ -19,6 +19,7 @@ from rl.problems.sets import load_sets
 from rl.recipe import ProblemsSection
 from rl.recipe_file import dump_recipe, load_recipe
 from rl.run import atomic
+from rl.run.failures import reward_failures
 from rl.run.folder import RunFolder
 from rl.run.rollouts import RolloutRow, read_rollouts, rollout_steps, write_step
 
@@ -64,6 +65,7 @@ def regrade_run(run: Path, overrides: Sequence[str], name: str | None = None) ->
     Raises:
         BadInput: no such run, no rollouts, a name that is taken, problems that are gone or are not those of the run,
             or rewards that cannot be had.
+        RunStopped: a reward raised.
     """
     folder = RunFolder.open(run)
     for override in overrides:
@@ -79,7 +81,7 @@ def regrade_run(run: Path, overrides: Sequence[str], name: str | None = None) ->
     with build_grader(recipe.rewards) as grader:
         grader.check_columns(set.intersection(*(set(problem.columns) for problem in problems.values())))
         target.parent.mkdir(exist_ok=True)
-        with atomic.folder(target) as unfinished:
+        with reward_failures(folder.path), atomic.folder(target) as unfinished:
             for step in steps:
                 before = read_rollouts(folder, step)
                 asked = _asked(before, problems, recipe.problems, step)

@@ -1,5 +1,6 @@
 """The commands of the ladder: `penny run`, and `penny stage`, which it starts for each stage."""
 
+import functools
 import json
 import sys
 import time
@@ -14,6 +15,11 @@ from rl.told import told
 
 if TYPE_CHECKING:
     from rl.stages.schema import Pipeline
+
+
+AcceptChangedData = Annotated[
+    bool, typer.Option("--accept-changed-data", help="Go on with a run though its problems have changed.")
+]
 
 
 def run(
@@ -40,6 +46,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, show the stages, load no model.")
     ] = False,
+    accept_changed_data: AcceptChangedData = False,
     as_json: Json = False,
 ) -> None:
     """Run a pipeline of stages; the same command goes on where it was stopped."""
@@ -62,7 +69,8 @@ def run(
         books = enter(place, pipeline, begin)
         if reuse is not None:
             print(f"taken over from {reuse}: {', '.join(take_over(books, reuse))}", file=sys.stderr)
-        code = run_pipeline(books, launch_process, lambda text: print(text, file=sys.stderr, flush=True))
+        launch = functools.partial(launch_process, accept_changed_data=accept_changed_data)
+        code = run_pipeline(books, launch, lambda text: print(text, file=sys.stderr, flush=True))
         print_ladder(write_ladder(books), place, as_json)
     raise typer.Exit(code)
 
@@ -70,6 +78,7 @@ def run(
 def stage(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a pipeline's run.")],
     name: Annotated[str, typer.Argument(metavar="STAGE", help="The stage.")],
+    accept_changed_data: AcceptChangedData = False,
 ) -> None:
     """Run one stage of a pipeline that `penny run` has begun."""
     began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
@@ -80,7 +89,7 @@ def stage(
             from rl.stages.runner import run_stage
 
         listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
-        code = run_stage(open_pipeline(folder), name, listener, began)
+        code = run_stage(open_pipeline(folder), name, listener, began, accept_changed_data)
     raise typer.Exit(code)
 
 

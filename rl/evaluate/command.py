@@ -32,6 +32,7 @@ from rl.evaluate.units import Protocol, Unit, asked_sha256, fitted, make_units, 
 from rl.problems.benchmark import Benchmark
 from rl.rollout.endpoint import EndpointDown
 from rl.run.evaluations import EvaluationRow
+from rl.run.failures import reward_failures
 from rl.run.folder import RunFolder
 from rl.run.report import write_report
 
@@ -92,7 +93,8 @@ def evaluate(request: EvaluationRequest, listener: Listener | None = None) -> tu
 
     Raises:
         BadInput: something that was given cannot be used; found before any weights are read.
-        RunStopped: the server went away (what it gave is kept and measured), or not one answer could be graded.
+        RunStopped: the server went away (what it gave is kept and measured), a reward raised, or not one answer could
+            be graded.
     """
     listener = listener or Listener()
     check_request(request)
@@ -113,7 +115,8 @@ def evaluate(request: EvaluationRequest, listener: Listener | None = None) -> tu
         cache = stack.enter_context(AnswerCache(cache_folder())) if keeps_answers(request) else None
         answers = CachedAnswers(source.starter(units, stack), cache, source.identity)
         tally = Tally(units)
-        down = answer_and_grade(units, graders, answers, tally, listener)
+        with reward_failures(folder.path.parent):  # an evaluation that fails leaves no folder
+            down = answer_and_grade(units, graders, answers, tally, listener)
     cost = Cost.of(time.perf_counter() - began, source, tally, request.dollars_per_hour, request.dollars_per_million)
     for unit, rows in zip(units, tally.rows, strict=True):
         folder.write_rows({"answers": stored_rows(unit)}, rows)

@@ -22,6 +22,7 @@ from rl.problems.prompt import ask
 from rl.recipe import ModelSection, Recipe, RewardsSection
 from rl.recipe_file import overridden
 from rl.run.evaluations import EvaluationRow
+from rl.run.failures import reward_failures
 
 REGRADED = "regraded"
 
@@ -58,6 +59,7 @@ def regrade_evaluation(path: Path, overrides: Sequence[str], name: str | None) -
 
     Raises:
         BadInput: no such evaluation, a name that is taken, or problems that are not those which were asked.
+        RunStopped: a reward raised.
     """
     folder = EvaluationFolder.open(path)
     target = folder.path / REGRADED / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
@@ -71,7 +73,8 @@ def regrade_evaluation(path: Path, overrides: Sequence[str], name: str | None) -
         before = folder.rows(result)
         benchmark = find_benchmark(result["benchmark"])
         rewards = changed_rewards(benchmark, overrides)
-        after = graded_again(benchmark, rewards, result, before)
+        with reward_failures(folder.path):
+            after = graded_again(benchmark, rewards, result, before)
         scores = measures(after, benchmark.majority, result["problems"], result["num_samples"])
         changed = sum(old.verdict != new.verdict for old, new in zip(before, after, strict=True))
         changes.append(

@@ -15,6 +15,7 @@ from rl.models import pinned
 from rl.problems.difficulty import histogram
 from rl.problems.sets import prepare_sets
 from rl.recipe import Recipe
+from rl.run.failures import reward_failures
 from rl.stages.traces import asked_unit, grouped, keep_rates
 
 
@@ -29,7 +30,7 @@ def measure_difficulty(recipe: Recipe, samples: int, limit: int | None, listener
 
     Raises:
         BadInput: the recipe cannot be used.
-        RunStopped: not one answer could be graded.
+        RunStopped: a reward raised, or not one answer could be graded.
     """
     problems = prepare_sets(recipe).training[:limit]
     source = model_source(pinned(recipe.model.name, recipe.model.revision), "last", recipe.rollout.engine)
@@ -42,9 +43,9 @@ def measure_difficulty(recipe: Recipe, samples: int, limit: int | None, listener
         graders = started_graders([unit], stack)
         cache = stack.enter_context(AnswerCache(cache_folder()))
         tally = Tally([unit])
-        answer_and_grade(
-            [unit], graders, CachedAnswers(source.starter([unit], stack), cache, source.identity), tally, listener
-        )
+        answers = CachedAnswers(source.starter([unit], stack), cache, source.identity)
+        with reward_failures(cache_folder()):
+            answer_and_grade([unit], graders, answers, tally, listener)
     rates = {name: rate.share for name, rate in keep_rates(recipe, grouped(problems, tally.rows[0])).items()}
     if not rates:
         raise RunStopped("Not one answer could be graded, so nothing is known: check the rewards.")

@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 from rl.checks import check_recipe
 from rl.evaluate.command import Listener
 from rl.evaluate.subject import find_subject, merged_weights
-from rl.launch import run_recipe
+from rl.launch import INTERRUPTED, run_recipe
 from rl.models import load_tokenizer
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
@@ -18,11 +19,18 @@ from rl.stages.merged import write_merged
 from rl.stages.schema import GrpoStage, as_recipe
 
 
-def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener, began: float | None = None) -> StageResult:
-    """Run a `grpo` stage, or go on with it.
+def reinforce(
+    name: str,
+    stage: GrpoStage,
+    folder: Path,
+    listener: Listener,
+    began: float | None = None,
+    accept_changed_data: bool = False,
+) -> StageResult:
+    """Run a `grpo` stage, or go on with it. `began`, `accept_changed_data`: see `run_recipe`.
 
     Raises:
-        BadInput: what `rl.checks.check_recipe` finds.
+        BadInput: what `rl.checks.check_recipe` finds, or problems that have changed since the stage was begun.
         StopRequested: a signal or the budget ended it, with everything saved.
     """
     recipe = as_recipe(name, stage)
@@ -32,10 +40,10 @@ def reinforce(name: str, stage: GrpoStage, folder: Path, listener: Listener, beg
     run = RunFolder(folder)
     summary = read_summary(run)
     if summary is None:
-        run_recipe(recipe, began=began, advise=False)
+        code, _ = run_recipe(recipe, began=began, advise=False, accept_changed_data=accept_changed_data)
         summary = read_summary(run)
-    if summary is None:
-        raise StopRequested(f"stage {name} is not done")
+        if summary is None:
+            raise StopRequested(signal.SIGINT.name if code == INTERRUPTED else f"stage {name} is not done")
     subject = find_subject(str(folder))
     if subject.adapter is None:
         return StageResult(stage.kind, model=os.path.relpath(subject.model.name, folder), figures=summary)

@@ -7,6 +7,7 @@ at its next safe point, and the same command goes on from there.
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -60,9 +61,10 @@ def run_pipeline(books: PipelineFolder, launch: Launch, say: Say) -> int:
     return BAND_MISSED if met is not None and not met[0] else 0
 
 
-def launch_process(books: PipelineFolder, name: str) -> int:
+def launch_process(books: PipelineFolder, name: str, accept_changed_data: bool = False) -> int:
     """Run a stage in a process of its own, which gets the signals that this one gets."""
     command = [sys.executable, "-m", "rl.cli", "stage", str(books.path), name]
+    command += ["--accept-changed-data"] * accept_changed_data
     with subprocess.Popen(command, start_new_session=True) as process, handed_on(process):
         code = process.wait()
     if code == -signal.SIGTERM:  # a stage that keeps what it has as it goes, and needs no safe point
@@ -72,7 +74,10 @@ def launch_process(books: PipelineFolder, name: str) -> int:
 
 @contextmanager
 def handed_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Send SIGINT and SIGTERM on to a process while the block runs."""
+    """Send SIGINT and SIGTERM on to a process while the block runs; only the main thread gets any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def hand_on(number: int, _: Any) -> None:
         process.send_signal(number)
@@ -91,10 +96,17 @@ def end_with_parent() -> None:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def run_stage(books: PipelineFolder, name: str, listener: Listener, began: float | None = None) -> int:
+def run_stage(
+    books: PipelineFolder,
+    name: str,
+    listener: Listener,
+    began: float | None = None,
+    accept_changed_data: bool = False,
+) -> int:
     """Run one stage in this process; returns its exit code.
 
-    `began`: what `time.monotonic` showed when the process began, for the ledger.
+    `began`: what `time.monotonic` showed when the process began, for the ledger. `accept_changed_data`: go on with a
+    `grpo` stage though its problems have changed.
 
     Raises:
         BadInput, RunStopped: what its kind raises.
@@ -103,20 +115,22 @@ def run_stage(books: PipelineFolder, name: str, listener: Listener, began: float
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the pipeline was started in the background
     with RunFolder(books.path).lock():
         try:
-            books.finish(name, stage_result(books, name, listener, began))
+            books.finish(name, stage_result(books, name, listener, began, accept_changed_data))
         except StopRequested as request:
             listener.say(f"stage {name} was stopped ({request}), and has saved")
             return INTERRUPTED if str(request) == signal.SIGINT.name else 0
     return 0
 
 
-def stage_result(books: PipelineFolder, name: str, listener: Listener, began: float | None) -> StageResult:
+def stage_result(
+    books: PipelineFolder, name: str, listener: Listener, began: float | None, accept_changed_data: bool
+) -> StageResult:
     """Do the work of a stage, by its kind."""
     stage, folder = resolved(books, name), books.stage(name)
     folder.mkdir(exist_ok=True)
     keep_log(RunFolder(folder).log)
     if isinstance(stage, GrpoStage):  # keeps its own ledger, and stops by itself
-        return reinforce(name, stage, folder, listener, began)
+        return reinforce(name, stage, folder, listener, began, accept_changed_data)
     with Ledger(RunFolder(folder), stage.run.dollars_per_hour, began=began) as ledger:
         if isinstance(stage, TracesStage):
             return write_traces(name, stage, folder, ledger, listener)

@@ -60,7 +60,8 @@ def fine_tune(
         trainer.add_callback(books)
     last = last_checkpoint(folder)
     books.begin()
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    with stop.safe_points():
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if stop.received:
         raise StopRequested(stop.received.name)
     with ledger.phase("save"):

@@ -30,6 +30,7 @@ from rl.recipe import Recipe
 from rl.run import jsonl
 from rl.run.atomic import write_json
 from rl.run.evaluations import EvaluationRow
+from rl.run.failures import reward_failures
 from rl.run.ledger import Ledger
 from rl.run.manifest import versions
 from rl.stages.books import StageResult
@@ -46,7 +47,7 @@ def write_traces(name: str, stage: TracesStage, folder: Path, ledger: Ledger, li
 
     Raises:
         BadInput: the teacher or the problems cannot be used.
-        RunStopped: the teacher went away (what it wrote is cached), or nothing is worth keeping.
+        RunStopped: the teacher went away (what it wrote is cached), a reward raised, or nothing is worth keeping.
     """
     teacher = stage.teacher or TeacherSection(source="model", name=stage.model.name, revision=stage.model.revision)
     recipe = as_recipe(name, stage)
@@ -65,7 +66,8 @@ def write_traces(name: str, stage: TracesStage, folder: Path, ledger: Ledger, li
         cache = None if teacher.source == "column" else stack.enter_context(AnswerCache(cache_folder()))
         answers = CachedAnswers(source.starter([unit], stack), cache, source.identity)
         tally = Tally([unit])
-        down = answer_and_grade([unit], graders, answers, tally, listener)
+        with reward_failures(folder):
+            down = answer_and_grade([unit], graders, answers, tally, listener)
     ledger.add_tokens(generated=tally.tokens)
     ledger.step_done(None)
     if down is not None:
