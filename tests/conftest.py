@@ -5,6 +5,9 @@ import os
 # Tests never talk to the hub. Set before transformers is imported, which reads it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import contextlib
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,22 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_tiny_model(byte_tokenizer(), folder)
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)  # lazy: torch leaves a file open where it fails
+
+
+def fill(place: Path) -> None:
+    """Leave no room on a disk."""
+    with contextlib.suppress(OSError), (place / "filler").open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass

@@ -20,6 +20,7 @@ from rl.run.evaluations import read_evaluations
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 from rl.run.summary import read_summary
+from tests.conftest import fill
 from tests.test_train import STEPS, recipe, same_run
 from tests.test_train_modes import AHEAD
 
@@ -217,3 +218,28 @@ def test_an_extended_schedule_goes_on_as_the_longer_one(tiny_model: Path, tmp_pa
     run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 4}), run)
     rates = [line["learning_rate"] for line in read_metrics(run)]
     assert rates == pytest.approx([0.01, 0.005, 0.005, 0.0025])  # 1 - 0/2, 1 - 1/2, then 1 - 2/4, 1 - 3/4
+
+
+def test_a_full_disk_ends_the_run_in_one_sentence_and_it_goes_on_when_there_is_room(
+    tiny_model: Path, tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = recipe(tiny_model, small_disk / "run")
+    monkeypatch.setattr(launch, "build_engine", interrupted_after(4, lambda: fill(small_disk)))  # in step 3
+    with pytest.raises(RunStopped) as caught:
+        run_recipe(whole)
+    run = RunFolder(small_disk / "run")
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{run.path}/") and "cannot be written: No space left on device (" in sentence
+    assert sentence.endswith(f"; step 2 is saved: make room, then go on with: penny train --resume {run.path}")
+    assert "\n" not in sentence and last_saved(run) == 2 and latest_checkpoint(run) is not None
+    (small_disk / "filler").unlink()
+    monkeypatch.undo()
+    assert run_recipe(whole, run)[0] == 0
+    run_recipe(recipe(tiny_model, tmp_path / "whole"))
+    same_run(tmp_path / "whole", run.path)
+
+
+def test_a_disk_too_small_for_a_checkpoint(tiny_model: Path, small_disk: Path) -> None:
+    wide = recipe(tiny_model, small_disk / "run", model={"lora_r": 64})
+    with pytest.raises(RunStopped, match="checkpoints/step-000002 cannot be written: .*; no step was done yet"):
+        run_recipe(wide)
