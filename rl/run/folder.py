@@ -68,7 +68,7 @@ class RunFolder:
     @property
     def problems(self) -> Path:
         """The hash of every problem that the run was begun with, or has accepted since."""
-        return self.path / "problems.parquet"
+        return self.path / "data.parquet"
 
     @property
     def summary(self) -> Path:
