@@ -53,11 +53,11 @@ async def _awaited(value: Awaitable[Any]) -> Any:
 async def _gathered(function: Callable[..., Awaitable[Any]], calls: Sequence[dict[str, Any]]) -> list[Any]:
     free = asyncio.Semaphore(AT_ONCE)
 
-    async def one(call: dict[str, Any]) -> Any:
+    async def one(call: dict[str, Any], row_of_batch: int) -> Any:  # named so for `rewards.failures`
         async with free:
             return await _awaited(function(**call))
 
-    tasks = [asyncio.ensure_future(one(call)) for call in calls]
+    tasks = [asyncio.ensure_future(one(call, row)) for row, call in enumerate(calls)]
     try:
         return await asyncio.gather(*tasks)
     finally:

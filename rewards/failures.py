@@ -11,6 +11,7 @@ from typing import Any
 
 OURS = Path(__file__).resolve().parent
 LIBRARIES = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+ROW = "row_of_batch"
 INDICES = ("i", "idx", "index", "row")  # what authors call the place of a completion in the batch
 LONGEST_SAID = 300  # characters of an exception in the sentence
 SHORTEST_VALUE = 2  # characters: Python keeps one object for all equal texts that are shorter
@@ -65,8 +66,14 @@ def _is_authors(file: str) -> bool:
 
 
 def _row(error: BaseException, given: Mapping[str, Any]) -> int | None:
-    """The completion that the function worked on, by what its local variables held, the innermost frame first."""
+    """The completion that the function worked on, by what local variables held, the innermost frame first.
+
+    Of a function that grades one at a time it is known: what calls it has a variable `row_of_batch`.
+    """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in frames:
+        if ROW in frame.f_locals:
+            return int(frame.f_locals[ROW])
     for frame in reversed(frames):
         rows = _rows_of_values(list(_values(frame)), given)
         if rows:

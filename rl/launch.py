@@ -29,12 +29,13 @@ from rl.recipe import USUAL_PASS, Recipe
 from rl.recipe_file import dump_recipe
 from rl.rollout.build import build_engine, context_length, download, engine_start, pick_device, pick_dtype
 from rl.run import atomic
+from rl.run.changes import Changes
 from rl.run.checkpoints import forget_best, last_saved, latest_checkpoint, rewind
 from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows
 from rl.run.display import Display
 from rl.run.evaluations import read_evaluations
 from rl.run.failures import ended, how_to_go_on, told_what_is_saved
-from rl.run.folder import RunFolder, changes_of, default_path
+from rl.run.folder import RunFolder, changes_of, default_path, is_run
 from rl.run.ledger import Ledger
 from rl.run.loading import keep_log, loading
 from rl.run.manifest import write_manifest
@@ -82,8 +83,8 @@ def run_recipe(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penny-")))
         ranks.start(pick_device(recipe.rollout.device))
         stack.callback(ranks.stop)
-        target, new = agreed_folder(recipe, folder)
-        start = Start(recipe, target, scratch, new, accept_changed_data)
+        target, new, changes = agreed_folder(recipe, folder)
+        start = Start(recipe, target, scratch, new, changes, accept_changed_data)
         try:
             with ended(target):
                 code = train_in(start, as_json, began, advise)
@@ -102,6 +103,7 @@ class Start:
         target: the run's folder, which every rank resumes from.
         scratch: a folder that is thrown away.
         new: whether `target` was made for this session.
+        changes: what differs from the recipe of the session before.
         accept_changed_data: see `run_recipe`.
     """
 
@@ -109,6 +111,7 @@ class Start:
     target: RunFolder
     scratch: Path
     new: bool
+    changes: Changes
     accept_changed_data: bool
 
     def books(self) -> RunFolder:
@@ -155,15 +158,14 @@ def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> 
     return BAND_MISSED if summary.get("band_met") is False else 0
 
 
-def agreed_folder(recipe: Recipe, folder: RunFolder | None) -> tuple[RunFolder, bool]:
-    """The run's folder, the same on all ranks, and whether it is new: made by rank 0 unless given."""
-    agreed: tuple[RunFolder, bool] | None = None
-    if folder is not None:
-        agreed = folder, False
-    elif ranks.rank() == 0:
+def agreed_folder(recipe: Recipe, folder: RunFolder | None) -> tuple[RunFolder, bool, Changes]:
+    """The run's folder, the same on all ranks: made by rank 0 unless given; whether it is new; what has changed."""
+    agreed: tuple[RunFolder, bool, Changes] | None = None
+    if ranks.rank() == 0:
         path = Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name)
-        new = not path.exists()
-        agreed = RunFolder.create(path, recipe), new
+        path = folder.path if folder else path
+        new, changes = not path.exists(), changes_of(path, recipe) if is_run(path) else {}
+        agreed = folder or RunFolder.create(path, recipe), new, changes
     return next(chosen for chosen in ranks.gather([agreed]) if chosen)
 
 
@@ -246,8 +248,12 @@ def go_on(session: Session, start: Start, data: Data) -> None:
         "layout": session.policy.layout,
         "ranks": ranks.world_size(),
     }
-    changes = changes_of(folder.path, start.recipe)
-    history: dict[str, Any] = {"recipe_changed": changes} if changes else {}
+    history: dict[str, Any] = {"recipe_changed": start.changes} if start.changes else {}
+    if "optimizer.max_steps" in start.changes and start.recipe.optimizer.lr_scheduler_type != "constant":
+        session.display.message(
+            f"the {start.recipe.optimizer.lr_scheduler_type} schedule is now one over optimizer.max_steps = "
+            f"{start.recipe.optimizer.max_steps}: the learning rate goes on at {session.scheduler.get_last_lr()[0]:.3g}"
+        )
     if data.different:
         history["accepted_changed_data"] = {"step": session.step, "rows": data.different}
     write_manifest(folder, session.recipe, parts, history)

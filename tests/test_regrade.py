@@ -141,3 +141,16 @@ def test_a_run_without_completions_is_refused(run: RunFolder) -> None:
         path.unlink()
     assert "has no completions yet" in penny("regrade", run.path).stderr
     assert penny("regrade", "runs/none").exit_code == 2
+
+
+def test_a_reward_that_raises_is_one_sentence(run: RunFolder) -> None:
+    Path("bad.py").write_text("import sys\ndef bad(completion):\n    sys.exit(0)\n")
+    result = penny("regrade", run.path, "rewards.functions={'bad.py:bad': 1.0}", "--name", "bad")
+    assert result.exit_code == 1
+    sentence = (
+        "the reward 'bad.py:bad' raised SystemExit: 0 at bad.py, line 3, on completion 1 of the batch (problem rows/1)"
+    )
+    report = run.path / "reward-error.txt"
+    assert f"error: {sentence} (the whole traceback is in {report})" in result.stderr
+    assert "Traceback" in report.read_text()
+    assert not list(run.path.glob("regraded/*"))

@@ -211,11 +211,16 @@ def test_a_finished_run_is_extended_to_what_a_longer_one_would_be(tiny_model: Pa
     same_run(tmp_path / "whole", run.path)
 
 
-def test_an_extended_schedule_goes_on_as_the_longer_one(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_extended_schedule_goes_on_as_the_longer_one(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     linear = {"lr_scheduler_type": "linear", "learning_rate": 0.01}
     run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 2}))
     run = RunFolder(tmp_path / "run")
-    run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 4}), run)
+    run_recipe(recipe(tiny_model, tmp_path / "run", optimizer=linear | {"max_steps": 4}))  # by run.dir alone
+    assert json.loads(run.manifest.read_text())["sessions"][1]["recipe_changed"] == {"optimizer.max_steps": [2, 4]}
+    said = "the linear schedule is now one over optimizer.max_steps = 4: the learning rate goes on at 0.005"
+    assert said in capsys.readouterr().out
     rates = [line["learning_rate"] for line in read_metrics(run)]
     assert rates == pytest.approx([0.01, 0.005, 0.005, 0.0025])  # 1 - 0/2, 1 - 1/2, then 1 - 2/4, 1 - 3/4
 
