@@ -241,11 +241,10 @@ def _grades(function: Any, shape: Shape, given: dict[str, Any]) -> Any:
     if "log_extra" in {p.name for p in shape.parameters} and given.get("log_extra") is not None:
         logs = SampleLogs(len(calls), given["log_extra"])
         calls = [call | {"log_extra": logs.of(place)} for place, call in enumerate(calls)]
-    results = (
-        gathered(function, calls)
-        if is_async(function)
-        else [_graded(function, call, row) for row, call in enumerate(calls)]
-    )
+    if is_async(function):
+        results = gathered(function, calls)
+    else:
+        results = [_graded(function, call, row) for row, call in enumerate(calls)]
     if logs is not None:
         logs.hand_on()
     return results

@@ -1,11 +1,9 @@
 """Builds the session of a recipe, new or resumed, trains it, and says how it ended."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +27,16 @@ from rl.recipe import USUAL_PASS, Recipe
 from rl.recipe_file import dump_recipe
 from rl.rollout.build import build_engine, context_length, download, engine_start, pick_device, pick_dtype
 from rl.run import atomic
-from rl.run.changes import Changes
 from rl.run.checkpoints import forget_best, last_saved, latest_checkpoint, rewind
 from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows
 from rl.run.display import Display
-from rl.run.evaluations import read_evaluations
 from rl.run.failures import ended, how_to_go_on, told_what_is_saved
-from rl.run.folder import RunFolder, changes_of, default_path, is_run
+from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
 from rl.run.loading import keep_log, loading
 from rl.run.manifest import write_manifest
-from rl.run.metrics import read_metrics
 from rl.run.report import write_report
+from rl.run.start import Start, agreed_folder
 from rl.run.summary import read_summary
 from rl.run.trackers import start_trackers
 from rl.session import Session, with_pass
@@ -95,40 +91,6 @@ def run_recipe(
     return code, target.path
 
 
-@dataclass(frozen=True)
-class Start:
-    """How a session begins.
-
-    Attributes:
-        target: the run's folder, which every rank resumes from.
-        scratch: a folder that is thrown away.
-        new: whether `target` was made for this session.
-        changes: what differs from the recipe of the session before.
-        accept_changed_data: see `run_recipe`.
-    """
-
-    recipe: Recipe
-    target: RunFolder
-    scratch: Path
-    new: bool
-    changes: Changes
-    accept_changed_data: bool
-
-    def books(self) -> RunFolder:
-        """The folder that this rank writes to: the run's on rank 0."""
-        return self.target if ranks.rank() == 0 else RunFolder.create(self.scratch / "books", self.recipe)
-
-    @property
-    def nothing_begun(self) -> bool:
-        """Whether the folder is new and nothing has been measured yet."""
-        return self.new and not read_metrics(self.target) and not read_evaluations(self.target)
-
-    def leave_nothing(self) -> None:
-        """Delete the folder if nothing has been begun in it."""
-        if ranks.rank() == 0 and self.nothing_begun:
-            shutil.rmtree(self.target.path)
-
-
 def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> int:
     """Train in the run's folder; returns the exit code."""
     recipe, target = start.recipe, start.target
@@ -156,17 +118,6 @@ def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> 
             return INTERRUPTED if str(request) == "SIGINT" else 0
     summary = read_summary(books) or {}
     return BAND_MISSED if summary.get("band_met") is False else 0
-
-
-def agreed_folder(recipe: Recipe, folder: RunFolder | None) -> tuple[RunFolder, bool, Changes]:
-    """The run's folder, the same on all ranks: made by rank 0 unless given; whether it is new; what has changed."""
-    agreed: tuple[RunFolder, bool, Changes] | None = None
-    if ranks.rank() == 0:
-        path = Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name)
-        path = folder.path if folder else path
-        new, changes = not path.exists(), changes_of(path, recipe) if is_run(path) else {}
-        agreed = folder or RunFolder.create(path, recipe), new, changes
-    return next(chosen for chosen in ranks.gather([agreed]) if chosen)
 
 
 def open_session(

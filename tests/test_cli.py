@@ -19,6 +19,7 @@ from rl.resume import latest_unfinished, resumed_recipe
 from rl.run.folder import RunFolder
 from rl.run.rollouts import RolloutRow, write_rollouts
 
+ROOT = Path(__file__).parents[1]
 RECIPE = """
 name: mine
 model: {{name: {model}}}
@@ -146,6 +147,31 @@ def test_ctrl_c_says_how_to_go_on(recipe_path: Path, trainer: Trainer) -> None:
     result = penny("train", recipe_path)
     assert result.exit_code == 130
     assert "penny train --resume runs/mine-20260101-000000" in result.stderr
+
+
+def test_ctrl_c_before_a_run_begins_names_no_earlier_run(
+    recipe_path: Path, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(recipe: Recipe) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rl.checks.check_recipe", interrupted)
+    make_run(load_recipe(str(recipe_path)), Path("runs/mine-20260101-000000"))
+    result = penny("train", recipe_path)
+    assert result.exit_code == 130
+    assert result.stderr.endswith("\nstopped; nothing was begun yet; start again\n") and "--resume" not in result.stderr
+    assert not trainer.asked
+
+
+def test_a_thread_that_hangs_does_not_hold_up_ctrl_c() -> None:
+    code = (
+        "import threading, time; from rl import cli\n"
+        "def app(arguments):\n"
+        "    threading.Thread(target=time.sleep, args=[60]).start(); print('all is saved'); raise SystemExit(130)\n"
+        "cli.app = app; cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (130, "all is saved\n")
 
 
 def test_resume_takes_the_runs_own_recipe(recipe_path: Path, trainer: Trainer) -> None:

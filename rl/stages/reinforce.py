@@ -40,7 +40,7 @@ def reinforce(
     run = RunFolder(folder)
     summary = read_summary(run)
     if summary is None:
-        code, _ = run_recipe(recipe, began=began, accept_changed_data=accept_changed_data, advise=False)
+        code, _ = run_recipe(recipe, began=began, advise=False, accept_changed_data=accept_changed_data)
         summary = read_summary(run)
         if summary is None:
             raise StopRequested(signal.SIGINT.name if code == INTERRUPTED else f"stage {name} is not done")
