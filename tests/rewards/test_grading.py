@@ -56,6 +56,20 @@ def grade(functions: dict[str, float], completions: list[str], **settings: Any) 
         return grader.grade(completions, ["p", "q"], columns)
 
 
+def test_one_function_alone_under_other_options(folder: Path) -> None:
+    functions = {"exact_number": 1.0, "r.py:tuned": 2.0}
+    with Grader(functions, **SETTINGS, options={"r.py:tuned": {"scale": 3.0}}, gated=["r.py:tuned"]) as grader:
+        alone = grader.alone("r.py:tuned", scale=5.0)
+        assert [graded.parts for graded in alone.grade(["ab", "c"], ["p", "q"], {})] == [
+            {"r.py:tuned": 10.0},
+            {"r.py:tuned": 5.0},
+        ]
+        with pytest.raises(BadInput, match="has no option 'size'"):
+            grader.alone("r.py:tuned", size=1)
+        [first, _] = grader.grade(["1", "3"], ["p", "q"], {"answer": ["1", "2"]})  # unchanged
+        assert (first.parts, first.reward) == ({"exact_number": 1.0, "r.py:tuned": 3.0}, 7.0)
+
+
 def test_a_reward_is_the_weighted_sum_of_its_parts(folder: Path) -> None:
     graded = grade({"exact_number": 2.0, "r.py:halves": -1.0, "r.py:array": 0.25}, ["1", "3"])
     assert graded == [
