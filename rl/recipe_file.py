@@ -105,8 +105,11 @@ def smoke_settings(tree: Tree) -> Tree:
     `tree` is not checked yet, so it may hold anything.
     """
     settings: Tree = {section: dict(keys) for section, keys in SMOKE.items()}
-    names = ("problems", "evaluation", "distillation")
-    problems, evaluation, distillation = (found if isinstance(found := tree.get(n), dict) else {} for n in names)
+    names = ("problems", "rollout", "evaluation", "distillation")
+    sections = (found if isinstance(found := tree.get(name), dict) else {} for name in names)
+    problems, rollout, evaluation, distillation = sections
+    if rollout.get("engine") == "transformers":  # it runs everywhere, and may be wanted for a reason
+        settings["rollout"]["engine"] = "transformers"
     settings["problems"] |= few(problems, otherwise=SMOKE_PROBLEMS)
     longest = problems.get("max_prompt_length")
     if isinstance(longest, int):

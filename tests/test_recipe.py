@@ -141,6 +141,12 @@ run: {dir: runs/real, num_processes: 64, min_gpu_memory_gib: 80, max_hours: 100,
     assert smoke.rewards.functions == {"math": 1, "length": 0.5} and smoke.rewards.accuracy == "math"
 
 
+@pytest.mark.parametrize(("asked", "taken"), [("vllm", "auto"), ("server", "auto"), ("transformers", "transformers")])
+def test_smoke_takes_an_engine_that_is_there(asked: str, taken: str, recipe_path: Path) -> None:
+    recipe_path.write_text(MINIMAL + f"rollout: {{engine: {asked}}}\n")
+    assert load_recipe(str(recipe_path), smoke=True).rollout.engine == taken
+
+
 def test_smoke_never_asks_for_more_problems_than_the_recipe_and_has_a_teacher_of_its_own(recipe_path: Path) -> None:
     recipe_path.write_text(MINIMAL + "distillation: {teacher: big/model, revision: abc}\n")
     tree = load_recipe(str(recipe_path), ["problems.size=10"], smoke=True)
