@@ -166,7 +166,7 @@ def test_ctrl_c_before_a_run_begins_names_no_earlier_run(
 def test_a_thread_that_hangs_does_not_hold_up_ctrl_c() -> None:
     code = (
         "import threading, time; from rl import cli\n"
-        "def app(arguments):\n"
+        "def app(arguments, prog_name):\n"
         "    threading.Thread(target=time.sleep, args=[60]).start(); print('all is saved'); raise SystemExit(130)\n"
         "cli.app = app; cli.main()\n"
     )

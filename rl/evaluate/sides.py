@@ -14,6 +14,7 @@ from rewards.errors import BadInput
 from rl.evaluate.extraction import extraction_of
 from rl.evaluate.folder import EvaluationFolder, is_evaluation
 from rl.evaluate.statistics.measures import measures
+from rl.names.nearest import missing_folder
 from rl.problems.sets import held_out_section
 from rl.recipe import Recipe
 from rl.recipe_file import check_tree
@@ -149,8 +150,8 @@ def open_side(path: Path) -> Side:
     if is_evaluation(path):
         return EvaluationFolder(path)
     if not is_run(path):
-        what = "holds neither an evaluation nor a run" if path.is_dir() else "does not exist"
-        raise BadInput(f"{path} {what}: give the folder that `penny eval` or `penny train` named.")
+        what = f"{path} holds neither an evaluation nor a run" if path.is_dir() else missing_folder(path)
+        raise BadInput(f"{what}: give the folder that `penny eval` or `penny train` named.")
     return RunSide(RunFolder(path), _steps(path)[-1])
 
 
