@@ -102,8 +102,8 @@ def _objects(path: Path) -> Iterator[tuple[str, Row]]:
     if data.removeprefix(BOM).lstrip().startswith(b"["):  # whatever the name says
         items, fault = parse(data.removeprefix(BOM).strip(), mend_text=True)
         if fault:
-            line = data[: data.index(b"[")].count(b"\n") + 1
-            raise BadInput(f"{path}, the list that begins in line {line}: {fault}, or one list of objects.")
+            begins = data[: data.index(b"[")].count(b"\n") + 1
+            raise BadInput(f"{path}, the list that begins in line {begins}: {fault}, or one list of objects.")
         yield from ((f"item {number}", _object(item, f"{path}, item {number}")) for number, item in enumerate(items))
         return
     for line in read_lines(data.split(b"\n"), mend_text=True):

@@ -138,7 +138,7 @@ class ColumnTeacher:
         value = problem.columns.get(alone[0]) if alone else None
         if isinstance(value, list) and all(isinstance(text, str) for text in value):
             return value
-        if is_conversation(value):  # the trace is what the assistant says last
+        if value is not None and is_conversation(value):  # the trace is what the assistant says last
             said = [turn for turn in read_messages(value, where) if turn["role"] == "assistant"]
             if not said:
                 raise BadInput(f"{where}, column {alone[0]}: no message is the assistant's, so there is no trace.")

@@ -52,7 +52,8 @@ def test_countdown_without_numbers_is_ungradable(nums: Any, target: Any) -> None
 
 
 def test_whole_numbers_of_tables_are_numbers() -> None:
-    assert countdown(completions=["<answer>2 + 3</answer>"], nums=[[2.0, 3.0]], target=[5.0]) == [1.0]
+    columns: dict[str, Any] = {"nums": [[2.0, 3.0]], "target": [5.0]}
+    assert countdown(completions=["<answer>2 + 3</answer>"], **columns) == [1.0]
 
 
 def test_the_check_before_training_tells_what_is_no_number() -> None:
@@ -101,7 +102,7 @@ def test_programs_without_tests_are_ungradable(bad: Any) -> None:
 @pytest.mark.parametrize("bad", [None, 5, [], "entry"])
 def test_entries_of_another_type_are_ungradable(bad: Any) -> None:
     with GraderPool(1, 5.0) as pool:
-        given = {"task": ["chain_sum"], "task_config": [None], "entry": [bad], "grader_pool": pool}
+        given: dict[str, Any] = {"task": ["chain_sum"], "task_config": [None], "entry": [bad], "grader_pool": pool}
         assert reasoning_gym(completions=["5"], **given) == [None]
 
 
