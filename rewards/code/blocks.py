@@ -6,7 +6,8 @@ Rules, where Markdown has none or language models do not keep to it:
 - An opening fence may follow text on its line. A closing fence may follow code on its line.
 - An opening fence with a language ends a block that was left open before it.
 - Where a fence without a language is the first, and code stands before it, the prompt opened the block.
-- Marks of a chat template (`rewards.turns`) and characters without width count for nothing, outside of strings.
+- Outside of strings, marks of a chat template (`rewards.turns`) count for nothing, and neither do characters without
+  width at the ends of lines.
 
 Nothing is run or compiled here, and time is linear in the length.
 """
@@ -15,7 +16,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rewards.code.lines import CLOSED, INVISIBLE, SPACE, masked
+from rewards.code.lines import CLOSED, INVISIBLE, SPACES, masked
 from rewards.turns import MARK, end_of_turn
 
 PYTHON = {"python", "py", "python3", "py3", "python2", "ipython", "ipython3"}
@@ -31,8 +32,9 @@ STATEMENT = re.compile(
 )
 CODE = ("def ", "class ", "from ", "import ", "print(")  # what a fence's line may go on with, after its language
 QUOTED = re.compile(r"(?<![\w\\])[rRbBfFuU]{0,2}(?:\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|`[^`]++`)")
-JUNK = re.compile(rf"(?!<s>)(?:{MARK.pattern})|{INVISIBLE}|({SPACE})")
-FIRST_MARKS = re.compile(rf"\s*+(?:(?:{MARK.pattern})|{INVISIBLE})++(?:[ \t]++(?=[`~]))?+")
+JUNK = re.compile(rf"(?!<s>)(?:{MARK.pattern})|([{INVISIBLE}{SPACES}])")
+PADDING = f" \t{INVISIBLE}{SPACES}"
+FIRST_MARKS = re.compile(rf"\s*+(?:(?:{MARK.pattern})|[{INVISIBLE}])++(?:[ \t]++(?=[`~]))?+")
 TAG = re.compile(r"<(/?)answer>")
 END_OF_THINKING = "</think>"
 
@@ -133,13 +135,18 @@ def looks_like_code(lines: list[str]) -> bool:
 
 
 def cleaned(line: str, mask: str) -> str:
-    """A line without marks of chat templates and characters without width, as far as its mask shows them."""
+    """A line without marks of chat templates, and without characters without width at its ends.
+
+    Only what its mask shows is taken out. Within a line, such a character stays: Python would not take it either.
+    """
     if line.isascii() and "<" not in line:
         return line
     pieces, place = [], 0
+    begin, end = len(mask) - len(mask.lstrip(PADDING)), len(mask.rstrip(PADDING))
     for junk in JUNK.finditer(mask):
-        pieces += [line[place : junk.start()], " " if junk[1] else ""]
-        place = junk.end()
+        if junk[1] is None or not begin <= junk.start() < end:
+            pieces += [line[place : junk.start()], " " if junk[1] and junk[1] in SPACES else ""]
+            place = junk.end()
     return "".join(pieces) + line[place:]
 
 

@@ -3,6 +3,7 @@
 This process knows the tests. It executes nothing of a completion and nothing that a completion returns.
 """
 
+import functools
 import importlib.util
 import re
 import sys
@@ -44,9 +45,15 @@ def judge(job: Mapping[str, Any]) -> Said:
 
 def _preload(job: Mapping[str, Any]) -> tuple[str, ...]:
     """What the sandbox is to have imported: modules of the preamble, numpy only where it is spoken of."""
-    common = sys.stdlib_module_names.intersection(IMPORTED.findall(job["preamble"]))
+    common = filter(_is_there, sys.stdlib_module_names.intersection(IMPORTED.findall(job["preamble"])))
     spoken = any(name in text for name in ("numpy", "np.") for text in (job["program"], job["check"]))
     return (*ROLES, *sorted(common), *(NUMPY if spoken else ()))
+
+
+@functools.cache
+def _is_there(module: str) -> bool:
+    """Whether this system has a module of the standard library: some are for other systems."""
+    return importlib.util.find_spec(module) is not None
 
 
 def control(job: Mapping[str, Any]) -> bool:

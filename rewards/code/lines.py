@@ -4,8 +4,9 @@ import re
 from typing import NamedTuple
 
 TOKENS = re.compile(r"'''|\"\"\"|#|'|\"|\\.|[()\[\]{}]")
-INVISIBLE = r"[\u00ad\u200b-\u200f\u2060\ufeff]"  # zero-width marks, marks of direction, a byte order mark
-SPACE = r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]"  # spaces that Python does not take for white space
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # zero width, direction, a byte order mark
+# Spaces that Python does not take for white space.
+SPACES = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
 class Open(NamedTuple):

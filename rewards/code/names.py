@@ -75,12 +75,12 @@ def names_of(text: str) -> Names:
     outer: list[Around] = []
     branches = False  # the last statement at column 0 has a body of the module's own, such as that of `if`
     for indent, statement, comments in _statements(text):
+        if not statement:  # a comment, which may stand at any column
+            for *_, around in outer:
+                around.noted = around.noted or LEFT_OUT.match(comments) is not None
+            continue
         while outer and indent <= outer[-1][0]:
             outer.pop()
-        for *_, around in outer:
-            around.noted = around.noted or LEFT_OUT.match(comments) is not None
-        if not statement:
-            continue
         match = DEFINITION.match(statement)
         if not indent:
             branches = match is None and statement.endswith(":")

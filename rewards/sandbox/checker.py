@@ -29,10 +29,10 @@ def check(worker: int, program: int) -> None:
     """
     sys.set_int_max_str_digits(0)  # as in the Pythons for which the benchmarks were written
     channel = socket.socket(fileno=worker)
-    request = values.decode(frames.receive(channel))
+    preamble, text, names, entry_point = values.decode(frames.receive(channel))
     script = marshal.loads(frames.receive(channel))  # from the worker alone
     remote = Remote(socket.socket(fileno=program))
-    frames.send(channel, values.encode(list(judge(remote, *request, script))))
+    frames.send(channel, values.encode(list(judge(remote, preamble, text, names, entry_point, script))))
 
 
 def judge(

@@ -143,6 +143,12 @@ def test_the_preamble_runs_before_the_program(pool: GraderPool, future: str) -> 
     assert [verdict.outcome for verdict in grade_code([row, {**row, "preamble": ""}], pool)] == ["correct", "wrong"]
 
 
+def test_a_preamble_may_name_a_module_of_another_system(pool: GraderPool) -> None:
+    preamble = "try:\n    import msvcrt\nexcept ImportError:\n    msvcrt = None\n"
+    (verdict,) = grade_code([{"completion": RIGHT, "entry_point": "add", "tests": TESTS, "preamble": preamble}], pool)
+    assert verdict.outcome == "correct", verdict.reason
+
+
 def test_packed_tests(pool: GraderPool) -> None:
     text = packed(TESTS)
     assert len(packed(TESTS * 1000)) < len(json.dumps(TESTS * 1000)) / 50

@@ -105,6 +105,11 @@ def test_other_turns_and_documents_are_left_out() -> None:
     assert program_text(f"<|im_start|>assistant\n{ADD}<|im_end|>", "add") == "\n" + ADD
 
 
+def test_a_character_without_width_within_a_line_stays() -> None:
+    program = ADD.replace("a + b", "a\u200b + b")
+    assert program_text(f"```python\n{program}```", "add") == program_text(program, "add") == program
+
+
 def test_spaces_that_python_does_not_know() -> None:
     assert program_text(f"```python\n{ADD.replace('    ', chr(160) * 4)}```", "add") == ADD
     assert program_text(ADD.replace("    ", "\u3000" * 4), "add") == ADD

@@ -32,6 +32,7 @@ def fenced(*programs: str) -> str:
         ([ADD, "class Test:\n    add = None\n    def add(self): return 1\n"], "add", [0]),
         ([ADD, "'''\ndef add(a, b):\n    return 0\n'''\n"], "add", [0]),
         ([ADD, "# def add(a, b): return 0\nprint('def add')\n"], "add", [0]),
+        ([WRONG, "def add(a, b):\n# the sum\n    return a + b\n"], "add", [1]),
         (["add = lambda a, b: a + b\n", USE], "add", [0]),
         ([WRONG, "add = lambda a, b: a + b\nprint(add(1, 2))\n"], "add", [1]),
         ([WRONG, "from operator import add\n"], "add", [1]),
