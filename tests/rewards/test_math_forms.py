@@ -37,7 +37,7 @@ PLAIN = {
     "no verb": "A plus B.\n\nN people in all",
     "number first": "Of A people B went home. N people had to leave for other reasons.",
     "future": "By Friday (day 5), after A and B, he will have eaten N.",
-    "chatter": "First A, then B. So they sold N tickets altogether. 🎉\n\nHope this helps! Let me know if you need 2 more.",
+    "chatter": "First A, then B. So they sold N tickets altogether. 🎉\n\nHope this helps! Ask me if you need 2 more.",
     "question": "A and B are given. There are now N birds.\n\nWould you like to see another 3 problems?",
     "code": "```python\nprint(A + B)\n```\nThe program gives the sum, and so N stamps are needed.",
     "open code": "A of them are red. So N stamps are blue.\n\n```python\nstamps = A",
