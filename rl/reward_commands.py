@@ -13,7 +13,10 @@ from rl.shell.completion import complete_reward
 from rl.told import told
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from rewards.kit.audit import Audit, ProbeResult
+    from rewards.kit.extraction import Reading
 
 SUSPICIOUS = 3  # exit code
 ROWS = 10
@@ -127,12 +130,29 @@ def _show(result: "Audit") -> None:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.print(f"{result.reward} on {result.rows} problems, right answers given as {result.gold}")
     console.print(table)
+    if result.readings:
+        console.print("what an answer earns by the option extraction:")
+        console.print(_both_readings(result.readings))
     for note in result.notes:
         console.print(f"note: {note}")
     for finding in result.findings:
         console.print(f"suspicious: {finding}")
     count = len(result.findings)
     console.print(f"{count} suspicious finding{'s' * (count != 1)}" if count else "nothing suspicious")
+
+
+def _both_readings(readings: "list[Reading]") -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("completions", "strict", "flexible"):
+        table.add_column(name, justify="left" if name == "completions" else "right", no_wrap=True)
+    for reading in readings:
+        table.add_row(
+            reading.name, *("-" if value is None else f"{value:.3g}" for value in (reading.strict, reading.flexible))
+        )
+    return table
 
 
 def _cells(probe: "ProbeResult") -> list[str]:

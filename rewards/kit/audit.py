@@ -6,13 +6,14 @@ without solving anything (`rewards.kit.probes`), which must not. The reward runs
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, quantiles
 from typing import Any
 
 from rewards.errors import BadInput
 from rewards.kit.bench import SAME, Bench, Tried
+from rewards.kit.extraction import Reading, readings
 from rewards.kit.probes import Gold, Probe, probes
 from rewards.kit.rows import Row
 from rewards.kit.subject import Subject
@@ -57,6 +58,7 @@ class Audit:
         gold: how the right answers were given.
         probes: what it did, kind by kind; the right answers first.
         notes: what a reader of the figures must know, a sentence each.
+        readings: what an answer earns read strictly and flexibly, where the reward has an option `extraction`.
     """
 
     reward: str
@@ -64,6 +66,7 @@ class Audit:
     gold: str
     probes: list[ProbeResult]
     notes: list[str]
+    readings: list[Reading] = field(default_factory=list)
 
     @property
     def findings(self) -> list[str]:
@@ -107,7 +110,8 @@ def audit(
             judge = judged and probe.judged
             results.append(_result(tried, judge, _overpaid(tried, may_pay, gradable) if judge else []))
             depending += [probe.name] if tried.depends else []
-    return Audit(spec, len(rows), gold.way, results, _notes(judged, depending, gold))
+        both = readings(spec, rows, gold, options, timeout) if subject.has_extraction else []
+    return Audit(spec, len(rows), gold.way, results, _notes(judged, depending, gold), both)
 
 
 def _notes(judged: bool, depending: list[str], gold: Gold) -> list[str]:

@@ -51,6 +51,7 @@ def _needs(spec: str) -> dict[str, Any]:
     return {
         "required": sorted(required_columns(function)),
         "token_ids": "completion_ids" in inspect.signature(function).parameters,
+        "extraction": "extraction" in inspect.signature(function).parameters,
     }
 
 

@@ -47,6 +47,7 @@ class Subject:
 
     Attributes:
         required: the columns that it cannot do without.
+        has_extraction: it has an option `extraction`.
 
     Raises:
         BadInput: there is no such reward, or it does not take these options.
@@ -57,6 +58,7 @@ class Subject:
         self._process: _Process | None = None
         told = self._started().hello
         self.required: list[str] = told["required"]
+        self.has_extraction: bool = told["extraction"]
         self._wants_ids: bool = told["token_ids"]
 
     def grade(self, completions: Sequence[str], prompts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Answer:

@@ -1,21 +1,42 @@
-"""Where the answer of a completion is: tags, boxes, `####`, "the answer is", or the end of plain prose.
+"""Where the answer of a completion is. There are two ways to read it, named as lm-evaluation-harness names them.
 
-The order: what follows the last `</think>` (nothing, if a think block never ends); in it the last `<answer>`; in that
-the last `\\boxed{}`, together with boxes that belong to the same statement; then what follows the last `####`; then
-what follows the last phrase such as "the answer is" in one of several languages, or the `A:` of a last line; then the
-end of the last sentence that states something. A solution with GSM8K's calculator marks `<<2*3=6>>` has its answer in a
-line of its own: without one it was cut off, and the number it happens to end in is not read. Every scan is linear in
-the length of the text.
+*strict*: the answer is marked, or the completion is nothing but the answer. *flexible*: what strict finds; without a
+mark, plain prose is read, see `rewards.math.last_number`.
+
+What follows the last `</think>` is read (nothing, if a think block never ends), and of that the last `<answer>` alone,
+if it holds something. The first kind of mark that holds something decides:
+
+1. the last `\\boxed{}`, together with boxes that belong to the same statement;
+2. what follows the last `####`;
+3. the inside of `<answer>`;
+4. what follows the last phrase such as "the answer is" in one of several languages, or the `A:` of a last line;
+5. a text of at most 200 characters as a whole, or a formula in `$...$` that ends a short last sentence.
+
+A mark that is empty, broken or only mentioned holds nothing and hides no other mark. One exception: an empty or
+unclosed box after a good one takes the answer back ("To be exact, \\boxed{"). Programs are never read, other blocks of
+code only where the answer is marked. A solution with GSM8K's calculator marks `<<2*3=6>>` has its answer in a line of
+its own: without one it was cut off, and its last number is not read. Every scan is linear in the length of the text.
 """
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from rewards.errors import BadInput
 from rewards.format import answer_part
+from rewards.math.boxes import boxes
+from rewards.math.last_number import last_number
 from rewards.math.markers import announced, answer_line, without_calculations
-from rewards.math.prose import last_statement, sentence
+from rewards.math.prose import (
+    LONGEST_TAIL,
+    announced_answer,
+    last_formula,
+    only_number,
+    sentence,
+    whole,
+    without_hope,
+)
+from rewards.math.sentences import is_name
+from rewards.math.tags import after_hashes, tagged, without_code, without_tags
 from rewards.turns import this_turn
 
 Extraction = Literal["strict", "flexible"]
@@ -23,18 +44,6 @@ EXTRACTIONS: tuple[Extraction, ...] = get_args(Extraction)
 LONGEST_ANSWER = 2_000  # characters
 LONGEST_COMPLETION = 100_000  # of a longer one only the end is read
 READ_END = 20_000
-
-_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*+(\{)?")
-_HASHES = re.compile(r"####(?!#)")
-_GLUE = re.compile(r"\\[()\[\]]|\$|\\q?quad\b|\\[,;:! ]|\\text\{|[{}~*\s]")
-_ALTERNATIVE = re.compile(r"\b(?:or|alternatively|maybe|perhaps|possibly|either|ou|oder|или)\b|或|أو", re.IGNORECASE)
-_AGAIN = re.compile(
-    r"\b(?:no|not|wait|actually|sorry|instead|rather|but|correction|mistake|wrong|so|thus|hence|therefore|which|"
-    r"then|since|because|check|equals?|simplif\w{0,5}|final|total|sum)\b",
-    re.IGNORECASE,
-)
-_JOINING = re.compile(r"[,;&،、]|\b(?:and|or|und|et|y)\b|和|与|及|或|و", re.IGNORECASE)
-_LONGEST_GAP = 80  # characters between two boxes of one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +56,15 @@ class Answer:
         note: where it was found, or why there is none.
         boxes: how many boxes it was put together from.
         line: the whole line if it begins with `A:`, which may also mean the first of several choices.
+        in_words: the number in words that prose ends with, if it comes after the number in `readings`. It is the
+            answer where the gold answer is a small whole number.
     """
 
     readings: tuple[str, ...]
     note: str
     boxes: int = 0
     line: str = ""
+    in_words: str = ""
 
 
 def checked_extraction(extraction: Any, where: str) -> Extraction:
@@ -67,118 +79,92 @@ def find_answer(completion: str, extraction: Extraction = "strict") -> Answer:
     """The answer of a completion. Linear in its length; never raises."""
     if len(completion) > LONGEST_COMPLETION:
         completion = completion[-READ_END:]
-    text = answer_part(this_turn(completion))
-    if text is None:
+    answering = answer_part(this_turn(completion))
+    if answering is None:
         return Answer((), "the thinking never ends")
-    tagged = _tagged(text)
-    text = text if tagged is None else tagged
-    text, calculates = without_calculations(text)
-    if not text.strip():
-        return Answer((), "no answer found")
-    boxed = _boxed(text)
-    if boxed is not None:
-        return _unmarked(boxed)
-    hashes = [mark.end() for mark in _HASHES.finditer(text)]
-    if hashes:
-        return _unmarked(_as_answer((text[hashes[-1] :].strip().partition("\n")[0],), "after ####"))
-    if tagged is not None:
-        return _unmarked(_as_answer((text, *sentence(text)), "in <answer>"))
+    text, prose = without_code(answering)
+    found = _in_tag(text)
+    if found is not None:
+        return found
+    bare, calculates = without_calculations(without_tags(text))
+    found, left, fault = _marked(bare, closed=False)
+    if found is not None:
+        return found
+    said, is_answer = announced_answer(without_hope(left))
+    found = _announced(left, said if is_answer else ())
+    if found is None and not calculates:
+        if prose is not text:
+            prose = _marked(without_tags(prose), closed=False)[1]
+        found = _unmarked(left, left if prose is text else prose, said, extraction)
+    return found or Answer((), fault or "no answer found")
+
+
+def _in_tag(text: str) -> Answer | None:
+    """The answer in the last `<answer>` that holds something."""
+    tag = tagged(text)
+    if tag is None:
+        return None
+    inside, closed = tag
+    found, left, _ = _marked(without_calculations(inside)[0], closed)
+    if found is not None:
+        return found
+    if " " not in left.strip():
+        return _answer((left,), "in <answer>")
+    return _answer((*_said(left), left, *sentence(left)), "in <answer>")
+
+
+def _marked(text: str, closed: bool) -> tuple[Answer | None, str, str]:
+    """The answer in a box or after `####`, the text without boxes that hold nothing, and why the last one does not."""
+    held = boxes(text, closed)
+    if held.taken_back:
+        return Answer((), held.fault), held.rest, held.fault
+    if held.answers:
+        together = ", ".join(held.answers)
+        note = "two different boxed answers" if len(set(held.answers)) > 1 else "boxed"
+        answer = Answer((together, *only_number(together)), note, len(held.answers))
+        return _after_line_mark(answer), held.rest, held.fault
+    hashes = after_hashes(held.rest) or ""
+    return _answer((*_said(hashes), hashes), "after ####"), held.rest, held.fault
+
+
+def _said(text: str) -> tuple[str, ...]:
+    """The answer that a phrase in a marked text announces."""
+    said, is_answer = announced_answer(text) if " " in text else ((), False)
+    return said if is_answer else ()
+
+
+def _announced(text: str, said: tuple[str, ...]) -> Answer | None:
+    """The answer after a phrase, or after the `A:` of a later line."""
     line = answer_line(text)
-    if line is not None and (announced(text) or 0) <= line[0]:
-        return _unmarked(_as_answer((line[1],), "after A:"))
-    return _as_answer(last_statement(text, calculates, extraction == "flexible"), "in the text")
+    if line is not None and max(announced(text), default=0) <= line[0]:
+        return _answer((line[1],), "after A:")
+    return _answer(said, "in the text", line_mark=False)
 
 
-def _unmarked(answer: Answer) -> Answer:
+def _unmarked(text: str, prose: str, said: tuple[str, ...], extraction: Extraction) -> Answer | None:
+    """The answer of a text without a mark. `said`: what a phrase says of an answer without giving one."""
+    text = without_hope(text)
+    formula = last_formula(text)
+    number, in_words = "", ""
+    if extraction == "flexible" and (formula is None or is_name(formula)):
+        number, in_words = last_number(without_hope(prose)[-LONGEST_TAIL:])
+    found = _answer((*whole(text), number or formula or "", *said), "in the text", line_mark=False)
+    return found if found is None or not in_words else replace(found, in_words=in_words)
+
+
+def _answer(readings: tuple[str, ...], note: str, line_mark: bool = True) -> Answer | None:
+    """An answer with those readings that say something; None if none does."""
+    readings = tuple(dict.fromkeys(reading.strip() for reading in readings if reading.strip()))
+    if not readings:
+        return None
+    answer = Answer(readings, note)
+    return _after_line_mark(answer) if line_mark else answer
+
+
+def _after_line_mark(answer: Answer) -> Answer:
     """An answer that is a line `A: ...` as what follows the marker."""
-    line = answer_line(answer.readings[0]) if answer.readings and ":" in answer.readings[0].replace("：", ":") else None
+    line = answer_line(answer.readings[0]) if ":" in answer.readings[0].replace("：", ":") else None
     if line is None or "\n" in answer.readings[0]:
         return answer
     readings = dict.fromkeys((line[2], *sentence(line[2])))
     return replace(answer, readings=tuple(readings), line=line[1])
-
-
-def _as_answer(readings: tuple[str, ...], note: str) -> Answer:
-    readings = tuple(dict.fromkeys(reading.strip() for reading in readings if reading.strip()))
-    return Answer(readings, note) if readings else Answer((), "no answer found")
-
-
-def _tagged(text: str) -> str | None:
-    """The inside of the last `<answer>`, closed or not (a stop string may have eaten its end); None without one."""
-    before, closed, after = text.rpartition("</answer>")
-    if "<answer>" in after:
-        return after.rpartition("<answer>")[2]
-    if closed and "<answer>" in before:
-        return before.rpartition("<answer>")[2]
-    return None
-
-
-def _boxed(text: str) -> Answer | None:
-    """The last box and those joined to it. None without a box; an answer without text if the last box is not closed."""
-    if "box" not in text:
-        return None
-    boxes: list[tuple[int, int, str]] = []  # start, end, inside
-    position = 0
-    while (mark := _BOX.search(text, position)) is not None:
-        start = mark.start() - (text[mark.start() - 1 : mark.start()] == "\\")
-        if mark[1] is None:
-            inside = re.match(r"\s*+(\d++(?:\.\d++)?+|\w)", text[mark.end() :][:60])
-            if inside is None:
-                return Answer((), "the last box is empty")
-            end = mark.end() + inside.end()
-            boxes.append((start, end, inside[1]))
-        else:
-            end = _closing(text, mark.end())
-            if end < 0:
-                return Answer((), "the last box is not closed")
-            boxes.append((start, end + 1, text[mark.end() : end]))
-        position = end
-    if not boxes:
-        return None
-    joined = _joined(text, boxes)
-    together = ", ".join(joined).strip()
-    if not together:
-        return Answer((), "the last box is empty")
-    return Answer((together,), "two different boxed answers" if len(set(joined)) > 1 else "boxed", len(joined))
-
-
-def _closing(text: str, position: int) -> int:
-    """Where the brace that was opened just before `position` is closed; -1 if nowhere."""
-    depth = 1
-    for mark in _BRACES.finditer(text, position):
-        character = mark[0]
-        if len(character) == 1:
-            depth += 1 if character == "{" else -1
-            if depth == 0:
-                return mark.start()
-    return -1
-
-
-_BRACES = re.compile(r"\\[{}\\]|[{}]")
-
-
-def _joined(text: str, boxes: list[tuple[int, int, str]]) -> list[str]:
-    """The insides of the last box and of those before it that belong to the same statement, in order.
-
-    "\\boxed{1} and \\boxed{2}" is one answer, "\\boxed{1}. Wait, it is \\boxed{2}" is a correction, "\\boxed{1} or
-    perhaps \\boxed{2}" are alternatives, which are kept together so that they do not pay.
-    """
-    last = [boxes[-1]]
-    for box in reversed(boxes[:-1]):
-        if not _belong(text[box[1] : last[-1][0]]):
-            break
-        last.append(box)
-    return [inside.strip() for _, _, inside in reversed(last)]
-
-
-def _belong(gap: str) -> bool:
-    if len(gap) > _LONGEST_GAP:
-        return False
-    bare = _GLUE.sub(" ", gap).strip()
-    if _ALTERNATIVE.search(bare):
-        return True
-    if not bare:
-        return "\n\n" not in gap
-    if _AGAIN.search(bare) or re.search(r"[.!?:](?:\s|$)|\n[ \t\r]*+\n", bare):
-        return False
-    return _JOINING.search(bare) is not None and len(bare.split()) <= 7

@@ -31,6 +31,7 @@ from rewards.verdict import Verdict
 Job = tuple[str, str]  # gold answer and answer, for the pool
 
 JUDGE = "rewards.math.verify:judge"
+LARGEST_IN_WORDS = 1_000
 DEEPEST = 50  # open brackets of an answer that math-verify is asked about
 CONTROL = "rewards.math.verify:check_gold"
 
@@ -38,6 +39,12 @@ _SENTENCE = re.compile(
     rf"(?:[^\W\d_A-Za-zα-ωΑ-Ω]|(?!\d)[{FOREIGN}]){{3,}}"
     r"|^\s*+(?!sin|cos|tan|log|sqrt)[A-Za-z]{3,}[\s:,]|(?:(?<![\\A-Za-z])(?!and\b)[A-Za-z]{3,}[\s,]+){2}"
 )
+_REMARK = re.compile(r"^\W*[\d.,/]*\d\W?, [a-z][a-z ]+$", re.IGNORECASE)  # "72, in total"
+_WORD_FIRST = re.compile(r"^[^\w\\]*(?!sin|cos|tan|log|ln|sqrt|pi|exp|mod|arc)[A-Za-z]{2,}\b(?!\s*[\^(=_:])")  # "so 7"
+_WORDS_EQUAL = re.compile(
+    r"(?<!\\)\b(?!sin|cos|tan|log|sqrt|pi|exp)[A-Za-z]{3,}\b[^=]*="
+)  # "16 eggs - 7 eggs = 9 eggs"
+_SPOKEN = (_SENTENCE, _REMARK, _WORD_FIRST, _WORDS_EQUAL)
 _SOUP = re.compile(r"∨|\d \d")
 _WORDY = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{3,}[\s,]+){2}")
 
@@ -199,9 +206,18 @@ def _fitting(answer: Answer, gold: str) -> tuple[str, ...]:
     readings = answer.readings
     if answer.line and choice_letter(cleaned(gold)) and not choice_letter(cleaned(readings[0])):
         return (answer.line,)
-    if len(readings) > 1 and not is_text(cleaned(gold)) and _SENTENCE.search(readings[0]):
+    if answer.in_words and _is_small(gold):
+        return (answer.in_words,)
+    spoken = len(readings) > 1 and any(form.search(readings[0]) for form in _SPOKEN)
+    if spoken and not is_text(cleaned(gold)):
         return readings[1:]
     return readings
+
+
+def _is_small(gold: str) -> bool:
+    """Whether a gold answer is a whole number that people write in words."""
+    number = read_number(cleaned(gold))
+    return number is not None and number.value.denominator == 1 and 0 <= number.value <= LARGEST_IN_WORDS
 
 
 def _without_brackets(text: str) -> str:

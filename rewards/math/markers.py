@@ -34,15 +34,16 @@ _SEVERAL_SENTENCES = re.compile(r"[.!?]\s++\S")
 _CALCULATION = re.compile(r"<<[^<>\n=]{1,200}=[^<>\n]{0,200}>>")
 
 
-def announced(text: str) -> int | None:
-    """Where the answer that is announced last begins; of alternatives ("or the answer is 6"), the first."""
-    start, end = None, 0
+def announced(text: str) -> list[int]:
+    """Where the answers that are announced begin, in order; of alternatives ("or the answer is 6") the first only."""
+    starts: list[int] = []
+    end = 0
     for mark in _ANNOUNCED.finditer(text):
         between = text[end : mark.start()]
-        if start is None or len(between) > _NEAR or not _HEDGE.search(between):
-            start = mark.end()
+        if not starts or len(between) > _NEAR or not _HEDGE.search(between):
+            starts.append(mark.end())
         end = mark.end()
-    return start
+    return starts
 
 
 def answer_line(text: str) -> tuple[int, str, str] | None:

@@ -1,104 +1,143 @@
-"""The answer in plain prose, where no box or tag marks it."""
+"""Answers in plain prose that a phrase announces, a text that is nothing but the answer, or a formula that ends it."""
 
 import re
 
+from rewards.math.last_number import last_number
 from rewards.math.markers import announced
+from rewards.math.sentences import first_sentence, formulae, inside, sentences
 
-_TAIL = 3_000  # characters at the end that are searched for a statement
+LONGEST_TAIL = 3_000  # characters at the end that are searched for a sentence
 _SHORT = 200  # characters: a text of no more may be the answer as a whole
+_LONGEST_SAID = 2_500
+_MOST_TRIED = 20  # phrases, from the last one back
 
-_END = re.compile(r"[.!?。！？।۔؟](?=\s|$|\")|\n[ \t\r]*+\n|\n(?= {0,3}[A-Z*#])")
 _CONFIRMED = re.compile(
     r"(?<=[A-J)*])\s++is\s++(?:the\s++)?+(?:correct|right)(?:\s++(?:one|answer))?+$"
 )  # "B is correct"
+_REASON = re.compile(r",?\s++(?:because|since)\b|,\s++(?:as|so|which)\b", re.IGNORECASE)
+# What is said of an answer that was given before, or is said not to be here.
+_COMMENT = re.compile(
+    r"(?:indeed|also|now|therefore|clearly)?\s*+(?:correct|right|clear|reasonable|plausible|verified|confirmed|valid|"
+    r"consistent|sensible|as follows|as (?:requested|asked)|"
+    r"(?:given|written|shown|found|marked|placed|put|stated|boxed)\b|"
+    r"below|above|in(?:side)? (?:the|a)\b|within\b|between\b)",
+    re.IGNORECASE,
+)
 _HOPE = re.compile(r"\bI hope (?:it|this) is correct\b", re.IGNORECASE)
 _STATES = re.compile(
     r"(?:\b(?:is|are|be|was|were|equals|get|gives|obtain|have|has|costs?|pays?|earns?|makes|needs|totals?|by|"
     r"exactly|of|to|than|only|there)\b|'s\b|=|:|≈|\\approx\b|是|为|有|共|得|هو|هي|equal to)\s*+",
     re.IGNORECASE,
 )
-_MATH = re.compile(r"\$\$(.{1,600}?)\$\$|\$([^$]{1,600})\$|\\\[(.{1,600}?)\\\]|\\\((.{1,600}?)\\\)", re.DOTALL)
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,)])[-+−]?+(?:[$£€¥]\s?+)?+(?:\d{1,3}(?:,\d{3})++(?!\d)|\d++(?:,\d{1,2}(?!\d))?+)?+(?:\.\d++)?+(?:\s?+/\s?+\d++)?+"
     r"(?:\s?+(?:\\?%|percent\b|pct\b|m²|[€£$]))?+"
 )
 _JOIN = re.compile(r"[\s,;]*+(?:\b(?:and|or)\b)?[\s,;]*+")
 _QUOTES = re.compile(r"^\\?\"|\\?\"\.?$")
+_BRACKETED = re.compile(r"\[\s*+(\\?\w)\s*+\]")
 _HEDGE = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|alternatively)\b|或|أو", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z]{2,}\b")
+_TWO_WORDS = re.compile(r"[A-Za-z]{2,}\s+[A-Za-z]{2,}")
+_DENIES = re.compile(
+    r"\b(?:not|never|no|unless|except|between|if|for|where|than(?= \$?\d)|at (?:most|least)|of(?= \d))\b"
+    r"|n't\b|[=<>\\^_{}|]",
+    re.IGNORECASE,
+)
+_EMPHASIS = re.compile(r"\*\*|(?<!\\)`|\\(?=[$%])")
 
 
-def last_statement(text: str, only_announced: bool, flexible: bool) -> tuple[str, ...]:
-    """Readings of the answer that a text states last; nothing if it states none, or if none is announced and
-    `only_announced` is true. Not `flexible`: of prose only a formula that ends it.
-    """
+def without_hope(text: str) -> str:
+    """A text up to Minerva's closing phrase, "I hope it is correct"."""
     hopes = [mark.start() for mark in _HOPE.finditer(text)]
-    if hopes:
-        text = text[: hopes[-1]]
-    start = announced(text)
-    if start is not None:
-        said = _CONFIRMED.sub("", _first_sentence(text[start:]))
-        if said:
-            return (said, *sentence(said))
-    if only_announced:
-        return ()
-    whole = text.strip()
-    short = (whole,) if len(whole) <= _SHORT and "\n\n" not in whole else ()
-    return (*short, *(_from_the_end(whole[-_TAIL:]) if flexible else _last_formula(whole[-_TAIL:])))
+    return text[: hopes[-1]] if hopes else text
+
+
+def announced_answer(text: str) -> tuple[tuple[str, ...], bool]:
+    """Readings of the answer that a phrase announces last; and whether that says what the answer is, and not only that
+    it is correct, or where it stands.
+    """
+    last: tuple[str, ...] = ()
+    for start in reversed(announced(text)[-_MOST_TRIED:]):
+        said = _CONFIRMED.sub("", _first_said(text[start : start + _LONGEST_SAID]))
+        reason = _REASON.search(said)
+        said = said[: reason.start()] if reason is not None and reason.start() else said
+        if not any(map(str.isalnum, said)):
+            continue
+        readings = (said, *(sentence(said) or _spoken(said)))
+        if not _COMMENT.match(said) or any(map(str.isdigit, said)) or formulae(said):
+            return readings, True
+        last = last or readings
+    return last, False
+
+
+def _spoken(said: str) -> tuple[str, ...]:
+    """The last number of what is announced, if that is a sentence: "Result: of 12 birds 5 flew away"."""
+    number = last_number(said)[0] if _WORD.match(said) else ""
+    return (number,) if number else ()
+
+
+def whole(text: str) -> tuple[str, ...]:
+    """A text that may be nothing but the answer."""
+    text = text.strip()
+    return (text,) if text and len(text) <= _SHORT and "\n\n" not in text else ()
+
+
+def last_formula(text: str) -> str | None:
+    """The formulae that end a text whose last sentence is short."""
+    *_, last = sentences(text[-LONGEST_TAIL:].rstrip(". \n")) or [""]
+    last = last.strip().rstrip("*_. ")
+    return _formulae(last) if len(last) <= _SHORT and last.endswith(("$", "\\]", "\\)")) else None
 
 
 def sentence(text: str) -> tuple[str, ...]:
     """Shorter readings of a statement: the number after its last "is" or "=", its formulae, or its only number."""
-    text = text.strip().rstrip(".!")[-_TAIL:]
-    if _HEDGE.search(text) and len(_NUMBER.findall(text[:_SHORT])) > 1:
+    text = text.strip().rstrip(".!")[-LONGEST_TAIL:]
+    plain = text if formulae(text) else _EMPHASIS.sub("", text)
+    if _HEDGE.search(plain) and len(_NUMBER.findall(plain[:_SHORT])) > 1:
         return ()
-    found = _stated(text)
+    found = _stated(plain)
     if found is not None:
         return (found,)
-    numbers = [match[0] for match in _NUMBER.finditer(text[:_SHORT]) if any(map(str.isdecimal, match[0]))]
-    return (numbers[0],) if len(numbers) == 1 and " " in text else ()
+    numbers = _numbers(plain[:_SHORT])
+    return (numbers[0],) if len(numbers) == 1 and " " in plain else ()
+
+
+def only_number(text: str) -> tuple[str, ...]:
+    """The only number of a boxed sentence; none where it may be denied, or be one of several."""
+    if len(text) > _SHORT or not _TWO_WORDS.search(text) or _DENIES.search(text) or _HEDGE.search(text):
+        return ()
+    numbers = set(_numbers(text))
+    return tuple(numbers) if len(numbers) == 1 else ()
+
+
+def _numbers(text: str) -> list[str]:
+    """The numbers of a text."""
+    return [match[0] for match in _NUMBER.finditer(text) if any(map(str.isdecimal, match[0]))]
 
 
 def _stated(text: str) -> str | None:
     """The formulae of a sentence, or the number that it states after them."""
-    after = 0
-    for match in _MATH.finditer(text):
-        after = match.end()
+    found = formulae(text)
+    after = found[-1].end() if found else 0
     if after and len(text[after:].split()) < 2:
         return _formulae(text)
     return _stated_number(text[after:]) or (_formulae(text) if after else None)
 
 
-def _from_the_end(text: str) -> tuple[str, ...]:
-    """What the last sentence states which states something."""
-    starts = [0, *(mark.end() for mark in _END.finditer(text)), len(text)]
-    for start, end in reversed(list(zip(starts, starts[1:], strict=False))):
-        found = _stated(text[start:end].strip())
-        if found:
-            return (found,)
-    return ()
-
-
-def _last_formula(text: str) -> tuple[str, ...]:
-    """The formula that ends a text whose last sentence is short."""
-    starts = [0, *(mark.end() for mark in _END.finditer(text.rstrip(". \n")))]
-    last = text[starts[-1] :].strip().rstrip(".")
-    formulae = _formulae(last) if len(last) <= _SHORT and last.endswith(("$", "\\]", "\\)")) else None
-    return (formulae,) if formulae else ()
-
-
 def _formulae(text: str) -> str | None:
     """The last formula of a sentence, with those before it that are joined to it by commas, "and" and "or"."""
-    found = list(_MATH.finditer(text))
+    found = formulae(text)
     if not found:
         return None
     last = len(found) - 1
     first = last
     while first > 0 and _JOIN.fullmatch(text[found[first - 1].end() : found[first].start()]):
         first -= 1
-    parts = [next(group for group in match.groups() if group is not None) for match in found[first:]]
     after = text[found[last].end() :].strip()
     unit = after.split(maxsplit=1)[0].rstrip(".,") if first == last and after else ""
-    return ", ".join(parts) + (" " + unit if unit in ("%", "\\%", "percent", "pct") else "")
+    joined = ", ".join(map(inside, found[first:]))
+    return joined + (" " + unit if unit in ("%", "\\%", "percent", "pct") else "")
 
 
 def _stated_number(text: str) -> str:
@@ -113,16 +152,9 @@ def _stated_number(text: str) -> str:
     return ""
 
 
-def _first_sentence(text: str) -> str:
-    """Up to the end of the first sentence that says something; a formula is not broken at its points."""
-    text = text.lstrip(" \t\n:*\"'")[:2_500]
-    ends = [mark.start() for mark in _END.finditer(text)]
-    inside = [match.span() for match in _MATH.finditer(text)]
-    for end in ends:
-        if text[:end].strip() and not any(start < end < stop for start, stop in inside):
-            return _unwrapped(text[:end])
-    return _unwrapped(text)
-
-
-def _unwrapped(text: str) -> str:
-    return _QUOTES.sub("", text.strip().strip("*").strip())
+def _first_said(text: str) -> str:
+    """The first sentence that says something, without quotes, bold type and brackets around it."""
+    said = first_sentence(text.lstrip(" \t\n:*\"'"))
+    said = _QUOTES.sub("", said.strip().strip("*").strip())
+    bracketed = _BRACKETED.fullmatch(said)
+    return said if bracketed is None else bracketed[1]

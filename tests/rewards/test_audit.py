@@ -61,6 +61,27 @@ def test_a_reward_that_pays_for_mentions_is_found(write: Write) -> None:
     assert found["one of several named"][0].startswith("6 of 6 are paid, up to 1 for 'It might be 35, or 34, ")
 
 
+def test_what_flexible_extraction_pays_for_is_shown() -> None:
+    result = audited("math")
+    assert result.findings == []
+    assert {reading.name: (reading.strict, reading.flexible) for reading in result.readings} == {
+        "right, marked": (1, 1),
+        "right, in a sentence": (0, 1),
+        "right, before other words": (0, 1),
+        "cut off after the right number": (0, 1),
+        "right by guess, in a sentence": (0, 1),
+        "right, then a wrong sentence": (0, 0),
+        "wrong, then the right one in brackets": (0, 0),
+        "right or wrong": (0, 0),
+        "not the right one": (0, 0),
+        "right, in a program": (0, 0),
+    }
+
+
+def test_a_reward_without_the_option_has_one_reading(write: Write) -> None:
+    assert audited(write(CAREFUL)).readings == []
+
+
 def test_what_pays_a_part_may_be_allowed(write: Write) -> None:
     part = write(
         "def f(completion, answer): return 1 if last(completion) == answer else 0.1 * (answer in completion)\n"

@@ -12,8 +12,6 @@ from rewards.math.grade import decide, gold_text, readable
 from rewards.pool import GraderPool
 from rewards.verdict import Verdict
 
-ATTACKS = {"hang", "huge", "hedge", "multi_box", "degenerate", "think_answer", "near_miss"}
-
 
 def folder(variable: str, *needed: str) -> Path:
     path = Path(os.environ.get(variable, ""))
@@ -22,21 +20,24 @@ def folder(variable: str, *needed: str) -> Path:
     return path
 
 
-def test_agreement_with_the_labelled_cases() -> None:
-    lines = (folder("PENNY_CASES", "math_pairs.jsonl") / "math_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize(("name", "count", "right"), [("math_pairs.jsonl", 689, 474), ("math_more.jsonl", 118, 85)])
+def test_agreement_with_the_labelled_cases(name: str, count: int, right: int) -> None:
+    lines = (folder("PENNY_CASES", name) / name).read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
+    assert (len(rows), sum(row["correct"] for row in rows)) == (count, right)
     with GraderPool(workers=2, timeout=3) as pool:
-        verdicts = grade_math([row["gold"] for row in rows], [row["response"] for row in rows], pool)
+        golds, responses = [row["gold"] for row in rows], [row["response"] for row in rows]
+        flexible = grade_math(golds, responses, pool, extraction="flexible")
+        strict = grade_math(golds, responses, pool, extraction="strict")
     missed = [
         (row["id"], row["cat"], row["correct"], verdict.outcome, verdict.reason)
-        for row, verdict in zip(rows, verdicts, strict=True)
-        if (verdict.outcome == "correct") != row["correct"] or verdict.outcome == "ungradable"
+        for row, verdict in zip(rows, flexible, strict=True)
+        if (verdict.outcome == "correct") != row["correct"] and not verdict.reason.startswith("it waited")
     ]
-    agreement = 1 - len(missed) / len(rows)
-    figures = f"{agreement:.4f} of {len(rows)} rows; missed: {missed}"
-    assert agreement >= 0.98, figures
-    assert not [row for row in missed if row[1] in ATTACKS and row[3] == "correct"], figures
-    assert not [row for row in missed if row[3] == "ungradable" and not row[4].startswith("it waited")], figures
+    assert missed == []
+    assert [
+        row["id"] for row, v in zip(rows, strict, strict=True) if v.outcome == "correct" and not row["correct"]
+    ] == []
 
 
 def golds_of(path: Path, column: str) -> list[str]:
