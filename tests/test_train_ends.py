@@ -76,7 +76,7 @@ def test_a_reward_that_raises_ends_the_run_saved(
 
 def test_a_reward_that_raises_in_an_evaluation(tiny_model: Path, tmp_path: Path) -> None:
     first = with_reward(tiny_model, tmp_path / "first", after=0, end="raise KeyError('mine')")
-    with pytest.raises(RunStopped, match="no step was done yet, so nothing is lost: correct the reward"):
+    with pytest.raises(RunStopped, match="no step is saved yet: correct the reward"):
         run_recipe(first)
     assert (tmp_path / "first" / "reward-error.txt").exists()
     last = with_reward(tiny_model, tmp_path / "last", after=1 + 4 * STEPS, end="raise KeyError('mine')")
@@ -247,5 +247,5 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_it_goes_on_when_there_is_r
 def test_a_disk_too_small_for_a_checkpoint(tiny_model: Path, small_disk: Path) -> None:
     narrow = recipe(tiny_model, small_disk / "run")
     wide = narrow.model_copy(update={"model": narrow.model.model_copy(update={"lora_r": 256})})
-    with pytest.raises(RunStopped, match="checkpoints/step-000002 cannot be written: .*; no step was done yet"):
+    with pytest.raises(RunStopped, match="checkpoints/step-000002 cannot be written: .*; no step is saved yet"):
         run_recipe(wide)

@@ -53,7 +53,7 @@ def ended(folder: RunFolder) -> Iterator[None]:
         else:
             raise
         step = last_saved(folder)
-        saved = f"step {step} is saved" if step else "no step was done yet, so nothing is lost"
+        saved = f"step {step} is saved" if step else "no step is saved yet"
         raise RunStopped(f"{what}; {saved}: {cure}, then {how_to_go_on(folder)}") from error
 
 
