@@ -148,7 +148,7 @@ def _unmarked(text: str, prose: str, said: tuple[str, ...], extraction: Extracti
     number, in_words = "", ""
     if extraction == "flexible" and (formula is None or is_name(formula)):
         number, in_words = last_number(without_hope(prose)[-LONGEST_TAIL:])
-    found = _answer((*whole(text), number or formula or "", *said), "in the text", line_mark=False)
+    found = _answer((*whole(text), number or formula or in_words, *said), "in the text", line_mark=False)
     return found if found is None or not in_words else replace(found, in_words=in_words)
 
 
