@@ -158,7 +158,8 @@ def _gives_number(bold: str) -> bool:
 
 def _tokens(plain: str, values: list[str]) -> list[_Token]:
     """The numbers of a sentence, labels left out."""
-    tokens, formula = [], iter(values)
+    tokens: list[_Token] = []
+    formula = iter(values)
     reason = _REASON.search(plain)
     for match in _TOKEN.finditer(plain):
         before = plain[max(0, match.start() - 60) : match.start()]

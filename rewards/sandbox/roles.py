@@ -213,7 +213,7 @@ def _offer_devices() -> None:
         number = DEVICES.get(str(path))
         return plain(file if number is None else os.dup(number), *arguments, **keywords)
 
-    builtins.open = io.open = opened  # type: ignore[assignment]
+    builtins.open = io.open = opened
 
 
 def _status(code: Any) -> int:
