@@ -229,7 +229,7 @@ def test_cost_by_the_hour(tiny_model: Path, sums: Path, known: Callable[..., Kno
         ({"samples": Path("bad.jsonl")}, "With --samples the outputs are there already"),
         ({"dollars_per_hour": -1.0}, "price is below 0"),
         ({"benchmark": "gsm8"}, "did you mean gsm8k"),
-        ({"model": "./nowhere"}, "./nowhere does not exist"),
+        ({"model": "./nowhere"}, "The model nowhere does not exist"),
         ({"benchmark": "bad.jsonl"}, "needs the column 'answer'"),
         ({"output": Path("bad.jsonl/x")}, "cannot be made"),
     ],
