@@ -4,8 +4,9 @@ Deviations, all of which read less or read more exactly: a sign, fraction, time 
 formula counts as a number; the only bold number of a sentence is its number. Passed over are labels ("Step 3"), the
 numbers of lists, addresses of the web, questions, words to the reader ("I hope this helps"), and, where the sentence
 has another number, what only explains it: in brackets, after "because", "than" or "out of", ordinals, and numbers
-before a hyphen ("a 5-day week"). Alternatives are read together; a range, a number that is denied or only a bound, and
-a calculation without result give no number, and neither do the sentences before.
+before a hyphen ("a 5-day week"). A unit is read with its number. Alternatives are read together; a range, a number that
+is denied, only a bound, or only a part of a value ("half of 96"), and a calculation without result give no number, and
+neither do the sentences before.
 """
 
 import re
