@@ -2,7 +2,8 @@
 
 A stretch of code begins with a line that is a statement of Python and ends before the next line that is prose. Nothing
 is compiled, so only plain prose is told from code: a line that begins with a capital word and goes on in words, or an
-item of a list. Time is linear in the length.
+item of a list. A line that is only a mark around code, such as `[PYTHON]`, `[DONE]` or `<code>`, counts as prose. Time
+is linear in the length.
 """
 
 import re
@@ -13,6 +14,7 @@ from rewards.code.lines import CLOSED, open_after
 
 PROSE = re.compile(
     r"(?!(?:True|False|None)\b)[A-Z][\w'’]*+[,:;.!?]?+(?:[ \t]++[\w'’`*(\"“]|[ \t]*+$)|(?:[-*+>]|\d{1,3}[.)])[ \t]|\*\*"
+    r"|\[/?(?:PYTHON|CODE|ANSWER|SOLUTION|BEGIN|DONE)\][ \t]*+$|(?:</?(?:pre|code|python|solution)\b[^<>]*+>)++[ \t]*+$"
 )
 
 

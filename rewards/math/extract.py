@@ -35,7 +35,7 @@ from rewards.math.prose import (
     whole,
     without_hope,
 )
-from rewards.math.sentences import is_name
+from rewards.math.sentences import is_name, signed
 from rewards.math.tags import after_hashes, tagged, without_code, without_tags
 from rewards.turns import this_turn
 
@@ -44,6 +44,7 @@ EXTRACTIONS: tuple[Extraction, ...] = get_args(Extraction)
 LONGEST_ANSWER = 2_000  # characters
 LONGEST_COMPLETION = 100_000  # of a longer one only the end is read
 READ_END = 20_000
+IN_TEXT = "in the text"  # where an answer without a mark is, or one that a phrase announces
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def find_answer(completion: str, extraction: Extraction = "strict") -> Answer:
     answering = answer_part(this_turn(completion))
     if answering is None:
         return Answer((), "the thinking never ends")
-    text, prose = without_code(answering)
+    text, prose = without_code(signed(answering))
     found = _in_tag(text)
     if found is not None:
         return found
@@ -138,7 +139,7 @@ def _announced(text: str, said: tuple[str, ...]) -> Answer | None:
     line = answer_line(text)
     if line is not None and max(announced(text), default=0) <= line[0]:
         return _answer((line[1],), "after A:")
-    return _answer(said, "in the text", line_mark=False)
+    return _answer(said, IN_TEXT, line_mark=False)
 
 
 def _unmarked(text: str, prose: str, said: tuple[str, ...], extraction: Extraction) -> Answer | None:
@@ -148,7 +149,7 @@ def _unmarked(text: str, prose: str, said: tuple[str, ...], extraction: Extracti
     number, in_words = "", ""
     if extraction == "flexible" and (formula is None or is_name(formula)):
         number, in_words = last_number(without_hope(prose)[-LONGEST_TAIL:])
-    found = _answer((*whole(text), number or formula or in_words, *said), "in the text", line_mark=False)
+    found = _answer((*whole(text), number or formula or in_words, *said), IN_TEXT, line_mark=False)
     return found if found is None or not in_words else replace(found, in_words=in_words)
 
 

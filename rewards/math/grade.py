@@ -14,7 +14,7 @@ from rewards.math.bases import read_numeral
 from rewards.math.choices import choice_letter
 from rewards.math.clean import unbraced
 from rewards.math.compare import cleaned, compare
-from rewards.math.extract import LONGEST_ANSWER, Answer, Extraction, find_answer
+from rewards.math.extract import IN_TEXT, LONGEST_ANSWER, Answer, Extraction, find_answer
 from rewards.math.numerals import read_number
 from rewards.math.relations import is_name
 from rewards.math.scalars import is_text
@@ -45,7 +45,13 @@ _WORDS_EQUAL = re.compile(
     r"(?<!\\)\b(?!sin|cos|tan|log|sqrt|pi|exp)[A-Za-z]{3,}\b[^=]*="
 )  # "16 eggs - 7 eggs = 9 eggs"
 _SPOKEN = (_SENTENCE, _REMARK, _WORD_FIRST, _WORDS_EQUAL)
-_SOUP = re.compile(r"∨|\d \d")
+_SOUP = re.compile(r"∨|\d \d|\d[?] |\d \| ?\d|\d ?[~–] ?\d")
+# A word of plain text, which no formula that stands alone has.
+_PLAIN_WORD = re.compile(
+    r"(?<![\\A-Za-z{])(?:(?!sin|cos|tan|cot|sec|csc|arc|log|exp|sqrt|frac|mod|max|min|gcd|lcm|det)[A-Za-z]{3,}"
+    r"|is|it|he|we|so|to|of|at|or|if|in|by|no|as|be)\b|\w's\b",
+    re.IGNORECASE,
+)
 _WORDY = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{3,}[\s,]+){2}")
 
 
@@ -155,6 +161,7 @@ def decide(gold: str, completion: str, allowed: Tolerance = EXACT, extraction: E
     if not answer.readings:
         return Verdict("unparseable", answer.note)
     undecided = None
+    wordy = _PLAIN_WORD if answer.note == IN_TEXT else _WORDY  # math-verify takes any number out of a sentence
     for reading in _fitting(answer, gold):
         if len(reading) > LONGEST_ANSWER:
             reading = _without_brackets(reading)
@@ -167,9 +174,9 @@ def decide(gold: str, completion: str, allowed: Tolerance = EXACT, extraction: E
             several = not equal and answer.note.startswith("two different")
             reason = answer.note if several else reason
             return Verdict("correct" if equal else "wrong", reason, answer=reading)
-        if undecided is None or _WORDY.search(undecided):
+        if undecided is None or wordy.search(undecided):
             undecided = reading
-    return _for_the_pool(gold, undecided)
+    return _for_the_pool(gold, undecided, wordy)
 
 
 def _long(gold: str, reading: str) -> Verdict:
@@ -179,9 +186,9 @@ def _long(gold: str, reading: str) -> Verdict:
     return Verdict("unparseable", "the answer is too long", answer=reading)
 
 
-def _for_the_pool(gold: str, undecided: str | None) -> Verdict | Job:
+def _for_the_pool(gold: str, undecided: str | None, wordy: re.Pattern[str]) -> Verdict | Job:
     """The job of math-verify, unless it would not be a formula, or none that can be worked out."""
-    if undecided is None or _WORDY.search(undecided):
+    if undecided is None or wordy.search(undecided):
         reason = "no formula that equals the gold answer"
     elif "\\" not in undecided and _SOUP.search(cleaned(undecided)):
         reason = "several numbers or alternatives"
@@ -208,16 +215,19 @@ def _fitting(answer: Answer, gold: str) -> tuple[str, ...]:
         return (answer.line,)
     if answer.in_words and _is_small(gold):
         return (answer.in_words,)
-    spoken = len(readings) > 1 and any(form.search(readings[0]) for form in _SPOKEN)
+    spoken = len(readings) > 1 and (
+        any(form.search(readings[0]) for form in _SPOKEN)
+        or ("\n" in readings[0] and _PLAIN_WORD.search(readings[0]) is not None)
+    )
     if spoken and not is_text(cleaned(gold)):
         return readings[1:]
     return readings
 
 
 def _is_small(gold: str) -> bool:
-    """Whether a gold answer is a whole number that people write in words."""
+    """Whether a gold answer is a number that people write in words: a small whole one, or a simple fraction."""
     number = read_number(cleaned(gold))
-    return number is not None and number.value.denominator == 1 and 0 <= number.value <= LARGEST_IN_WORDS
+    return number is not None and number.value.denominator <= 10 and abs(number.value) <= LARGEST_IN_WORDS
 
 
 def _without_brackets(text: str) -> str:

@@ -4,14 +4,16 @@ Deviations, all of which read less or read more exactly: a sign, fraction, time 
 formula counts as a number; the only bold number of a sentence is its number. Passed over are labels ("Step 3"), the
 numbers of lists, addresses of the web, questions, words to the reader ("I hope this helps"), and, where the sentence
 has another number, what only explains it: in brackets, after "because", "than" or "out of", ordinals, and numbers
-before a hyphen ("a 5-day week"). Alternatives are read together; a range, a number that is denied or only a bound, and
-a calculation without result give no number, and neither do the sentences before.
+before a hyphen ("a 5-day week"). A unit is read with its number. Alternatives are read together; a range, a number that
+is denied, only a bound, or only a part of a value ("half of 96"), and a calculation without result give no number, and
+neither do the sentences before.
 """
 
 import re
 from dataclasses import dataclass
 
-from rewards.math.sentences import formulae, inside, is_name, sentences
+from rewards.math.sentences import NUMBER_WORD, PART_WORD, formulae, inside, is_name, sentences
+from rewards.math.units import dimensions
 
 _URL = re.compile(r"https?://\S++")
 _LIST = re.compile(r"^[ \t>*_#]*+(?:\d{1,3}[.)][*_]*+|[-•+*])[ \t]++(?=\S)", re.MULTILINE)
@@ -38,10 +40,13 @@ _DATE = (
 _TIME = r"\b\d{1,2}:\d\d(?::\d\d)?(?:\s?[ap]\.?m\b\.?)?|\b\d{1,2}\s?(?:[ap]m\b|[ap]\.m\.)"
 _LATEX = (
     r"(?:-?\d++(?:\.\d++)?\s?)?\\(?:[dtc]?frac|sqrt|pi|binom)(?![a-z])(?:\s?\[\d\])?(?:\s?\{(?:[^{}]|\{[^{}]*\})*+\})*+"
+    r"|-?(?:\d++(?:\.\d++)?\s?)?(?:√\s?(?:\d++|\(\d++\))|\bsqrt\s?\(\d++\))|-?\b\d++(?:\.\d++)?\s?(?:π|pi\b)"
 )
-_DIGITS = r"(?:\d++(?:[.,'’\u00a0\u202f]\d++)*+(?:(?<=\d)\s\d++(?=\s?/\s?\d))?+|\.\d++)"
+_DIGITS = (
+    r"(?:\d{1,3}(?: \d{3})++(?![\d.,]*\d)|\d++(?:[.,'’\u00a0\u202f]\d++)*+(?:(?<=\d)\s\d++(?=\s?/\s?\d))?+|\.\d++)"
+)
 _AFTER = (
-    r"(?:\s?/\s?\d++(?![\d/]))?+(?:\s?[x×*]\s?10\^\{?[-+]?\d++\}?|[eE][-+]?\d++\b|\^\{?-?\d++\}?)?+(?:\s?[½⅓⅔¼¾⅕⅛])?+"
+    r"(?:\s?/\s?\d++(?![\d/]))?+(?:\s?[x×*]\s?10\^\{?[-+]?\d++\}?|[eE][-+]?\d++\b|\^\{?-?\d++\}?|[²³])?+(?:\s?[½⅓⅔¼¾⅕⅛])?+"
     r"(?:\s?(?:%|percent\b|per cent\b|pct\b)|\s(?:hundred|thousand|million|billion|trillion)\b|\s?[€£$¥](?!\d))?+"
 )
 _TOKEN = re.compile(
@@ -52,6 +57,14 @@ _TOKEN = re.compile(
 )
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _ATTACHED = re.compile(r"[A-Za-z]{1,3}(?:[²³]|\^\d)?(?![A-Za-z])")
+_UNIT = re.compile(r"\s([A-Za-z]{2,12})(?![A-Za-z²³^-]|\s?/|\s(?:per|an?|each|every)\b)")
+_AND_LESS = r",?\s?(?:and\s)?\d+\s?"
+_COMPOUND = re.compile(
+    rf"\s?(?:(?:hours?|hrs?|h){_AND_LESS}(?:minutes?|mins?|m)|(?:minutes?|mins?){_AND_LESS}(?:seconds?|secs?|s)"
+    rf"|(?:feet|foot|ft){_AND_LESS}(?:inch(?:es)?|in)|dollars?{_AND_LESS}cents?|(?:pounds?|lbs?){_AND_LESS}(?:ounces?|oz)"
+    rf"|years?{_AND_LESS}months?)\b",
+    re.IGNORECASE,
+)
 _HYPHEN = re.compile(r"-[A-Za-z]")
 
 # What stands before a number.
@@ -60,22 +73,34 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _DENIED = re.compile(
-    r"(?:\bnot|n't|\bnever|\bno longer)(?:\s+(?:be|equal|equal to|exactly|just|simply|the|a|to|have|get))*\s*$"
+    r"(?:\bnot|n't|\bcannot|\bnever|\bno longer)(?:\s+(?:be|equal|equal to|exactly|just|simply|the|a|to|have|get))*\s*$"
+    r"|\b(?:any|every|all)(?:thing|one)?\s+(?:but|except|other than)\s+$|(?<!\w)[<>≤≥≠]=?\s*\$?$|!=\s*\$?$"
     r"|\b(?:at most|at least|up to|nearly|almost|over|above|below|under|between|"
     r"(?:more|less|fewer|greater|smaller|larger|higher|lower) than)\s+\$?$",
     re.IGNORECASE,
 )
 _EXPLAINS = re.compile(
-    r"\b(?:than\b[^,;]*|out of (?:the |a total of |all )?|of (?:the|those|these|all) )$", re.IGNORECASE
+    r"\b(?:than\b[^,;]*|instead of |out of (?:the |a total of |all )?|of (?:the|those|these|all) )$|, (?:and )?not $",
+    re.IGNORECASE,
 )
+# A number after this is a part of what is meant, whether or not there is another number.
+_PART = re.compile(
+    r"(?:\b(?:half|twice|double|triple|thirds?|quarters?|percent)(?: of)?(?: the)?|%\s+of(?: the)?)\s+\$?$"
+    r"|\b(?:log|ln|sin|cos|tan|mod)\s$|\b(?:log|ln|sin|cos|tan|exp|mod|[a-z])\($",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(r"\s+(?:is|was|are|were)(?:n't|\s+(?:not|never|wrong|incorrect))\b", re.IGNORECASE)
 _REASON = re.compile(r"\b(?:because|since)\b", re.IGNORECASE)
 _UNFINISHED = re.compile(
-    r"[\d)%\ue000]\s*(?:[-+−–×*·÷/]|\bx|\bplus|\bminus|\btimes|\bdivided by)\s*[$£€¥₹(]*$", re.IGNORECASE
+    r"[\d)%\ue000]\s*(?:[-+−–×*·÷/~]|\bx|\bplus|\bminus|\btimes|\bdivided by)\s*[$£€¥₹(]*$", re.IGNORECASE
 )
 _RANGE = re.compile(r"(?<!from )(?<!from \$)(?<![\d.,])[\d.,]+\s+to\s+\$?$", re.IGNORECASE)
 _SIGN = re.compile(r"[\d)%\ue000]\s+$")
 
-_HEDGE = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|alternatively|might|could|oder|или)\b|或|أو", re.IGNORECASE)
+_HEDGE = re.compile(
+    r"\b(?:or|either|maybe|perhaps|possibly|alternatively|(?:might|could)\s+(?:also\s+|well\s+)?be|oder|или)\b|或|أو",
+    re.IGNORECASE,
+)
 _OTHERWISE = re.compile(r"\W*(?:or|maybe|perhaps|possibly|alternatively)\b", re.IGNORECASE)
 _LINK = re.compile(
     r"\s*(?:[,;]\s*)?(?:(?P<word>and|or|&|or else|y|et|und|oder|ou|o|или|и|hoặc|"
@@ -83,18 +108,18 @@ _LINK = re.compile(
     re.IGNORECASE,
 )
 
-_WORD = (
-    r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
-    r"seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)"
+_IN_WORDS = re.compile(
+    rf"(?:(?<!\w)-)?\b{NUMBER_WORD}(?:(?:[ -]|(?<=hundred) and ){NUMBER_WORD}|[ -](?:hundred|thousand))*\b"
+    rf"(?:(?:[ -]| and (?:a|one) ){PART_WORD}\b)?",
+    re.IGNORECASE,
 )
-_IN_WORDS = re.compile(rf"\b{_WORD}(?:(?:[ -]|(?<=hundred) and ){_WORD}|[ -](?:hundred|thousand))*\b", re.IGNORECASE)
 _NO_COUNT_BEFORE = re.compile(
     r"(?:\b(?:the|these|those|all|both|other|first|last|next|every|each|my|your|his|her|its|our|their|no|any|some)|'s)\s+$"
-    r"|\w-$",
+    r"|\w-$|\bout of\s+$",
     re.IGNORECASE,
 )
 _NO_COUNT_AFTER = re.compile(
-    r"-|\s*(?:times|thirds?|halves|half|quarters?|fourths?|fifths?|another)\b|\s+(?:ways?|methods?)\b"
+    rf"-|\s*(?:times|another|{PART_WORD})\b|\s+(?:ways?|methods?|million|billion|trillion|dozen|and an? \w+)\b"
 )
 
 
@@ -176,11 +201,15 @@ def _tokens(plain: str, values: list[str]) -> list[_Token]:
             explains = ordinal is not None or _HYPHEN.match(after) is not None
             if attached is not None and ordinal is None:
                 text += attached[0]
+            elif (unit := _UNIT.match(plain, end)) is not None and unit[1].lower() != "in" and dimensions(unit[1]):
+                text += unit[0]
         if text[0] in "-+−–" and _SIGN.search(before):  # no sign, but minus or plus
             before, text = before + text[0], text[1:]
-        explains = explains or _EXPLAINS.search(before) is not None or _is_aside(plain, match.start(), end)
+        is_part = _PART.search(before) is not None
+        explains = explains or is_part or _EXPLAINS.search(before) is not None or _is_aside(plain, match.start(), end)
         explains = explains or _follows(reason, match, tokens)
-        tokens.append(_Token(match.start(), end, text.strip(), explains, _is_denied(before)))
+        denied = is_part or _is_denied(before) or _DENIED_AFTER.match(plain, end) is not None
+        tokens.append(_Token(match.start(), end, text.strip(), explains, denied))
     return tokens
 
 
@@ -204,6 +233,8 @@ def _reading(plain: str, tokens: list[_Token]) -> str:
     last = len(chosen) - 1
     if chosen[last].denied:
         return ""
+    if last and (compound := _COMPOUND.match(plain, chosen[last - 1].end)) and compound.end() >= chosen[last].end:
+        return plain[chosen[last - 1].start : compound.end()]
     first = last
     while first > 0 and _linked(plain, chosen[first - 1], chosen[first], first == last):
         first -= 1
@@ -225,7 +256,7 @@ def _counts(plain: str, has_digits: bool) -> list[str]:
     return [
         match[0]
         for match in _IN_WORDS.finditer(plain)
-        if not (has_digits and match[0].lower() == "one")
+        if not (match[0].lower() == "one" and (has_digits or plain.startswith(" of ", match.end())))
         and not _NO_COUNT_BEFORE.search(plain[max(0, match.start() - 20) : match.start()])
         and not _NO_COUNT_AFTER.match(plain, match.end())
         and not _is_denied(plain[max(0, match.start() - 60) : match.start()])

@@ -9,11 +9,18 @@ import re
 _NEAR = 80  # characters between two announcements of alternatives
 
 # Phrases that announce an answer. They end in a colon, a form of "be", or nothing but formatting.
+_LETTER = r"\**\(?(?-i:[A-J])\b\)?\**"  # of a choice
+_CHOSEN = (
+    r"(?<!should )(?<!if )(?<!do )(?<!can )\bI(?:['’]d|['’]ll| would| will)?+\s++(?:choose|chose|pick|select|go with)"
+    rf"\s++(?:option\s++|choice\s++|answer\s++)?+(?={_LETTER})"
+    r"|(?:^|(?<=[.!] )|\b(?:so|thus|hence|therefore),?\s)"
+    rf"(?={_LETTER} is (?:the )?(?:correct|right)\b[\w ]{{0,20}}(?:[.!]|$))"
+)
 _ANNOUNCED = re.compile(
-    r"(?:"
+    rf"(?:{_CHOSEN}|"
     r"(?:final\s++)?(?:answer|result)s?+\**+\s*+(?:(?:is|are|be|=|equals|"
     r"could be|might be|may be|would be|should be)\b\s*+(?:that\b)?+:?+|:|\**+:|(?=\s*+(?:\\[\[(]|\$)))"
-    r"|(?:answer|result)s?+\**+[ \t]*+:?+\**+(?=[ \t\r]*+\n)|\b(?:option|choice)\s++(?:is:?+\s++)?+(?=\**\(?[A-J]\b)"
+    r"|(?:answer|result)s?+\**+[ \t]*+:?+\**+(?=[ \t\r]*+\n)|\b(?:option|choice)(?:\s++is)?+:?+\s++(?=\**\(?[A-J]\b)"
     r"|^[ \t>#*_]*+(?:final[ \t]++)?+ans(?:wer)?+\.?+[*_]*+(?:[ \t]*+[:：=]|[ \t]++(?:[-–—](?=[ \t])|(?=[-−]\$?\d)))"
     r"|答案(?:应该)?(?:是|为|等于)?|答え(?:は)?|正解(?:は)?|答(?=[:：])|정답(?:은|:)?|답(?:은|:)"
     r"|(?:ال)?(?:جواب|إجابة|اجابة|پاسخ)(?:\s++(?:النهائي|النهائية|الصحيح|الصحيحة|نهایی|درست))?+(?:\s++(?:هو|هي))?+"

@@ -1,6 +1,7 @@
 """Reading one number exactly, however it is written: 1,234.5, 3/4, 7 3/4, 2.5e3, 0.1(6), 5 million."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -33,6 +34,10 @@ _ONES = (
 )  # fmt: skip
 _SMALL = {name: value for value, name in enumerate(_ONES)}
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_PARTS = {
+    "half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
+    "ninth": 9, "tenth": 10,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +173,23 @@ def _scaled(match: re.Match[str]) -> Number | None:
 
 
 def _in_words(text: str) -> Number | None:
-    """English number words up to the billions: "forty-two", "one hundred and five"."""
+    """English number words up to the billions: "forty-two", "one hundred and five", "two-thirds", "two and a half"."""
     if len(text) > 120 or not text[:1].isalpha():
         return None
+    said = text.lower().replace("-", " ").replace("‹", " ").replace("›", " ").replace("∧", " and ").split()
+    parts = _PARTS.get(said[-1]) or _PARTS.get(said[-1].removesuffix("s")) if len(said) > 1 else None
+    if parts is None:
+        return _whole_in_words(said)
+    if len(said) > 3 and said[-3:-1] in (["and", "a"], ["and", "one"]):
+        whole = _whole_in_words(said[:-3])
+        return None if whole is None else Number(whole.value + Fraction(1, parts))
+    count = _SMALL.get(said[0]) if len(said) == 2 else None
+    return None if count is None else Number(Fraction(count, parts))
+
+
+def _whole_in_words(said: Sequence[str]) -> Number | None:
     total, group, seen = 0, 0, False
-    for word in text.lower().replace("-", " ").replace("‹", " ").replace("›", " ").replace("∧", " ").split():
+    for word in said:
         if word in _SMALL or word in _TENS:
             group, seen = group + _SMALL.get(word, 0) + _TENS.get(word, 0), True
         elif word == "hundred" and seen:

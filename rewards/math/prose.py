@@ -44,6 +44,11 @@ _DENIES = re.compile(
     r"|n't\b|[=<>\\^_{}|]",
     re.IGNORECASE,
 )
+_BOUND = re.compile(
+    r"(?:not|never|(?:(?:no|less|more|fewer|greater|larger|smaller|higher|lower) )+than|at (?:most|least)|up to|"
+    r"over|under|above|below|between)\b",
+    re.IGNORECASE,
+)
 _EMPHASIS = re.compile(r"\*\*|(?<!\\)`|\\(?=[$%])")
 
 
@@ -94,6 +99,8 @@ def sentence(text: str) -> tuple[str, ...]:
     """Shorter readings of a statement: the number after its last "is" or "=", its formulae, or its only number."""
     text = text.strip().rstrip(".!")[-LONGEST_TAIL:]
     plain = text if formulae(text) else _EMPHASIS.sub("", text)
+    if _BOUND.match(plain):
+        return ()
     if _HEDGE.search(plain) and len(_NUMBER.findall(plain[:_SHORT])) > 1:
         return ()
     found = _stated(plain)

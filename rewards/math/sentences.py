@@ -16,7 +16,24 @@ _SENTENCE_END = re.compile(_END + r"|(?<!\bor)(?<!,)\n(?=[ \t]{0,8}[A-Z*#>|•\d
 _WORDY = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{3,}[\s,]+){2}")
 _WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
 _TEXT = re.compile(r"\\(?:text|mbox|mathrm)\s*+\{[^{}]*+\}")
+NUMBER_WORD = (
+    r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
+    r"seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)"
+)
+PART_WORD = r"(?:half|halves|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth)s?)"
+_SIGN = re.compile(
+    r"(?:(?:\bnegative|(?:^|(?<=[:=] )|(?<=\b(?:is|to|of|at|be) )|(?<=\b(?:are|was|get) )|(?<=\bequals )|(?<=\bgives ))"
+    r"minus)\s+"
+    r"|\\text\s?\{\s*(?:negative|minus)\s*\}\s*)"
+    rf"(?=[$£€¥₹]?\.?\d|{NUMBER_WORD}\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NAME = re.compile(r"(?:\\(?:triangle|angle|overline|odot|vec)\s*+)?\{?[A-Za-z]{1,5}'?\}?")
+
+
+def signed(text: str) -> str:
+    """A text with the sign `-` for the words "negative" and "minus" before a number, where they are no operation."""
+    return _SIGN.sub("-", text) if "minus" in text or "egative" in text or "Minus" in text else text
 
 
 def formulae(text: str) -> list[re.Match[str]]:

@@ -90,6 +90,9 @@ SAME: dict[str, Callable[[Task], str]] = {
     "end of text": lambda t: f"<s> ```python\n{t.program}\n```</s>",
     "next document": lambda t: f"```python\n{t.program}\n```\n<|endoftext|>\n{draft(t)}",
     "byte order mark": lambda t: f"\ufeff```python\n\ufeff{t.program}\n\u200b```\u200b\n{using(t)}",
+    "marks of CodeLlama": lambda t: f"[PYTHON]\n{t.program}\n[/PYTHON]",
+    "marks of MBPP": lambda t: f"[BEGIN]\n{t.program}\n[DONE]\n\nYou are an expert Python programmer.",
+    "HTML": lambda t: f'<pre><code class="language-python">\n{t.program}\n</code></pre>',
     "bare, end of text": lambda t: f"{t.program}<|endoftext|>",
     "bare, next document": lambda t: f"{t.program}\n<|endoftext|>Write a poem.",
 }

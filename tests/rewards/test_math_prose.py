@@ -2,6 +2,7 @@
 
 import pytest
 
+from rewards.math import EXTRACTIONS
 from rewards.math.grade import decide
 from rewards.verdict import Verdict
 
@@ -129,6 +130,74 @@ CASES = [
     ("18", "= $18", True),
     ("2.5", "$2.50", True),
     ("100", "Thus, 100 meters were run (or 0.1 km).", True),
+    ("14", "- Monday: 3\n- Tuesday: 11\n- **Total: 14**", True),
+    ("18", "1. Eggs left: 9\n2. Money: 18", True),
+    ("18", "a) Eggs left: 9\nb) Money: 18", True),
+    ("9", "1. Eggs left: 9\n2. Money: 18", False),
+    ("-12", "So the change in elevation equals negative 12 feet.", True),
+    ("12", "So the change in elevation equals negative 12 feet.", False),
+    ("-12", "The result is minus $12.", True),
+    ("12", "The result is minus $12.", False),
+    ("-5", "So the sum comes to minus five.", True),
+    ("5", "So the sum comes to minus five.", False),
+    ("12", "20 minus 12", False),
+    ("8", "20 minus 12 is 8.", True),
+    ("1000", "That's 1 000 € in total.", True),
+    ("0", "That's 1 000 € in total.", False),
+    ("118000", "Hence, the proceeds are $400 000 - $282 000 = $118 000.", True),
+    ("500", "In 2023 500 people came.", True),
+    ("12", "She has 12 left, not 15.", True),
+    ("15", "She has 12 left, not 15.", False),
+    ("12", "She gets 12 instead of 15.", True),
+    ("7", "7 is not the answer.", False),
+    ("7", "So 7 is wrong.", False),
+    ("7", "It cannot be 7, so something else.", False),
+    ("7", "Everything except 7.", False),
+    ("96", "She sold half of 96.", False),
+    ("96", "She sold 48, half of 96.", False),
+    ("48", "She sold 48, half of 96.", True),
+    ("48", "Half of 96 is 48.", True),
+    ("50", "She ate 20% of 50.", False),
+    ("7", "So it is √7.", False),
+    ("\\sqrt{7}", "So it is √7.", True),
+    ("7", "So it is sqrt(7).", False),
+    ("7", "So it is log(7).", False),
+    ("7", "We compute f(7).", False),
+    ("3", "It is 7 mod 3.", False),
+    ("7", "So the area is 7π.", False),
+    ("7\\pi", "So the area is 7π.", True),
+    ("7\\pi", "So the area is 7 pi.", True),
+    ("7", "So the area is 7√3.", False),
+    ("3", "So the area is 7√3.", False),
+    ("7\\sqrt{3}", "So the area is 7√3.", True),
+    ("7", "So it is 7².", False),
+    ("49", "So it is 7².", True),
+    ("7", "So x > 7.", False),
+    ("7", "So x ≠ 7.", False),
+    ("7", "It takes 5 ~ 7 hours.", False),
+    ("7", "He could buy 7 with his $21 and keeps 7.", True),
+    ("2", "So two and a half hours.", False),
+    ("2.5", "So two and a half hours.", True),
+    ("3", "So three fourths of the cake is left.", False),
+    ("3/4", "So three fourths of the cake is left.", True),
+    ("2/3", "So two-thirds of the pizza is left.", True),
+    ("5", "So five sixths of them.", False),
+    ("4", "So three out of four passed.", False),
+    ("1", "One of the trains is late.", False),
+    ("2", "So two dozen eggs.", False),
+    ("30", "It takes 1 hour and 30 minutes.", False),
+    ("1", "It takes 1 hour and 30 minutes.", False),
+    ("3", "He is 6 feet 3 inches tall.", False),
+    ("50", "It costs 3 dollars and 50 cents.", False),
+    ("8", "He works 5 days, 8 hours each.", True),
+    ("5 km", "It is 5 miles.", False),
+    ("5", "It is 5 miles.", True),
+    ("\\$5", "It is 5 cents.", False),
+    ("5 hours", "So 5 minutes.", False),
+    ("5 hours", "So 300 minutes.", True),
+    ("60", "The speed is 60 miles per hour.", True),
+    ("60 mph", "The speed is 60 miles per hour.", True),
+    ("60 mph", "The speed is 60 miles an hour.", True),
     (
         "3",
         "He counts the birds. " * 12 + "So there are three.",
@@ -141,3 +210,90 @@ CASES = [
 def test_the_last_number_of_the_last_sentence_that_has_one(gold: str, completion: str, paid: bool) -> None:
     decided = decide(gold, completion, extraction="flexible")
     assert (isinstance(decided, Verdict) and decided.outcome == "correct") is paid, decided
+
+
+UNMARKED = [
+    ("7", "It isn't 7."),
+    ("7", "It can't be 7."),
+    ("7", "So 7 is wrong."),
+    ("7", "It is 5 to 7 hours."),
+    ("7", "from 5 to 7 hours"),
+    ("7", "It takes 5–7 hours"),
+    ("5", "5–7 hours"),
+    ("2.5", "It is 2.5 million."),
+    ("3", "It is 3 thousand."),
+    ("7", "He has $7k."),
+    ("7", "Jan. 7"),
+    ("4", "He arrives at 4:30."),
+    ("5 kg", "It weighs 5 g."),
+    ("5 hours", "So 5 minutes."),
+    ("7", "So it's 7²."),
+    ("7", "So it is 3 + 7i."),
+    ("7", "So 2x = 7."),
+    ("3", "### Step 3\nDone."),
+    ("7", "5? 6? 7?"),
+    ("6", "Could be 5. Could be 6."),
+    ("6", "Answer: 5 | 6"),
+]
+
+
+@pytest.mark.parametrize(("gold", "completion"), UNMARKED)
+def test_strict_never_asks_math_verify_about_a_sentence(gold: str, completion: str) -> None:
+    """math-verify takes any number out of a sentence, so a sentence without a mark must be decided before."""
+    decided = decide(gold, completion, extraction="strict")
+    assert isinstance(decided, Verdict) and decided.outcome != "correct", decided
+
+
+def test_formulas_without_a_mark_still_go_to_math_verify() -> None:
+    assert decide("\\int_0^1 x^2 dx", "\\sum_{k=1}^{3} \\frac{1}{9}") == (
+        "\\int_0^1 x^2 dx",
+        "\\sum_{k=1}^{3} \\frac{1}{9}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("gold", "completion", "paid"),
+    [
+        ("-12", "The answer is minus 12.", True),
+        ("12", "The answer is minus 12.", False),
+        ("12", "The answer is negative 12.", False),
+        ("-12", "Answer: negative twelve", True),
+        ("12", "\\boxed{\\text{negative }12}", False),
+        ("-12", "\\boxed{\\text{minus }12}", True),
+        ("negative", "The answer is negative.", True),
+        ("7", "The answer is not 7.", False),
+        ("7", "The answer is never 7.", False),
+        ("7", "The answer is less than 7.", False),
+        ("7", "The answer is at most 7.", False),
+        ("7", "The answer is no more than 7.", False),
+        ("7", "The answer is between 5 and 7.", False),
+        ("3/4", "Answer: three quarters", True),
+        ("3", "Answer: three quarters", False),
+        ("1/2", "Answer: one half", True),
+        ("2.5", "The answer is two and a half.", True),
+        ("2", "The answer is two and a half.", False),
+        ("D", "I choose D.", True),
+        ("D", "I'd go with (D).", True),
+        ("D", "I pick option **D**.", True),
+        ("D", "My choice: D", True),
+        ("D", "Therefore, D is correct.", True),
+        ("D", "So (D) is the right answer.", True),
+        ("C", "Option C is incorrect. D is correct.", False),
+        ("D", "I choose C or D.", False),
+        ("D", "I choose C, not D.", False),
+        ("D", "I don't choose D.", False),
+        ("D", "Should I choose D?", False),
+        ("D", "If I choose D, nothing fits.", False),
+        ("D", "Either C or D is correct.", False),
+        ("D", "Neither C nor D is correct.", False),
+        ("D", "Only if D is correct.", False),
+        ("D", "D is not correct.", False),
+        ("D", "Is D correct?", False),
+        ("A", "I choose a triangle.", False),
+    ],
+)
+def test_signs_bounds_and_letters_are_read_by_both_ways(gold: str, completion: str, paid: bool) -> None:
+    for extraction in EXTRACTIONS:
+        decided = decide(gold, completion, extraction=extraction)
+        assert (isinstance(decided, Verdict) and decided.outcome == "correct") is paid, (extraction, decided)
+        assert paid or isinstance(decided, Verdict), extraction
