@@ -20,6 +20,7 @@ from rl.run.afterwards import next_commands
 from rl.run.columns import sentence_text
 from rl.run.loading import terminal
 from rl.run.summary import cost, interval, percent, reward_change
+from rl.signals import say_on_standard_error
 
 BARS = "▁▂▃▄▅▆▇█"
 RECENT = 10  # steps that the time left is judged by
@@ -52,6 +53,7 @@ class Display:
         self._seconds: deque[float] = deque(maxlen=RECENT)
         self._pass_rates: deque[float] = deque(maxlen=40)
         self._facts: dict[str, str] = {}
+        self._stopping = ""
         panel = self._console.is_terminal and not json
         self._live = (
             Live(console=self._console, get_renderable=self._panel, refresh_per_second=REFRESH) if panel else None
@@ -76,6 +78,16 @@ class Display:
         """Print text above the panel."""
         self._heard.set()
         self._say(text)
+
+    def stopping(self, text: str) -> None:
+        """Say that the run was asked to stop; for signal handlers, so it takes no lock.
+
+        The panel is drawn anew several times a second: a line below it would be gone at once.
+        """
+        if self._live:
+            self._stopping = text
+        else:
+            say_on_standard_error(text)
 
     def begin_after(self, step: int) -> None:
         """Note that a resumed run goes on behind this step."""
@@ -157,6 +169,8 @@ class Display:
             f"{self._facts['left']} left" if self._facts else "",
         )
         parts: list[RenderableType] = [head, Text(self._activity.clocks(), style="cyan")]
+        if self._stopping:
+            parts.append(Text(self._stopping, style="yellow"))
         if self._activity.counting:
             counted, left = self._activity.counted()
             parts.append(_bar_line(Text(counted), self._activity.wanted, self._activity.done, left))

@@ -1,5 +1,6 @@
 import io
 import shlex
+import signal
 import time
 from collections import deque
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from rl.run.activity import Activity
 from rl.run.display import Display, sparkline
+from rl.signals import StopSignal
 
 STEP = {
     "step": 2,
@@ -46,7 +48,8 @@ def test_a_step_is_one_plain_line_away_from_a_terminal() -> None:
     lines = show(terminal=False).splitlines()
     assert lines[0] == "loading [tiny]"
     assert lines[1] == (
-        "step 2/10  reward 0.500  pass 25.0 %  length 17  gap 0.0123  tokens/s 210  s/step 30.0  cost 7 cents  left 4:00"
+        "step 2/10  reward 0.500  pass 25.0 %  length 17  gap 0.0123  tokens/s 210  s/step 30.0  "
+        "cost 7 cents  left 4:00"
     )
     assert "report: runs/sums/report.html" in lines
     text = "\n".join(lines)
@@ -179,6 +182,27 @@ def test_a_terminal_breaks_sentences_between_words_and_leaves_commands_whole() -
     lines = [line.rstrip() for line in Text.from_ansi(console.file.getvalue()).plain.splitlines()]
     assert "step 0: pass@1 35.0 % of 200" in lines and "held-out problems" in lines
     assert "    penny export runs/sums-20260101-000000 -o exported/sums" in lines
+
+
+def test_ctrl_c_is_answered_in_the_panel_until_the_run_has_stopped() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=60, height=40)
+    said = "SIGINT: the run stops as soon as its work is saved"
+    with Display("sums", 10, console=console) as display, StopSignal(display.stopping).installed() as stop:
+        with stop.safe_points():
+            signal.raise_signal(signal.SIGINT)
+        display.phase("learn")
+        display.step(STEP)
+    assert isinstance(console.file, io.StringIO)
+    last = Text.from_ansi("╭" + console.file.getvalue().rpartition("╭")[2]).plain
+    assert said in last and "step 2/10" in last
+
+
+def test_ctrl_c_is_answered_by_a_line_away_from_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with Display("sums", 10, json=True) as display:
+        stop = StopSignal(display.stopping)
+        with stop.installed(), stop.safe_points():
+            signal.raise_signal(signal.SIGINT)
+    assert "once more stops it at once\n" in capfd.readouterr().err
 
 
 def test_a_long_silence_is_broken_by_a_line_away_from_a_terminal() -> None:
