@@ -246,12 +246,13 @@ def recipe_row(found: "Recipe | Pipeline", gpu: float | None, stages: list[str])
 def show_plan(recipe: "Recipe", warnings: list[str], as_json: bool) -> None:
     """Print what the run would do and take."""
     from rl.planner.dry_run import make_plan, plan_dict, plan_text
+    from rl.run.columns import output_width
 
     made = make_plan(recipe)
     if as_json:
         print(json.dumps(plan_dict(made, warnings)))
         return
-    print(plan_text(made))
+    print(plan_text(made, output_width()))
     for warning in warnings:
         print(f"warning: {warning}")
 

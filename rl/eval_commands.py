@@ -94,10 +94,12 @@ def evaluate(
 ) -> None:
     """Measure a model, a server or stored outputs on benchmarks; the same command goes on after a stop."""
     with told(as_json):
+        from rl.evaluate.benchmarks import find_suite
         from rl.names.model_name import check_model_name
 
         if context.args or not benchmark:
             raise BadInput(what_to_measure(context.args, benchmark or [], model))
+        find_suite(benchmark)  # a name that is none is refused before libraries load
         if model is not None and endpoint is None:
             check_model_name(model)
         with loading(LIBRARIES):

@@ -104,7 +104,7 @@ def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> 
         rate = recipe.run.dollars_per_hour
         ledger = stack.enter_context(Ledger(books, rate, began=began, on_phase=display.phase))
         try:
-            with StopSignal().installed() as stop:
+            with StopSignal(display.stopping).installed() as stop:
                 with ledger.phase("start"):
                     session = open_session(start, books, ledger, display, stop, stack)
                 with told_what_is_saved(target):

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
+from rl.grade_commands import print_table
 from rl.shell.completion import complete_reward
 from rl.told import told
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from rewards.kit.audit import Audit, ProbeResult
-    from rewards.kit.extraction import Reading
 
 SUSPICIOUS = 3  # exit code
 ROWS = 10
@@ -118,45 +116,36 @@ def _read(text: str) -> Any:
 
 
 def _show(result: "Audit") -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    """The audit for people: what each kind of completion earns, then notes and findings, as wide as the terminal."""
+    from rl.run.columns import output_width, sentence_text
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("completions", "n", "min", "mean", "max", "None", "p50 ms", "p99 ms", ""):
-        table.add_column(name, justify="left" if name in ("completions", "") else "right", no_wrap=True)
-    for probe in result.probes:
-        table.add_row(*_cells(probe))
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{result.reward} on {result.rows} problems, right answers given as {result.gold}")
-    console.print(table)
+    width = output_width()
+    print(sentence_text(f"{result.reward} on {result.rows} problems, right answers given as {result.gold}", width))
+    print()
+    nones = any(probe.ungradable for probe in result.probes)
+    heads = ["completions", "n", "min", "mean", "max", *(["None"] if nones else []), "p99 ms", "verdict"]
+    print_table(heads, [_cells(probe, nones) for probe in result.probes])
+    print()
     if result.readings:
-        console.print("what an answer earns by the option extraction:")
-        console.print(_both_readings(result.readings))
-    for note in result.notes:
-        console.print(f"note: {note}")
-    for finding in result.findings:
-        console.print(f"suspicious: {finding}")
-    count = len(result.findings)
-    console.print(f"{count} suspicious finding{'s' * (count != 1)}" if count else "nothing suspicious")
-
-
-def _both_readings(readings: "list[Reading]") -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("completions", "strict", "flexible"):
-        table.add_column(name, justify="left" if name == "completions" else "right", no_wrap=True)
-    for reading in readings:
-        table.add_row(
-            reading.name, *("-" if value is None else f"{value:.3g}" for value in (reading.strict, reading.flexible))
+        print("what an answer earns by the option extraction:\n")
+        print_table(
+            ["completions", "strict", "flexible"],
+            [[reading.name, _number(reading.strict), _number(reading.flexible)] for reading in result.readings],
         )
-    return table
+        print()
+    for said in (*(f"note: {note}" for note in result.notes), *(f"suspicious: {text}" for text in result.findings)):
+        print(sentence_text(said, width))
+    count = len(result.findings)
+    print(f"{count} suspicious finding{'s' * (count != 1)}" if count else "nothing suspicious")
 
 
-def _cells(probe: "ProbeResult") -> list[str]:
-    rewards = ["-" if value is None else f"{value:.3g}" for value in (probe.lowest, probe.mean, probe.highest)]
-    times = ["-" if value is None else f"{1000 * value:.3g}" for value in (probe.p50, probe.p99)]
+def _cells(probe: "ProbeResult", nones: bool) -> list[str]:
+    rewards = [_number(value) for value in (probe.lowest, probe.mean, probe.highest)]
+    ungradable = [str(probe.ungradable or "-")] if nones else []
+    slowest = "-" if probe.p99 is None else f"{1000 * probe.p99:.2g}" if probe.p99 < 0.01 else f"{1000 * probe.p99:.0f}"
     verdict = "suspicious" if probe.findings else "ok" if probe.judged else "not judged"
-    return [probe.name, str(probe.completions), *rewards, str(probe.ungradable or "-"), *times, verdict]
+    return [probe.name, str(probe.completions), *rewards, *ungradable, slowest, verdict]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

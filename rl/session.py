@@ -36,7 +36,7 @@ from rl.run.ledger import Ledger, ledger_totals
 from rl.run.metrics import MetricsLog, read_metrics
 from rl.run.report import write_report
 from rl.run.rollouts import RolloutRow, write_rollouts
-from rl.run.summary import never_solved, write_summary
+from rl.run.summary import interval, never_solved, percent, write_summary
 from rl.run.trackers import log_metrics
 from rl.signals import StopRequested, StopSignal
 
@@ -132,10 +132,9 @@ class Session:
         result["accuracy/max"] = highest_part([answer.graded.parts for answer in answers], self.recipe.rewards)
         result["problems_sha256"] = self.data.get("held_out")
         write_evaluation(self.folder, self.step, result, rows)
-        low, high = result["ci95"]
         self.display.message(
-            f"step {self.step}: pass@1 {result['pass@1']:.1%} of {result['n']} held-out problems "
-            f"(95 % interval {low:.1%} to {high:.1%})"
+            f"step {self.step}: pass@1 {percent(result['pass@1'])} of {result['n']} held-out problems, "
+            f"95 % interval {interval(result)}"
         )
 
     def record(self, step: int, rows: Sequence[RolloutRow], metrics: Mapping[str, Any]) -> None:

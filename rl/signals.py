@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -12,14 +12,21 @@ class StopRequested(Exception):
     """The run was asked to stop, and nothing is lost; `reason` says by what."""
 
 
+def say_on_standard_error(text: str) -> None:
+    """Write a line at once; a signal handler may call it."""
+    os.write(2, f"\n{text}\n".encode())
+
+
 class StopSignal:
     """Listens for SIGINT and SIGTERM.
 
     The first one waits for the next safe point while work is done that is to be saved (`safe_points`), and otherwise
-    ends the work at once, by KeyboardInterrupt. A second one always ends it at once.
+    ends the work at once, by KeyboardInterrupt. A second one always ends it at once. `say` shows that the first one
+    waits; the signal handler calls it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None] = say_on_standard_error) -> None:
+        self._say = say
         self.received: signal.Signals | None = None
         self._saves = False
         self._repeated = False
@@ -31,7 +38,7 @@ class StopSignal:
         self.received = signal.Signals(number)
         if not self._saves:
             raise KeyboardInterrupt
-        os.write(2, f"\n{self.received.name}: stopping at the next safe point; once more to stop at once\n".encode())
+        self._say(f"{self.received.name}: the run stops as soon as its work is saved; once more stops it at once")
 
     @contextmanager
     def safe_points(self) -> Iterator[None]:

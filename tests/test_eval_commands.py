@@ -62,6 +62,12 @@ def test_eval_hands_over_its_options_and_prints_the_scores(monkeypatch: pytest.M
     assert penny("eval", "--model", "tiny").exit_code == 2
 
 
+def test_a_benchmark_that_is_none_is_refused_before_libraries_load() -> None:
+    result = penny("eval", "--model", "tiny", "--benchmark", "math500,gsm8")
+    assert result.exit_code == 2
+    assert result.stderr == "error: There is no benchmark 'gsm8'; did you mean gsm8k?\n"
+
+
 def test_missing_answers_end_with_3_where_all_are_required(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("sums.jsonl").write_text("".join(f'{{"question": "{n} + 1", "answer": "{n + 1}"}}\n' for n in range(4)))
     Path("two.jsonl").write_text('{"index": 0, "output": "1"}\n{"index": 1, "output": "2"}\n')

@@ -32,8 +32,8 @@ LAYERS = [
     ["stages", "trl_peer"],
     ["planner"],
     ["serving", "shell"],
-    ["grade_commands", "reward_commands"],
-    ["eval_commands", "plan_commands", "serve_commands", "stage_commands"],
+    ["grade_commands"],
+    ["eval_commands", "plan_commands", "reward_commands", "serve_commands", "stage_commands"],
     ["cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -88,3 +88,8 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
     heavy = "{'torch', 'pydantic', 'transformers', 'vllm', 'numpy', 'scipy'}"
     code = f"import sys, rl.cli; heavy = {heavy} & set(sys.modules); assert not heavy, heavy"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_folders_of_runs_and_evaluations_are_read_without_torch() -> None:
+    code = "import sys, rl.evaluate.compared, rl.run.report, rl.stages.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

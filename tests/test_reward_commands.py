@@ -87,6 +87,16 @@ def test_suspicious_rewards_exit_with_3_and_say_why() -> None:
     assert "suspicious: answer spam: " in result.output and "2 suspicious findings" in result.output
 
 
+def test_the_table_is_whole_in_60_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = penny_reward("test", "bad.py:f", "--data", "rows.jsonl", "--column", "answer=gold").output.splitlines()
+    heads = next(line.split() for line in lines if line.startswith("completions"))
+    row = next(line.split() for line in lines if line.startswith("one of several named"))
+    assert heads == ["completions", "n", "min", "mean", "max", "p99", "ms", "verdict"]
+    assert row[:8] == ["one", "of", "several", "named", "4", "1", "1", "1"] and row[-1] == "suspicious"
+    assert max(map(len, lines)) <= 60 and "…" not in "".join(lines)
+
+
 def test_as_json() -> None:
     arguments = ["test", "bad.py:f", "--data", "rows.jsonl", "--column", "answer=gold", "--json"]
     result = penny_reward(*arguments, "--limit", "1")

@@ -13,6 +13,7 @@ from rl.problems.prompt import Prompter
 from rl.problems.sets import prepare_sets
 from rl.recipe import Recipe
 from rl.rollout.build import pick_device, pick_engine
+from rl.run.columns import listing_text
 
 
 @dataclass(frozen=True)
@@ -112,33 +113,39 @@ def plan_dict(plan: Plan, warnings: list[str]) -> dict[str, Any]:
     return asdict(plan) | {"memory_total_gib": sum(plan.memory_gib.values()), "warnings": warnings}
 
 
-def plan_text(plan: Plan) -> str:
-    """The plan for people."""
+def plan_text(plan: Plan, width: int | None = None) -> str:
+    """The plan for people, in lines of at most `width` characters; the prompt as it is."""
     share = plan.trainable_parameters / plan.parameters
     price = "not known, for nothing limits the time (run.max_hours, run.max_dollars)"
     if plan.dollars_at_most is not None:
         price = f"at most ${plan.dollars_at_most:.2f}" if plan.dollars_at_most else "none (run.dollars_per_hour is 0)"
     near = ", ".join(f"{count:,} of {name}" for name, count in plan.contaminated_problems.items())
     step, run = plan.tokens_per_step, plan.tokens_in_run
+    facts = [
+        ("recipe", plan.recipe),
+        ("model", f"{plan.model}: {plan.parameters:,} parameters, {plan.trainable_parameters:,} learn ({share:.2%})"),
+        ("runs on", f"{plan.device}: learner {plan.learner_dtype}, rollouts by {plan.engine} in {plan.engine_dtype}"),
+        ("problems", f"{plan.training_problems:,} to train on, {plan.held_out_problems:,} held out"),
+        *([("left out", f"too near to a benchmark's: {near}")] if near else []),
+        ("rewards", ", ".join(f"{name} x {weight:g}" for name, weight in plan.rewards.items())),
+        ("steps", f"{plan.steps}, {plan.epochs:.2f} epochs, {plan.evaluations} evaluations"),
+        ("a step", f"at most {step['prompts']:,} prompt and {step['completions']:,} completion tokens"),
+        (
+            "the run",
+            f"at most {run['prompts']:,} prompt, {run['completions']:,} completion and "
+            f"{run['evaluation completions']:,} evaluation tokens",
+        ),
+        ("price", price),
+        ("memory", "estimated, GiB a rank"),
+    ]
+    rule = "-" * min(80, width or 80)
     lines = [
-        f"recipe     {plan.recipe}",
-        f"model      {plan.model}: {plan.parameters:,} parameters, {plan.trainable_parameters:,} learn ({share:.2%})",
-        f"runs on    {plan.device}: learner {plan.learner_dtype}, rollouts by {plan.engine} in {plan.engine_dtype}",
-        f"problems   {plan.training_problems:,} to train on, {plan.held_out_problems:,} held out",
-        *([f"left out   too near to a benchmark's: {near}"] if near else []),
-        f"rewards    {', '.join(f'{name} x {weight:g}' for name, weight in plan.rewards.items())}",
-        f"steps      {plan.steps}, {plan.epochs:.2f} epochs, {plan.evaluations} evaluations",
-        f"a step     at most {step['prompts']:,} prompt and {step['completions']:,} completion tokens",
-        f"the run    at most {run['prompts']:,} prompt, {run['completions']:,} completion and "
-        f"{run['evaluation completions']:,} evaluation tokens",
-        f"price      {price}",
-        "memory     estimated, GiB a rank",
         *(f"  {name:<22}{size:8.2f}" for name, size in plan.memory_gib.items()),
         f"  {'together':<22}{sum(plan.memory_gib.values()):8.2f}",
         f"  (KV cache of all sequences at full length: {plan.kv_cache_needed_gib:.2f})",
-        f"a prompt   as it is sent, {plan.prompt_tokens} tokens, between the lines",
-        "-" * 80,
+        f"a prompt  as it is sent, {plan.prompt_tokens} tokens, between the lines",
+        rule,
         plan.prompt_text,
-        "-" * 80,
+        rule,
     ]
-    return "\n".join(lines)
+    return "\n".join([listing_text(facts, width), *lines])

@@ -12,6 +12,7 @@ DOING = {  # by the phases of the ledger
     "evaluate": "evaluating",
     "save": "saving",
 }
+BETWEEN = {DOING[phase] for phase in ("start", "evaluate", "save")}  # phases that belong to no step
 DONE = "done"
 
 
@@ -33,9 +34,11 @@ class Activity:
     def begin(self, phase: str | None) -> None:
         """Enter a phase. Between two of them the last one goes on being shown, since what is left is short."""
         if phase is not None:
+            before, self._doing = self._doing, DOING.get(phase, phase)
             self.done = self.wanted = 0
-            self._doing = DOING.get(phase, phase)
             self._phase_began = self._clock()
+            if before in BETWEEN:
+                self._step_began = self._phase_began
 
     @property
     def counting(self) -> bool:
@@ -60,7 +63,7 @@ class Activity:
         whole = f"{duration(now - self._run_began)} in all"
         if self._doing in (DOING["start"], DONE):
             return f"{self._doing}, {whole}"
-        if self._doing == DOING["evaluate"] or self.step == self._total:
+        if self._doing in BETWEEN or self.step == self._total:
             return f"{self._doing}, {duration(now - self._phase_began)}, {whole}"
         return f"{self._doing}, {duration(now - self._step_began)} in step {self.step + 1}, {whole}"
 

@@ -17,8 +17,10 @@ from rich.text import Text
 
 from rl.run.activity import Activity, duration
 from rl.run.afterwards import next_commands
+from rl.run.columns import sentence_text
 from rl.run.loading import terminal
 from rl.run.summary import cost, interval, percent, reward_change
+from rl.signals import say_on_standard_error
 
 BARS = "▁▂▃▄▅▆▇█"
 RECENT = 10  # steps that the time left is judged by
@@ -51,6 +53,7 @@ class Display:
         self._seconds: deque[float] = deque(maxlen=RECENT)
         self._pass_rates: deque[float] = deque(maxlen=40)
         self._facts: dict[str, str] = {}
+        self._stopping = ""
         panel = self._console.is_terminal and not json
         self._live = (
             Live(console=self._console, get_renderable=self._panel, refresh_per_second=REFRESH) if panel else None
@@ -72,9 +75,19 @@ class Display:
         self._take_down()
 
     def message(self, text: str) -> None:
-        """Print one line above the panel."""
+        """Print text above the panel."""
         self._heard.set()
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._say(text)
+
+    def stopping(self, text: str) -> None:
+        """Say that the run was asked to stop; for signal handlers, so it takes no lock.
+
+        The panel is drawn anew several times a second: a line below it would be gone at once.
+        """
+        if self._live:
+            self._stopping = text
+        else:
+            say_on_standard_error(text)
 
     def begin_after(self, step: int) -> None:
         """Note that a resumed run goes on behind this step."""
@@ -109,11 +122,11 @@ class Display:
             self.message(change)
         if summary["band_met"] is not None:
             style = "bold green" if summary["band_met"] else "bold red"
-            self._console.print(Text(summary["band_reason"], style=style), soft_wrap=True)
+            self._say(summary["band_reason"], style)
         changed = None if summary.get("same_problems", True) else summary["band_reason"]
         for note in (changed, summary.get("slower"), *summary.get("warnings", ())):
             if note:
-                self._console.print(Text(note, style="yellow"), soft_wrap=True)
+                self._say(note, "yellow")
         price = f", {cost(summary['dollars'])}" if summary["dollars"] else ""
         self.message(f"{summary['minutes']:.1f} minutes{price}, {summary['tokens']:,} tokens")
         self.message(f"report: {report}")
@@ -122,6 +135,12 @@ class Display:
         self.message("\nwhat next:")
         for command, meaning in next_commands(report.parent):
             self.message(f"  {meaning}:\n    {command}")
+
+    def _say(self, text: str, style: str = "") -> None:
+        """Print text; a terminal gets lines that end between words, but for indented ones: those are to be copied."""
+        width = self._console.width if self._console.is_terminal else None
+        lines = [line if line[:1].isspace() else sentence_text(line, width) for line in text.split("\n")]
+        self._console.print(Text("\n".join(lines), style=style), soft_wrap=True)
 
     def _take_down(self) -> None:
         if self._live:
@@ -137,7 +156,7 @@ class Display:
             if self._heard.wait(self._silence):
                 self._heard.clear()
             elif not self._ended:
-                self._console.print(self._activity.line(), markup=False, highlight=False, soft_wrap=True)
+                self._say(self._activity.line())
 
     def _time_left(self, step: int) -> float:
         return (self._total - step) * sum(self._seconds) / len(self._seconds)
@@ -150,6 +169,8 @@ class Display:
             f"{self._facts['left']} left" if self._facts else "",
         )
         parts: list[RenderableType] = [head, Text(self._activity.clocks(), style="cyan")]
+        if self._stopping:
+            parts.append(Text(self._stopping, style="yellow"))
         if self._activity.counting:
             counted, left = self._activity.counted()
             parts.append(_bar_line(Text(counted), self._activity.wanted, self._activity.done, left))
@@ -187,7 +208,7 @@ def _facts(metrics: Mapping[str, Any], seconds_left: float) -> dict[str, str]:
     """Name and format what is worth a look; a metric that this run has not got shows as a dash."""
     formats: dict[str, tuple[str, Callable[[Any], str]]] = {
         "reward": ("reward/mean", "{:.3f}".format),
-        "pass": ("pass_rate", "{:.1%}".format),
+        "pass": ("pass_rate", percent),
         "length": ("completions/mean_length", "{:.0f}".format),
         "gap": ("gap/mean", "{:.4f}".format),
         "tokens/s": ("tokens_per_second", "{:.0f}".format),

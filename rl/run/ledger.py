@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-import torch
-
 from rl.run import jsonl
 from rl.run.folder import RunFolder
 
@@ -131,6 +129,8 @@ def peak_memory_gib() -> dict[str, float]:
     """Return the most memory this process has held so far, in GiB: `ram`, and `gpu` if it used one."""
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there and in KiB elsewhere
     peak = {"ram": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30}
+    import torch  # it takes seconds, and reading a ledger needs none of it
+
     if torch.cuda.is_initialized():
         peak["gpu"] = torch.cuda.max_memory_allocated() / 2**30
     return peak

@@ -14,8 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-
 from rl.problems.problem import Problem
 from rl.recipe import Recipe
 from rl.run import atomic
@@ -86,6 +84,8 @@ def git_state(project: Path) -> dict[str, Any] | None:
 
 def hardware() -> dict[str, Any]:
     """Return processor, cores this process may use, memory in GiB, system, and GPUs."""
+    import torch  # it takes seconds, and reading a manifest needs none of it
+
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return {
         "cpu": _cpu_model(),

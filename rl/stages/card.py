@@ -41,7 +41,7 @@ class Facts:
         base: the model that it was trained from: its hub id if it has one.
         license: of the base, if known.
         datasets: licences, if known, of what it learned from, by hub id.
-        body: Markdown: recipe, results, cost.
+        body: Markdown: what it was trained for, results, cost.
         settings: a file to lay beside the card, as `COPY`.
         manner: how the model was asked.
     """
@@ -90,7 +90,7 @@ def facts_about(path: Path) -> Facts:
         return Facts(path.name)
     run = RunFolder(path)
     recipe, summary, totals = load_recipe(str(run.recipe)), read_summary(run), ledger_totals(run)
-    lines = [recipe.description, "", f"Trained by Penny with GRPO by the recipe `{recipe.name}`."]
+    lines = [recipe.description, "", f"Trained by Penny with GRPO; `{COPY}` beside this card is the recipe."]
     if summary is not None:
         before, after = summary["before"], summary["after"]
         lines += [
@@ -100,11 +100,10 @@ def facts_about(path: Path) -> Facts:
             f"| {after['n']} | {percent(before['pass@1'])} {interval(before)} | {percent(after['pass@1'])} "
             f"{interval(after)} | {duration(totals['total_seconds'])} | {totals['dollars']:.4f} |",
         ]
-    lines += ["", "```yaml", run.recipe.read_text(encoding="utf-8").rstrip(), "```"]
     hub = recipe.problems.source == "hub" and recipe.problems.name
     datasets = {hub: None} if hub else {}
     manner = manner_in(recipe, str(path))
-    return Facts(named(recipe.model), license_of(recipe.model), datasets, "\n".join(lines), manner=manner)
+    return Facts(named(recipe.model), license_of(recipe.model), datasets, "\n".join(lines), run.recipe, manner)
 
 
 def named(section: ModelSection) -> str:
@@ -152,7 +151,7 @@ def write_card(path: Path, name: str, facts: Facts, repo: str | None = None) -> 
     sources = [f"- base `{facts.base}`: {license_text(facts.license)}"]
     sources += [f"- data `{dataset}`: {license_text(license)}" for dataset, license in facts.datasets.items()]
     usage = usage_text(folder, is_adapter, facts, repo or HERE)
-    parts = ["---", data.to_yaml(), "---", "", f"# {Path(name).name}", "", usage, facts.body, "", *sources, ""]
+    parts = ["---", data.to_yaml(), "---", "", f"# {Path(name).name}", "", facts.body, "", usage, "", *sources, ""]
     path.write_text(str(ModelCard("\n".join(parts))), "utf-8")
     if facts.settings is not None:
         shutil.copy(facts.settings, path.with_name(COPY))

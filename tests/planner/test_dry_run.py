@@ -156,4 +156,7 @@ def test_the_whole_plan_shows_the_prompt_exactly_as_sent(tiny_model: Path) -> No
     assert made.prompt_text.startswith("<|im_start|>user\n") and made.prompt_text.endswith("assistant\n<think>\n")
     text = dry_run.plan_text(made)
     assert made.prompt_text in text and "not known" not in text
+    narrow = dry_run.plan_text(made, 60)
+    assert made.prompt_text in narrow
+    assert max(map(len, narrow.replace(made.prompt_text, "").splitlines())) <= 60
     assert dry_run.plan_dict(made, ["w"])["memory_total_gib"] == pytest.approx(sum(made.memory_gib.values()))

@@ -196,7 +196,7 @@ def test_the_plan_and_the_checks_say_what_is_left_out(
     assert checks.check_recipe(recipe) == ["2 training problem(s) are left out, too near to near (2) (decontaminate)."]
     made = dry_run.make_plan(recipe)
     assert made.contaminated_problems == {"near": 2, "far": 0} and made.training_problems == 2
-    assert "left out   too near to a benchmark's: 2 of near, 0 of far" in dry_run.plan_text(made)
+    assert "left out  too near to a benchmark's: 2 of near, 0 of far" in dry_run.plan_text(made)
     unchecked = dry_run.make_plan(load_recipe(str(recipe_file), ["problems.decontaminate=[]"]))
     assert unchecked.contaminated_problems == {} and "left out" not in dry_run.plan_text(unchecked)
 

@@ -1,5 +1,6 @@
 import io
 import shlex
+import signal
 import time
 from collections import deque
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from rl.run.activity import Activity
 from rl.run.display import Display, sparkline
+from rl.signals import StopSignal
 
 STEP = {
     "step": 2,
@@ -46,7 +48,8 @@ def test_a_step_is_one_plain_line_away_from_a_terminal() -> None:
     lines = show(terminal=False).splitlines()
     assert lines[0] == "loading [tiny]"
     assert lines[1] == (
-        "step 2/10  reward 0.500  pass 25.0%  length 17  gap 0.0123  tokens/s 210  s/step 30.0  cost 7 cents  left 4:00"
+        "step 2/10  reward 0.500  pass 25.0 %  length 17  gap 0.0123  tokens/s 210  s/step 30.0  "
+        "cost 7 cents  left 4:00"
     )
     assert "report: runs/sums/report.html" in lines
     text = "\n".join(lines)
@@ -64,7 +67,7 @@ def test_a_step_is_one_plain_line_away_from_a_terminal() -> None:
 
 def test_a_terminal_gets_a_panel_with_the_same_facts() -> None:
     text = show(terminal=True)
-    for fact in ("sums [1]", "step 2/10", "4:00 left", "0.0123", "25.0%", "+38.5 points"):
+    for fact in ("sums [1]", "step 2/10", "4:00 left", "0.0123", "25.0 %", "+38.5 points"):
         assert fact in text
 
 
@@ -122,7 +125,7 @@ def test_the_clock_ticks_within_a_step_and_says_what_is_happening(width: int) ->
     for fact in (
         "step 2/30",
         "reward 0.500",
-        "pass 25.0%",
+        "pass 25.0 %",
         "gap 0.0123",
         "tokens/s 210",
         "s/step 30.0",
@@ -147,6 +150,59 @@ def test_a_step_counts_its_answers_and_only_while_they_are_waited_for() -> None:
     activity.begin("learn")
     activity.count(1, 16)  # of the next batch, which is sampled meanwhile
     assert not activity.counting and activity.line() == "step 0/10 done; learning, 0:00 in step 1, 0:00 in all"
+
+
+def test_the_clock_of_a_step_begins_when_what_came_before_it_has_ended() -> None:
+    clock = Clock()
+    activity = Activity(10, clock)
+    shown = []
+    for phase, seconds in (("start", 40), ("evaluate", 30), ("generate", 5), ("learn", 7), ("save", 2)):
+        activity.begin(phase)
+        clock.now += seconds
+        shown.append(activity.clocks())
+    activity.step_done(1)
+    activity.begin("generate")
+    clock.now += 3
+    assert shown == [
+        "starting, 0:40 in all",
+        "evaluating, 0:30, 1:10 in all",
+        "generating, 0:05 in step 1, 1:15 in all",
+        "learning, 0:12 in step 1, 1:22 in all",
+        "saving, 0:02, 1:24 in all",
+    ]
+    assert activity.clocks() == "generating, 0:03 in step 2, 1:27 in all"
+
+
+def test_a_terminal_breaks_sentences_between_words_and_leaves_commands_whole() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=30)
+    with Display("sums", 10, console=console) as display:
+        display.message("step 0: pass@1 35.0 % of 200 held-out problems")
+        display.message("what next:\n    penny export runs/sums-20260101-000000 -o exported/sums")
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.rstrip() for line in Text.from_ansi(console.file.getvalue()).plain.splitlines()]
+    assert "step 0: pass@1 35.0 % of 200" in lines and "held-out problems" in lines
+    assert "    penny export runs/sums-20260101-000000 -o exported/sums" in lines
+
+
+def test_ctrl_c_is_answered_in_the_panel_until_the_run_has_stopped() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=60, height=40)
+    said = "SIGINT: the run stops as soon as its work is saved"
+    with Display("sums", 10, console=console) as display, StopSignal(display.stopping).installed() as stop:
+        with stop.safe_points():
+            signal.raise_signal(signal.SIGINT)
+        display.phase("learn")
+        display.step(STEP)
+    assert isinstance(console.file, io.StringIO)
+    last = Text.from_ansi("╭" + console.file.getvalue().rpartition("╭")[2]).plain
+    assert said in last and "step 2/10" in last
+
+
+def test_ctrl_c_is_answered_by_a_line_away_from_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with Display("sums", 10, json=True) as display:
+        stop = StopSignal(display.stopping)
+        with stop.installed(), stop.safe_points():
+            signal.raise_signal(signal.SIGINT)
+    assert "once more stops it at once\n" in capfd.readouterr().err
 
 
 def test_a_long_silence_is_broken_by_a_line_away_from_a_terminal() -> None:

@@ -21,6 +21,7 @@ from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
 from rl.recipe import ModelSection
 from rl.recipe_file import load_recipe
+from rl.run.folder import RunFolder
 from rl.stages.books import is_pipeline
 from rl.stages.card import Facts, facts_about, license_of, write_card
 from rl.stages.export import write_export
@@ -182,6 +183,17 @@ def test_a_saved_adapter_names_its_base_as_others_know_it(adapter: Path, tiny_mo
 
 def test_a_name_that_is_no_run_has_a_card_of_its_name() -> None:
     assert facts_about(Path("some/model")) == Facts("model")
+
+
+def test_the_card_of_a_run_says_what_it_is_before_the_code_and_has_the_recipe_beside_it(
+    adapter: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe("quickstart")
+    run = RunFolder.create(tmp_path / "run", recipe)
+    write_card(adapter / "README.md", "m", facts_about(run.path))
+    card = (adapter / "README.md").read_text()
+    assert card.index(recipe.description) < card.index("## How to use it")
+    assert (adapter / "penny.yaml").read_text() == run.recipe.read_text() and "learning_rate" not in card
 
 
 def test_an_adapter_of_a_whole_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
