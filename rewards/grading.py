@@ -97,14 +97,15 @@ class Grader:
         """
         return self._functions.keys() <= registry.BUILTIN.keys() - registry.OF_A_GROUP
 
-    def check_columns(self, columns: Collection[str]) -> None:
-        """Raise BadInput if a function needs a column that the problems do not have."""
+    def check_columns(self, columns: Collection[str], problem: str | None = None) -> None:
+        """Raise BadInput if a function needs a column that the problems, or this one of them, do not have."""
+        lack, have = ("the problems do", "they have") if problem is None else (f"problem {problem} does", "it has")
         for name, function in self._functions.items():
             missing = sorted(required_columns(function) - set(columns) - set(self._options[name]))
             if missing:
                 raise BadInput(
-                    f"the reward {name!r} needs the column {missing[0]!r}, which the problems do not have; "
-                    f"they have {', '.join(sorted(columns)) or 'none'}"
+                    f"the reward {name!r} needs the column {missing[0]!r}, which {lack} not have; "
+                    f"{have} {', '.join(sorted(columns)) or 'none'}"
                 )
 
     def check_types(self, columns: Mapping[str, Sequence[Any]], names: Sequence[str]) -> None:
@@ -128,7 +129,13 @@ class Grader:
         lost by it. Raises BadInput.
         """
         nothing: dict[str, Any] = {column: [] for column in (*columns, *registry.BATCH, "solved")}
-        ours = {"grader_pool": self._pool, "sandbox": self._sandbox}
+        logs = BatchLogs(0)
+        ours = {
+            "grader_pool": self._pool,
+            "sandbox": self._sandbox,
+            "log_extra": logs.extra,
+            "log_metric": logs.metric,
+        }
         for name, function in self._functions.items():
             if name in registry.BUILTIN:
                 function(**accepted(function, nothing | ours | self._options[name]))

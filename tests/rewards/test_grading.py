@@ -278,3 +278,11 @@ def test_wrong_options_of_built_in_functions_are_refused_before_there_is_a_compl
 ) -> None:
     with Grader({name: 1.0}, **SETTINGS, options={name: options}) as grader, pytest.raises(BadInput, match=words):
         grader.rehearse({"answer", "check"})
+
+
+def test_columns_named_like_what_rewards_are_given_do_not_matter(folder: Path) -> None:
+    ours = {"log_extra", "log_metric", "grader_pool", "sandbox"}
+    with Grader({"math": 1.0}, **SETTINGS) as grader:
+        grader.rehearse({"answer", *ours})
+        columns: dict[str, list[Any]] = {"answer": ["4"], **{name: [1] for name in ours}}
+        assert grader.grade([r"\boxed{4}"], [""], columns)[0].reward == 1.0
