@@ -33,7 +33,7 @@ class RewardFailed(RuntimeError):
         self._completion = None if self.row is None else given["completions"][self.row]
 
     def __str__(self) -> str:
-        said = " ".join(f"{type(self._error).__name__}: {self._error}".split())[:LONGEST_SAID].rstrip(": ")
+        said = " ".join(f"{type(self._error).__name__}: {_text(self._error)}".split())[:LONGEST_SAID].rstrip(": ")
         on = "" if self.row is None else f", on completion {self.row + 1} of the batch"
         whose = "" if self.problem is None else f" (problem {self.problem})"
         return f"the reward {self._name!r} raised {said} at {_line(self._error)}{on}{whose}"
@@ -49,7 +49,15 @@ def is_failure(error: BaseException) -> bool:
     """Whether what a reward raised is its own failure: all but a Ctrl-C, which only the main thread gets."""
     if isinstance(error, KeyboardInterrupt):
         return threading.current_thread() is not threading.main_thread()
-    return isinstance(error, Exception | SystemExit)
+    return True
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says, without halves of characters, which no file and no terminal takes."""
+    try:
+        return str(error).encode("utf-8", "replace").decode()
+    except Exception:  # the author's own `__str__`
+        return ""
 
 
 def _line(error: BaseException) -> str:

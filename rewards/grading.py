@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -19,6 +19,8 @@ from rewards.verdict import Verdict, log_verdicts
 
 logger = logging.getLogger(__name__)
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+
+LARGEST = 1e30  # of a grade: means and squares of larger ones are infinite
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,15 @@ class Grader:
         """
         return self._functions.keys() <= registry.BUILTIN.keys() - registry.OF_A_GROUP
 
-    def check_columns(self, columns: Collection[str]) -> None:
-        """Raise BadInput if a function needs a column that the problems do not have."""
+    def check_columns(self, columns: Collection[str], problem: str | None = None) -> None:
+        """Raise BadInput if a function needs a column that the problems, or this one of them, do not have."""
+        lack, have = ("the problems do", "they have") if problem is None else (f"problem {problem} does", "it has")
         for name, function in self._functions.items():
             missing = sorted(required_columns(function) - set(columns) - set(self._options[name]))
             if missing:
                 raise BadInput(
-                    f"the reward {name!r} needs the column {missing[0]!r}, which the problems do not have; "
-                    f"they have {', '.join(sorted(columns)) or 'none'}"
+                    f"the reward {name!r} needs the column {missing[0]!r}, which {lack} not have; "
+                    f"{have} {', '.join(sorted(columns)) or 'none'}"
                 )
 
     def check_types(self, columns: Mapping[str, Sequence[Any]], names: Sequence[str]) -> None:
@@ -126,7 +129,13 @@ class Grader:
         lost by it. Raises BadInput.
         """
         nothing: dict[str, Any] = {column: [] for column in (*columns, *registry.BATCH, "solved")}
-        ours = {"grader_pool": self._pool, "sandbox": self._sandbox}
+        logs = BatchLogs(0)
+        ours = {
+            "grader_pool": self._pool,
+            "sandbox": self._sandbox,
+            "log_extra": logs.extra,
+            "log_metric": logs.metric,
+        }
         for name, function in self._functions.items():
             if name in registry.BUILTIN:
                 function(**accepted(function, nothing | ours | self._options[name]))
@@ -274,8 +283,9 @@ def _is_verdicts(returned: Any) -> bool:
 
 def _checked_grades(name: str, returned: Any, count: int) -> list[float | None]:
     """The list that a function returned as floats and Nones, or BadInput."""
-    if not hasattr(returned, "__len__") or not hasattr(returned, "__iter__") or len(returned) != count:
-        length = f"{len(returned)} items" if hasattr(returned, "__len__") else f"a {type(returned).__name__}"
+    listed = hasattr(returned, "__len__") and hasattr(returned, "__iter__") and not isinstance(returned, Mapping | Set)
+    if not listed or len(returned) != count:
+        length = f"{len(returned)} items" if listed else f"a {type(returned).__name__}"
         raise BadInput(f"the reward {name!r} returned {length} for {count} completions; return one number for each")
     return [_number(name, grade) for grade in returned]
 
@@ -290,6 +300,6 @@ def _number(name: str, grade: Any) -> float | None:
         number = math.nan if isinstance(grade, str | bytes) else float(grade)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:  # nor is NaN
         raise BadInput(f"the reward {name!r} returned {str(grade)[:50]!r}; return a finite number or None for each")
     return number

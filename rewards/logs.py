@@ -26,7 +26,7 @@ class BatchLogs:
                 f"a reward logged {len(values)} values in the column {column!r} for {self._count} completions; "
                 "give log_extra one for each"
             )
-        self._columns[str(column)] = list(values)
+        self._columns[_name(column)] = list(values)
 
     def metric(self, name: str, value: float) -> None:
         """Take one value of a metric. Raises BadInput if it is no finite number."""
@@ -36,7 +36,7 @@ class BatchLogs:
             number = math.nan
         if not math.isfinite(number):
             raise BadInput(f"a reward logged the metric {name!r} as {str(value)[:50]!r}; give log_metric a number")
-        self._values.setdefault(str(name), []).append(number)
+        self._values.setdefault(_name(name), []).append(number)
 
     def row(self, place: int) -> dict[str, Any]:
         """What was logged of one completion."""
@@ -45,6 +45,10 @@ class BatchLogs:
     def metrics(self) -> dict[str, float]:
         """The mean of each metric's values."""
         return {name: sum(values) / len(values) for name, values in self._values.items()}
+
+
+def _name(given: Any) -> str:
+    return str(given).encode("utf-8", "replace").decode()  # half a character cannot be written to a file
 
 
 class SampleLogs:

@@ -19,7 +19,7 @@ import functools
 import inspect
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
@@ -236,7 +236,8 @@ def _grades(function: Any, shape: Shape, given: dict[str, Any]) -> Any:
         }
     if not shape.per_sample:
         result = finished(function(**given))
-        return list(result) if hasattr(result, "__iter__") else result  # what is no list is refused by who asked
+        # What is no list, and what has no order, is refused by who asked.
+        return list(result) if hasattr(result, "__iter__") and not isinstance(result, Mapping | Set) else result
     calls, logs = _calls(shape, given), None
     if "log_extra" in {p.name for p in shape.parameters} and given.get("log_extra") is not None:
         logs = SampleLogs(len(calls), given["log_extra"])

@@ -178,9 +178,12 @@ def check_problems(recipe: Recipe) -> list[str]:
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     with build_grader(recipe.rewards) as grader:
         for problems in (training, held_out):
-            columns = [set(problem.columns) for problem in problems]
-            grader.check_columns(set.intersection(*columns))
-            grader.rehearse(set.union(*columns))
+            kinds = {frozenset(problem.columns): problem.id for problem in reversed(problems)}
+            columns = frozenset.union(*kinds)
+            grader.check_columns(columns)
+            for some, first in kinds.items():
+                grader.check_columns(some, first)
+            grader.rehearse(columns)
             grader.check_types(as_columns([p.columns for p in problems]), [p.id for p in problems])
         warnings = check_golds(grader, {"training": training, "held-out": held_out}, recipe.rewards.max_ungradable)
     for section, problems in ((recipe.problems, training), (held_out_section(recipe), held_out)):

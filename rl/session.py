@@ -246,7 +246,8 @@ class Session:
             "scheduler": self.scheduler.state_dict(),
             "torch_rng": torch.get_rng_state(),
         }
-        torch.save(state, folder / "state.pt")
+        with (folder / "state.pt").open("wb") as file:  # by its name alone, torch would not say why it cannot write
+            torch.save(state, file)
 
 
 def with_pass(recipe: Recipe, tokens: int) -> Recipe:

@@ -201,6 +201,15 @@ def test_problems_must_exist_and_fit(tiny_model: Path, tmp_path: Path) -> None:
     assert "problems.max_prompt_length" in refusal(make(tiny_model, *rows))
 
 
+def test_one_row_without_a_column_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    lines = [f'{{"question": "{number}", "answer": "1"}}\n' for number in range(9)]
+    path.write_text("".join([*lines, '{"question": "9"}\n']))
+    with_one = [f"problems.path={path}", "problems.source=jsonl", "problems.size=null", "rewards.functions={math: 1}"]
+    message = refusal(make(tiny_model, *with_one))
+    assert "'math' needs the column 'answer', which problem rows/9 does not have; it has question" in message
+
+
 GOLDS = """
 from rewards.gold import checks_gold
 def bad_golds(columns, pool, options):

@@ -1,6 +1,7 @@
 """How runs end before their time: saved, in one sentence, with a way to go on."""
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -249,3 +250,11 @@ def test_a_disk_too_small_for_a_checkpoint(tiny_model: Path, small_disk: Path) -
     wide = narrow.model_copy(update={"model": narrow.model.model_copy(update={"lora_r": 256})})
     with pytest.raises(RunStopped, match="checkpoints/step-000002 cannot be written: .*; no step is saved yet"):
         run_recipe(wide)
+
+
+def test_a_disk_that_a_checkpoint_fills(tiny_model: Path, small_disk: Path) -> None:
+    fill(small_disk)
+    filler = small_disk / "filler"
+    os.truncate(filler, filler.stat().st_size - 200 * 1024)  # for the adapter, and a part of the optimizer's state
+    with pytest.raises(RunStopped, match="step-000002 cannot be written: No space left on device .*; no step is saved"):
+        run_recipe(recipe(tiny_model, small_disk / "run"))

@@ -1,11 +1,12 @@
 """Whether the Hugging Face hub answers, asked once and briefly.
 
 Its client tries again and again, for half a minute a file. So one short request goes before: if nothing answers, this
-process and those that it starts take only what the cache has, and a model that is not there is refused at once.
+process and those that it starts take only what the cache has, and what is not there is refused at once.
 """
 
 import functools
 import os
+import sys
 import threading
 
 WAIT = 4.0  # seconds
@@ -38,4 +39,6 @@ def why_hub_is_silent() -> str | None:
         return None
     constants.HF_HUB_OFFLINE = True
     os.environ["HF_HUB_OFFLINE"] = "1"  # for processes that this one starts
+    if "datasets" in sys.modules:  # it copies the setting when it is imported
+        sys.modules["datasets"].config.HF_HUB_OFFLINE = True
     return f"{constants.ENDPOINT} does not answer: {reasons[0]}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rewards.errors import BadInput
 from rewards.jsonl import BOM, Row, file_lines, jsonl_rows
+from rl.names.hub import why_hub_is_silent
 
 
 def tsv_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -40,8 +41,13 @@ def hub_files(name: str, revision: str | None, files: Sequence[str]) -> list[Pat
     """
     # Imported late: it takes a second, and a run from local files does not need it.
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    return [Path(hf_hub_download(name, file, repo_type="dataset", revision=revision)) for file in files]
+    silent = why_hub_is_silent()  # if it is, no request is tried again and again
+    try:
+        return [Path(hf_hub_download(name, file, repo_type="dataset", revision=revision)) for file in files]
+    except LocalEntryNotFoundError as error:
+        raise LocalEntryNotFoundError(f"not in the cache, and {silent}" if silent else str(error)) from error
 
 
 def _text(line: bytes, where: str) -> str:

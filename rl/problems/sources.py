@@ -19,6 +19,7 @@ from pydantic import Field
 
 from rewards.errors import BadInput
 from rewards.jsonl import jsonl_rows
+from rl.names.hub import why_hub_is_silent
 from rl.problems.columns import check_columns, check_first, check_template, with_answer, with_question
 from rl.problems.files import file_rows, hub_files
 from rl.problems.generated import make_arithmetic, make_countdown, make_reasoning_gym, read_options
@@ -134,10 +135,11 @@ def local_file(section: ProblemsSection) -> Path | None:
 
 
 def _loaded(section: ProblemsSection, options: HubOptions) -> Iterable[Row]:
+    name = str(section.name)
+    silent = None if Path(name).exists() else why_hub_is_silent()  # if it is, no request is tried again and again
     # Imported late: it takes a second, and a run from local files does not need it.
     import datasets
 
-    name = str(section.name)
     if wrong := [file for file in options.files if not file.endswith((".jsonl", ".tsv"))]:
         raise BadInput(f"problems.options.files: {wrong[0]} is neither .jsonl nor .tsv; name files of these kinds.")
     try:
@@ -148,6 +150,8 @@ def _loaded(section: ProblemsSection, options: HubOptions) -> Iterable[Row]:
         # No network, no such data set, configuration, split or revision, a data set that is a script, broken files.
         known = ", ".join(dict.fromkeys(key[0] for key in (*LOCAL_FILES, *LOCAL_CONFIGS)))
         reason = str(error).strip().split("\n")[0]
+        if silent and isinstance(error, ConnectionError):
+            reason = f"not in the cache, and {silent}"
         raise BadInput(
             f"The {_describe(section)} cannot be loaded ({reason}); check the network and problems.name, config, split "
             f"and revision, or set PENNY_DATA to a folder with local files (known there: {known})."

@@ -51,10 +51,13 @@ def filling(path: Path, temporary: Path, needed: int | None = None) -> Iterator[
 
 def _number(error: Exception, path: Path) -> int | None:
     """The number of the disk's refusal that an exception of a library tells of; None: it tells of something else."""
-    said = str(error)
-    for number in REFUSALS:
-        if os.strerror(number) in said or f"os error {number})" in said:
-            return number
+    link: BaseException | None = error
+    while link is not None:  # torch raises an error of its own after that of the file
+        said = str(link)
+        for number in REFUSALS:
+            if os.strerror(number) in said or f"os error {number})" in said:
+                return number
+        link = link.__cause__ or link.__context__
     return errno.ENOSPC if _free(path) < NOTHING else None  # torch does not say why it could not write
 
 

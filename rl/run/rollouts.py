@@ -132,5 +132,8 @@ def read_extra(columns: Mapping[str, Any]) -> dict[str, str | None]:
 def _to_text(value: Any) -> str | None:
     if value is None:
         return None
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # keys that are no text, or a value that holds itself
+        text = repr(value)
     return text.encode("utf-8", "replace").decode()  # lone surrogates are no UTF-8, which parquet wants

@@ -106,7 +106,7 @@ def run_stage(
     """Run one stage in this process; returns its exit code.
 
     `began`: what `time.monotonic` showed when the process began, for the ledger. `accept_changed_data`: go on with a
-    `grpo` stage though its problems have changed.
+    stage that learns though its data have changed.
 
     Raises:
         BadInput, RunStopped: what its kind raises.
@@ -138,7 +138,7 @@ def stage_result(
             return measure(name, stage, books, folder, ledger, listener)
         if isinstance(stage, SftStage):
             with StopSignal().installed() as stop:
-                return fine_tune(name, stage, folder, books.data_of(name), ledger, listener, stop)
+                return fine_tune(name, stage, folder, books.data_of(name), ledger, listener, stop, accept_changed_data)
         return export_model(name, stage, books, folder, ledger, listener)
 
 

@@ -4,6 +4,8 @@ Sequences are handed over as token ids with a mask, so that the prompt is the on
 trainer's own checkpoints make a killed stage go on; the model that comes out is whole, the adapter merged in.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from rl.learner.export import export
 from rl.learner.policy import lora_config
 from rl.models import load_model, load_tokenizer, no_progress_bars
 from rl.rollout.build import pick_device, pick_dtype
-from rl.run import jsonl
+from rl.run import atomic, jsonl
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
 from rl.run.loading import loading
@@ -32,6 +34,7 @@ from rl.stages.merged import write_merged
 from rl.stages.schema import SftStage
 
 TOLD = 10  # lines of progress
+DATA = "examples.json"
 
 
 def fine_tune(
@@ -42,11 +45,12 @@ def fine_tune(
     ledger: Ledger,
     listener: Listener,
     stop: StopSignal,
+    accept_changed_data: bool = False,
 ) -> StageResult:
-    """Run an `sft` stage.
+    """Run an `sft` stage, or go on with it; `accept_changed_data`: though its data have changed.
 
     Raises:
-        BadInput: a row that cannot be learned from, or none that is short enough.
+        BadInput: a row that cannot be learned from, none that is short enough, or other data than the stage began with.
         StopRequested: a signal came; the last step is saved.
     """
     with ledger.phase("start"):
@@ -54,6 +58,7 @@ def fine_tune(
         examples, too_long = read_examples(name, stage, traces, tokenizer)
         if too_long:
             listener.say(f"{too_long} sequences are longer than sft.max_length = {stage.sft.max_length} and left out")
+        agree_on_data(name, folder, examples, accept_changed_data)
         with loading(f"loading {stage.model.name} to fine-tune", listener.say):
             trainer = build_trainer(stage, folder, tokenizer, examples)
         books = Books(RunFolder(folder), ledger, stop, listener)
@@ -90,6 +95,19 @@ def read_examples(name: str, stage: SftStage, traces: Sequence[Path], tokenizer:
             else f"Stage {name} has nothing to learn from: its data have no rows."
         )
     return examples, too_long
+
+
+def agree_on_data(name: str, folder: Path, examples: Sequence[Example], accept_changed_data: bool) -> None:
+    """Keep the SHA-256 of what is learned; raise BadInput if a checkpoint was made from something else."""
+    tokens = json.dumps([[*example.input_ids, example.learned] for example in examples])
+    found, file = hashlib.sha256(tokens.encode()).hexdigest(), folder / DATA
+    before = json.loads(file.read_text(encoding="utf-8"))["sha256"] if file.exists() else found
+    if before != found and last_checkpoint(folder) and not accept_changed_data:
+        raise BadInput(
+            f"What stage {name} learns from has changed since its last step: bring the old data back, go on with the "
+            f"new ones by --accept-changed-data, or begin the stage again by --from {name}."
+        )
+    atomic.write_json(file, {"sha256": found, "examples": len(examples)})
 
 
 def build_trainer(stage: SftStage, folder: Path, tokenizer: Any, examples: Sequence[Example]) -> SFTTrainer:

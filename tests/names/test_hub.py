@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import datasets
 import pytest
 from huggingface_hub import constants
 
 from rewards.errors import BadInput
 from rl import models
 from rl.names import hub
+from rl.problems.sources import load_problems
+from rl.recipe import ProblemsSection
 
 
 @pytest.fixture
@@ -43,6 +46,17 @@ def test_nothing_at_the_address(online: pytest.MonkeyPatch) -> None:
         models.load_config("nobody/nothing")
     assert time.monotonic() - began < hub.WAIT
     assert constants.HF_HUB_OFFLINE and os.environ["HF_HUB_OFFLINE"] == "1"  # also for processes that are started
+
+
+@pytest.mark.parametrize("options", [{}, {"files": ["rows.jsonl"]}], ids=["data set", "file"])
+def test_data_sets_too_are_refused_at_once(online: pytest.MonkeyPatch, options: dict[str, list[str]]) -> None:
+    online.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    online.setattr(datasets.config, "HF_HUB_OFFLINE", False)  # as it is when it was imported before anybody asked
+    began = time.monotonic()
+    with pytest.raises(BadInput, match=r"nobody/rows .*not in the cache, and http://127.0.0.1:9 does not answer: "):
+        load_problems(ProblemsSection(source="hub", name="nobody/rows", options=options))
+    assert time.monotonic() - began < hub.WAIT
+    assert datasets.config.HF_HUB_OFFLINE
 
 
 def test_an_address_that_never_answers_is_left_in_time(online: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,14 @@ def interrupts(completions):
     raise KeyboardInterrupt("mine")
 async def interrupts_async(completion):
     raise KeyboardInterrupt
+class Silent(Exception):
+    def __str__(self): raise ValueError
+def silent(completions):
+    raise Silent
+def half(completions):
+    raise ValueError("\\ud800")
+def ends(completions):
+    raise GeneratorExit
 class Kept:
     def __init__(self): sys.exit(3)
     def __call__(self, completion): return 1.0
@@ -102,7 +110,10 @@ def test_what_no_completion_explains_names_none(folder: Path) -> None:
         ("leaves_alone", "raised SystemExit at mine.py, line 25, on completion 1 of the batch"),
         ("leaves_async", "raised SystemExit: 0 at mine.py, line 27, on completion 1 of the batch"),
         ("interrupts_async", "raised KeyboardInterrupt at mine.py, line 31, on completion 1 of the batch"),
-        ("Kept", "raised SystemExit: 3 at mine.py, line 33"),
+        ("silent", "raised Silent at mine.py, line 35"),
+        ("half", "raised ValueError: ? at mine.py, line 37"),
+        ("ends", "raised GeneratorExit at mine.py, line 39"),
+        ("Kept", "raised SystemExit: 3 at mine.py, line 41"),
     ],
 )
 def test_nothing_that_a_reward_raises_ends_the_process(folder: Path, name: str, said: str) -> None:

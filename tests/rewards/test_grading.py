@@ -24,6 +24,13 @@ def text(completions): return ["1"] * len(completions)
 def nan(completions): return [float("nan")] * len(completions)
 def number(completions): return 1.0
 def vast(completions): return [10**400] * len(completions)
+def far(completions): return [1e308] * len(completions)
+def keyed(completions): return {row: 1.0 for row in range(len(completions))}
+def unordered(completions): return {1.0, 0.0}
+def half(completions, log_extra, log_metric):
+    log_extra("\\ud800", ["x"] * len(completions))
+    log_metric("\\ud800", 1)
+    return [0.0] * len(completions)
 def truth(completions): return [numpy.bool_(c == "1") for c in completions]
 def told(completions, log_extra, log_metric):
     log_extra("told/length", [len(c) for c in completions])
@@ -129,6 +136,12 @@ def test_functions_log_columns_and_metrics(folder: Path) -> None:
         assert grader.metrics == {"told/rows": 0.0}  # of the last call alone
 
 
+def test_names_of_what_is_logged_can_be_written(folder: Path) -> None:
+    with Grader({"r.py:half": 1.0}, **SETTINGS) as grader:
+        assert grader.grade(["a"], [""], {})[0].extra == {"?": "x"}
+        assert grader.metrics == {"?": 1.0}
+
+
 def test_the_accuracy_function_is_graded_first_and_the_others_are_told(folder: Path) -> None:
     functions = {"r.py:known": 1.0, "r.py:halves": 1.0}
     graded = grade(functions, ["1", "?"], accuracy="r.py:halves", correct_above=0.4)
@@ -227,7 +240,10 @@ def test_a_missing_column_is_named_with_those_present() -> None:
         ("text", "returned '1'"),
         ("nan", "returned 'nan'"),
         ("vast", "returned '1000"),
-        ("number", "a float"),
+        ("far", "returned '1e.308'"),
+        ("number", "returned a float"),
+        ("keyed", "returned a dict"),
+        ("unordered", "returned a set"),
         ("short_log", "logged 1 values in the column 'told' for 2"),
         ("nan_metric", "logged the metric 'told' as 'nan'"),
     ],
@@ -262,3 +278,11 @@ def test_wrong_options_of_built_in_functions_are_refused_before_there_is_a_compl
 ) -> None:
     with Grader({name: 1.0}, **SETTINGS, options={name: options}) as grader, pytest.raises(BadInput, match=words):
         grader.rehearse({"answer", "check"})
+
+
+def test_columns_named_like_what_rewards_are_given_do_not_matter(folder: Path) -> None:
+    ours = {"log_extra", "log_metric", "grader_pool", "sandbox"}
+    with Grader({"math": 1.0}, **SETTINGS) as grader:
+        grader.rehearse({"answer", *ours})
+        columns: dict[str, list[Any]] = {"answer": ["4"], **{name: [1] for name in ours}}
+        assert grader.grade([r"\boxed{4}"], [""], columns)[0].reward == 1.0

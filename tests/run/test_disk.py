@@ -55,6 +55,14 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(
     assert os.listdir(folder.checkpoints) == ["step-000001"]
 
 
+def test_what_a_library_raises_after_the_files_own_error(tmp_path: Path) -> None:
+    with pytest.raises(WriteFailed, match=f"state.pt cannot be written: {FULL}"), writing(tmp_path / "state.pt"):
+        try:
+            raise OSError(errno.ENOSPC, FULL)
+        except OSError:
+            raise RuntimeError("unexpected pos 64 vs 0")  # noqa: B904
+
+
 def test_a_file_that_does_not_fit_leaves_the_old_one(small_disk: Path) -> None:
     atomic.write_text(small_disk / "report.html", "old")
     fill(small_disk)

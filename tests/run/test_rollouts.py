@@ -64,6 +64,13 @@ def test_what_was_logged_is_kept_as_text(folder: RunFolder) -> None:
     assert pq.read_table(folder.rollouts / "step-000004.parquet").column("extra/length").to_pylist() == ["3", None]
 
 
+def test_what_json_does_not_take_is_kept_as_python_shows_it(folder: RunFolder) -> None:
+    itself: list[object] = []
+    itself.append(itself)
+    write_rollouts(folder, 4, [replace(ROWS[0], extra={"pairs": {(1, 2): 3}, "itself": itself})])
+    assert read_rollouts(folder, 4)[0].extra == {"pairs": "{(1, 2): 3}", "itself": "[[...]]"}
+
+
 def test_rollouts_of_before_there_were_reasons_are_read(folder: RunFolder) -> None:
     plain = replace(ROWS[0], extra={})
     write_rollouts(folder, 5, [plain])

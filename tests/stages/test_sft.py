@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
+from rewards.errors import BadInput
 from rl.evaluate.command import Listener
 from rl.models import load_model, load_tokenizer
 from rl.recipe import ModelSection, ProblemsSection
@@ -17,9 +18,11 @@ from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger, ledger_totals
 from rl.run.metrics import read_metrics
 from rl.signals import StopRequested, StopSignal
+from rl.stages import sft
 from rl.stages.books import StageResult
+from rl.stages.examples import Example
 from rl.stages.schema import SftSection, SftStage
-from rl.stages.sft import fine_tune, last_checkpoint
+from rl.stages.sft import agree_on_data, fine_tune, last_checkpoint
 
 ROWS = 12
 
@@ -45,10 +48,12 @@ def stage(model: Path, peft: bool = True, **keys: Any) -> SftStage:
     )
 
 
-def learn(stage: SftStage, folder: Path, traces: Path, stop: StopSignal | None = None) -> StageResult:
+def learn(
+    stage: SftStage, folder: Path, traces: Path, stop: StopSignal | None = None, accept: bool = False
+) -> StageResult:
     folder.mkdir(exist_ok=True)
     with Ledger(RunFolder(folder), 3.6) as ledger:
-        return fine_tune("cold-start", stage, folder, [traces], ledger, Listener(), stop or StopSignal())
+        return fine_tune("cold-start", stage, folder, [traces], ledger, Listener(), stop or StopSignal(), accept)
 
 
 def loss_by_hand(model: Path) -> float:
@@ -129,6 +134,29 @@ def test_a_stopped_stage_goes_on_to_the_same_weights(tiny_model: Path, tmp_path:
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert [line["step"] for line in read_metrics(RunFolder(tmp_path / "in-two"))] == [1, 2, 3, 4]
+
+
+def test_a_stopped_stage_does_not_go_on_with_other_data_unasked(
+    tiny_model: Path, tmp_path: Path, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, folder = stage(tiny_model, max_steps=4, per_device_train_batch_size=4), tmp_path / "sft"
+    with pytest.raises(StopRequested):
+        learn(whole, folder, traces, AfterSteps(1))
+    traces.write_text(traces.read_text().replace("3 + 3", "3 + 4"))
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "load_model", lambda *_, **__: pytest.fail("the model was loaded"))
+        with pytest.raises(BadInput, match="stage cold-start learns from has changed .* by --from cold-start"):
+            learn(whole, folder, traces)
+    assert learn(whole, folder, traces, accept=True).figures["steps"] == 4
+
+
+def test_data_may_change_until_a_step_is_saved(tmp_path: Path) -> None:
+    folder = tmp_path / "sft"
+    folder.mkdir()
+    sequences = [Example([1, 2], 1), Example([1, 3], 1)]
+    agree_on_data("cold-start", folder, sequences, False)
+    agree_on_data("cold-start", folder, sequences[:1], False)
+    assert json.loads((folder / "examples.json").read_text())["examples"] == 1
 
 
 def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
