@@ -1,6 +1,6 @@
 """The command `penny`: thin commands that parse, call, and turn mistakes into one sentence and an exit code.
 
-Exit codes: 0 done; 1 the run had to stop; 2 bad input; 3 done, but the recipe's band was missed; 130 Ctrl-C.
+The exit codes are in `rl.errors`.
 Everything heavy is imported inside the commands, so that `penny --help` answers at once.
 """
 
@@ -18,10 +18,11 @@ import typer
 
 from rewards.errors import BadInput
 from rl import eval_commands
+from rl.errors import INTERRUPTED
 from rl.grade_commands import Json, RunArgument, doctor, grade, print_table, regrade
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
-from rl.run.loading import LIBRARIES, loading
+from rl.run.loading import LIBRARIES, forget_log, loading
 from rl.serve_commands import chat, export, price, serve
 from rl.shell.completion import complete_recipe
 from rl.stage_commands import AcceptChangedData, difficulty, run, stage
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from rl.recipe import Recipe
     from rl.run.rollouts import RolloutRow
     from rl.stages.schema import Pipeline
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -296,6 +295,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             # All is saved, or the user would not wait: a thread of a user's code that hangs must not keep the process.
+            forget_log()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(INTERRUPTED)

@@ -1,4 +1,9 @@
-"""Why a run that began well had to stop."""
+"""Why a run that began well had to stop, and the exit codes of all commands."""
+
+STOPPED = 1  # what was begun could not be finished
+BAD_INPUT = 2
+MISSED = 3  # done, but not with the result that was promised or asked for
+INTERRUPTED = 130  # Ctrl-C
 
 
 class RunStopped(RuntimeError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
+from rl.errors import MISSED
 from rl.grade_commands import Json
 from rl.run.loading import LIBRARIES, loading, terminal
 from rl.shell.completion import complete_benchmark, complete_model
@@ -20,7 +21,6 @@ from rl.told import told
 if TYPE_CHECKING:
     from rl.evaluate.command import EvaluationRequest
 
-INCOMPLETE = 3  # exit code
 PLAIN_EVERY = 0.1  # of the answers, between two lines of progress where no terminal shows a bar
 
 
@@ -134,7 +134,7 @@ def evaluate(
         print_evaluation(path, results, as_json)
     if require_all and not results["complete"]:
         print(f"answers are missing and --require-all was given; what is there is in {path}", file=sys.stderr)
-        raise typer.Exit(INCOMPLETE)
+        raise typer.Exit(MISSED)
 
 
 def compare(

@@ -13,6 +13,7 @@ from rich.console import Console
 from rl import ranks
 from rl.caches import cache_folder
 from rl.curriculum import curriculum
+from rl.errors import INTERRUPTED, MISSED
 from rl.evaluate.evaluation import build_grader
 from rl.learner.budget import MOST_TOKENS, auto_budget, available_bytes
 from rl.learner.optimizer import build_optimizer, build_scheduler
@@ -42,9 +43,6 @@ from rl.run.trackers import start_trackers
 from rl.session import Session, with_pass
 from rl.signals import StopRequested, StopSignal
 from rl.train import train
-
-BAND_MISSED = 3
-INTERRUPTED = 130
 
 
 def run_recipe(
@@ -117,7 +115,7 @@ def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> 
                 display.message(f"stopped after step {last_saved(target)} ({request}); {how_to_go_on(target)}")
             return INTERRUPTED if str(request) == "SIGINT" else 0
     summary = read_summary(books) or {}
-    return BAND_MISSED if summary.get("band_met") is False else 0
+    return MISSED if summary.get("band_met") is False else 0
 
 
 def open_session(
@@ -176,7 +174,7 @@ def open_session(
 
 
 def agreed_data(start: Start, sets: Sets) -> Data:
-    """The problems, if they are those of the run or the user accepts others. Raises BadInput."""
+    """Return the problems, if they are those of the run or the user accepts others. Raises BadInput."""
     different = changed_data(start.target, sets)
     if not start.accept_changed_data:
         refuse_changed_data(start.target, sets, different)
@@ -218,7 +216,7 @@ def go_on(session: Session, start: Start, data: Data) -> None:
 
 
 def load_learner(recipe: Recipe, device: str, display: Display) -> Policy:
-    """The policy, in the layout that it can be computed in."""
+    """Load the policy, in the layout that it can be computed in."""
     dtype, beta = pick_dtype(recipe.model.dtype, device), recipe.algorithm.beta
     with loading(f"loading {recipe.model.name} to learn, on {device}", display.message):
         policy = load_policy(recipe.model, device, dtype, seed=recipe.run.seed, keep_reference=beta > 0)

@@ -89,7 +89,7 @@ class Pipeline:
         self._keep(future)
 
     def _collected(self, task: Task) -> "Future[Batch]":
-        """A batch that is collected now, or why there is none."""
+        """Collect a batch now; the result holds it, or the exception that prevented it."""
         future: Future[Batch] = Future()
         try:
             future.set_result(collect(self._source, task, self._run.ledger.phase, self._halt))

@@ -100,7 +100,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), smoke: bool = 
 
 
 def smoke_settings(tree: Tree) -> Tree:
-    """The changes that make any recipe two steps of a tiny model on a few of its own problems.
+    """Return the changes that make any recipe two steps of a tiny model on a few of its own problems.
 
     `tree` is not checked yet, so it may hold anything.
     """
@@ -123,7 +123,7 @@ def smoke_settings(tree: Tree) -> Tree:
 
 
 def few(problems: Tree, otherwise: int | None = None) -> Tree:
-    """`size` for a smoke run, where the section has one: never more than it has."""
+    """Return `size` for a smoke run, where the section has one: never more than it has."""
     size = problems.get("size") or otherwise
     return {"size": min(size, SMOKE_PROBLEMS)} if isinstance(size, int) else {}
 
@@ -147,12 +147,12 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 
 
 def find_recipe(name_or_path: str) -> Path:
-    """The file of a recipe given by name or path. Raises BadInput, naming what is meant, if there is none."""
+    """Find the file of a recipe given by name or path. Raises BadInput, naming what is meant, if there is none."""
     return find_file("recipe", name_or_path)
 
 
 def find_file(kind: Kind, name_or_path: str, beside: Path | None = None) -> Path:
-    """The YAML file of a recipe or a pipeline, by its path or by the name of one that comes with Penny.
+    """Find the YAML file of a recipe or a pipeline, by its path or by the name of one that comes with Penny.
 
     Args:
         beside: a folder in which a path is looked for after the working folder.
@@ -168,7 +168,7 @@ def find_file(kind: Kind, name_or_path: str, beside: Path | None = None) -> Path
 
 
 def _why_none(kind: Kind, name: str) -> str:
-    """Why there is no recipe or pipeline of that name, and what is meant instead."""
+    """Say why there is no recipe or pipeline of that name, and what is meant instead."""
     path, other = Path(name).expanduser(), "pipeline" if kind == "recipe" else "recipe"
     if (path / "recipe.yaml").is_file():
         return f"{name} is the folder of a run: go on with it by `penny train --resume {name}`."
@@ -193,7 +193,7 @@ def _why_none(kind: Kind, name: str) -> str:
 
 
 def command_for(kind: str, name: str) -> str:
-    """The command that takes a recipe, or a pipeline."""
+    """Return the command that takes a recipe, or a pipeline."""
     return f"`penny {'train' if kind == 'recipe' else 'run'} {name}`"
 
 

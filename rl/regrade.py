@@ -105,7 +105,7 @@ def _target(folder: RunFolder, name: str | None) -> Path:
 def _asked(
     rows: Sequence[RolloutRow], problems: Mapping[str, Problem], section: ProblemsSection, step: int
 ) -> dict[str, Asked]:
-    """What was asked, by problem. Refuses problems that are not those: no such id, or another question under it."""
+    """Return what was asked, by problem. Refuse other problems: no such id, or another question under it."""
     missing = sorted({row.problem_id for row in rows} - problems.keys())
     if missing:
         raise BadInput(

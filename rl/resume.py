@@ -10,7 +10,7 @@ from rl.run.folder import RunFolder, check_same_run, is_run
 
 
 def resumed_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of an existing run, with that run's folder in `run.dir`, and `section.key=value` changes to it.
+    """Load the recipe of an existing run, with its folder in `run.dir`, and `section.key=value` changes to it.
 
     Raises:
         BadInput: there is no such run, a change is malformed, or of a key that a run keeps.

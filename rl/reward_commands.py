@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
+from rl.errors import MISSED
 from rl.grade_commands import print_table
 from rl.shell.completion import complete_reward
 from rl.told import told
@@ -16,7 +17,6 @@ from rl.told import told
 if TYPE_CHECKING:
     from rewards.kit.audit import Audit, ProbeResult
 
-SUSPICIOUS = 3  # exit code
 ROWS = 10
 
 reward_app = typer.Typer(no_args_is_help=True, help="Write a reward of your own, and try to cheat it.")
@@ -85,7 +85,7 @@ def test(
             print(json.dumps(asdict(result) | {"findings": result.findings}))
         else:
             _show(result)
-    raise typer.Exit(SUSPICIOUS if result.findings else 0)
+    raise typer.Exit(MISSED if result.findings else 0)
 
 
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:

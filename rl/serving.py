@@ -50,7 +50,7 @@ def servable(subject: Subject) -> str:
 
 
 def server_command(model: str, name: str, host: str, port: int, extra: Sequence[str] = ()) -> list[str]:
-    """How vLLM's server is started. The command `vllm` is not used: the CPU build's does not start.
+    """Return the command that starts vLLM's server. It is not `vllm`: the CPU build's does not start.
 
     Args:
         extra: further options, which win over those before them.
@@ -61,7 +61,7 @@ def server_command(model: str, name: str, host: str, port: int, extra: Sequence[
 
 
 def manner_options(manner: Manner, tokenizer: Any) -> list[str]:
-    """Options by which vLLM's server asks in a manner, unless a request says otherwise. Stop strings it cannot hold."""
+    """Return options by which vLLM's server asks in a manner by default. It cannot keep stop strings."""
     drawn = {"temperature": manner.params.temperature, "max_new_tokens": manner.params.max_tokens}
     return [
         "--chat-template",
@@ -72,7 +72,7 @@ def manner_options(manner: Manner, tokenizer: Any) -> list[str]:
 
 
 def manner_template(manner: Manner, tokenizer: Any) -> str:
-    """A chat template that renders a user's message as `Prompter` renders a problem.
+    """Write a chat template that renders a user's message as `Prompter` renders a problem.
 
     Plain text has no memory, so there only the last message counts. A system message of the request replaces the run's.
     """
@@ -135,7 +135,7 @@ class Talk:
     turns: list[Mapping[str, str]] = field(default_factory=list)
 
     def say(self, question: str) -> str:
-        """The model's answer, as text, with the prefill before it, up to a stop string.
+        """Return the model's answer, as text, with the prefill before it, up to a stop string.
 
         Raises:
             BadInput: the talk has become too long.
@@ -155,7 +155,7 @@ class Talk:
         return answer
 
     def _prompt(self, asked: str) -> tuple[list[int], str]:
-        """Token ids, and the opening of the answer that they end with."""
+        """Return token ids, and the opening of the answer that they end with."""
         section = (self.manner.section if self.manner else free_section(self.tokenizer)).model_copy(
             update={"prompt": "{question}", "max_prompt_length": 2**31}
         )
@@ -169,7 +169,7 @@ class Talk:
 
 
 def free_section(tokenizer: Any) -> ProblemsSection:
-    """A question as it stands, in the chat template if there is one."""
+    """Return a section that asks a question as it stands, in the chat template if there is one."""
     return ProblemsSection(source="arithmetic", prompt="{question}", chat_template=bool(tokenizer.chat_template))
 
 

@@ -171,7 +171,7 @@ class Session:
         self.saved_step = self.step
 
     def stop_if_asked(self) -> None:
-        """If a signal came, or the budget is spent before the last step: save, and raise `StopRequested`."""
+        """Save and raise `StopRequested` if a signal came, or if the budget is spent before the last step."""
         limits = self.recipe.run
         reason = self.stop.received.name if self.stop.received else ""
         if self.step < self.recipe.optimizer.max_steps:
@@ -204,7 +204,7 @@ class Session:
         return summary
 
     def warnings(self, evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
-        """What is wrong with the run as a whole."""
+        """Return what is wrong with the run as a whole."""
         section = self.recipe.rewards
         found = never_solved(section.correct_above, accuracy_of(section), read_metrics(self.folder), evaluations)
         return [found] if found else []

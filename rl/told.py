@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped, WriteFailed
+from rl.errors import BAD_INPUT, INTERRUPTED, STOPPED, RunStopped, WriteFailed
 
 
 @contextmanager
@@ -20,6 +20,6 @@ def told(as_json: bool) -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
         if as_json:
             print(json.dumps({"error": str(error)}))
-        raise typer.Exit(2 if isinstance(error, BadInput) else 1) from None
+        raise typer.Exit(BAD_INPUT if isinstance(error, BadInput) else STOPPED) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None

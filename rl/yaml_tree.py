@@ -134,7 +134,7 @@ def _sentence(schema: type[Section], error: ErrorDetails, dotted: str) -> str:
 
 
 def _suggestion(schema: type[Section], dotted: str) -> str:
-    """The key that is meant, or else those of the same section."""
+    """Return the key that is meant, or else those of the same section."""
     known = known_keys(schema)
     if (found := meant_key(dotted, known)) is not None:
         return f"did you mean {found}?"

@@ -163,15 +163,24 @@ def test_ctrl_c_before_a_run_begins_names_no_earlier_run(
     assert not trainer.asked
 
 
-def test_a_thread_that_hangs_does_not_hold_up_ctrl_c() -> None:
+def test_a_thread_that_hangs_does_not_hold_up_ctrl_c(tmp_path: Path) -> None:
     code = (
         "import threading, time; from rl import cli\n"
         "def app(arguments, prog_name):\n"
+        "    with cli.loading('libraries'): pass\n"
         "    threading.Thread(target=time.sleep, args=[60]).start(); print('all is saved'); raise SystemExit(130)\n"
         "cli.app = app; cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
     assert (done.returncode, done.stdout) == (130, "all is saved\n")
+    assert not list(tmp_path.iterdir())  # nor a log that nobody asked for
 
 
 def test_resume_takes_the_runs_own_recipe(recipe_path: Path, trainer: Trainer) -> None:

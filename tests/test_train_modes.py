@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from rl import launch, train
-from rl.errors import RunStopped
-from rl.launch import INTERRUPTED, run_recipe
+from rl.errors import INTERRUPTED, RunStopped
+from rl.launch import run_recipe
 from rl.recipe import Recipe
 from rl.rollout.build import build_engine
 from rl.run import jsonl

@@ -13,7 +13,7 @@ NOTE = "penny_base.json"  # an alias: its weights differ a little from those tha
 
 
 def hub_id(section: ModelSection) -> str | None:
-    """The hub id of a model, of an alias that of its origin; None: it is in a folder, or nowhere on the hub."""
+    """Return the hub id of a model, of an alias that of its origin; None: it is in a folder, or nowhere on the hub."""
     if section.name in HUB_IDS:
         return HUB_IDS[section.name]
     return None if Path(section.name).expanduser().is_dir() else section.name
@@ -37,7 +37,7 @@ def name_base(adapter: Path, section: ModelSection) -> None:
 
 
 def base_of(adapter: Path, config: dict[str, Any]) -> ModelSection | None:
-    """The model that a saved adapter is for; None: it does not say."""
+    """Return the model that a saved adapter is for; None: it does not say."""
     note = adapter / NOTE
     if note.is_file():
         return ModelSection(name=json.loads(note.read_text(encoding="utf-8"))["name"])

@@ -68,7 +68,7 @@ def _broken_at(path: Path) -> tuple[Path, str]:
 
 
 def _folders(place: Path, contents: Sequence[str]) -> set[str]:
-    """Names of the folders in `place` that hold something of ours."""
+    """Return the names of the folders in `place` that hold something of ours."""
     try:
         entries = [entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     except OSError:  # not there, or not ours to read: nothing to name

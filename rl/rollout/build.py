@@ -58,7 +58,7 @@ def context_length(recipe: Recipe) -> int:
 
 
 def engine_start(recipe: Recipe) -> str:
-    """What `build_engine` is about to do, and how long that usually takes, for people."""
+    """Say what `build_engine` is about to do, and how long that usually takes."""
     section = recipe.rollout
     match pick_engine(section):
         case "server":
@@ -85,7 +85,7 @@ def download(model: ModelSection) -> None:
 
 
 def is_cached(name: str, revision: str | None, file: str) -> bool:
-    """Whether a file of a hub model is in the cache, and, of an index of weights, all that it names."""
+    """Tell whether a file of a hub model is in the cache, and, of an index of weights, all files that it names."""
     found = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
     if not isinstance(found, str):
         return False

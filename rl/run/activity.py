@@ -58,7 +58,7 @@ class Activity:
         self.step, self._step_began = step, self._clock()
 
     def clocks(self) -> str:
-        """What is done now, and the time in this step and in the run: `generating, 0:12 in step 4, 1:40 in all`."""
+        """Say what is done now, and the time in this step and in the run: `generating, 0:12 in step 4, 1:40 in all`."""
         now = self._clock()
         whole = f"{duration(now - self._run_began)} in all"
         if self._doing in (DOING["start"], DONE):
@@ -68,7 +68,7 @@ class Activity:
         return f"{self._doing}, {duration(now - self._step_began)} in step {self.step + 1}, {whole}"
 
     def counted(self) -> tuple[str, str]:
-        """How many answers have come, and the time that the others will take, as text.
+        """Return how many answers have come, and the time that the others will take, as text.
 
         In a step nothing is said of the time: a few long answers come last.
         """
@@ -79,7 +79,7 @@ class Activity:
         return f"{done} of {wanted} answers", f"{duration(took / done * (wanted - done))} left"
 
     def line(self) -> str:
-        """All of it in one line."""
+        """Return the step, the phase, the clocks and the answers in one line."""
         answers = "".join(f", {text}" for text in self.counted() if text) if self.counting else ""
         return f"step {self.step}/{self._total} done; {self.clocks()}{answers}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def next_commands(run: Path) -> list[tuple[str, str]]:
-    """Commands for the folder of a run, each with what it does."""
+    """Return commands for the folder of a run, each with what it does."""
     penny, folder = command_name(), shlex.quote(str(run))
     exported = shlex.quote(str(Path("exported") / run.resolve().name))
     return [
@@ -20,7 +20,7 @@ def next_commands(run: Path) -> list[tuple[str, str]]:
 
 
 def command_name() -> str:
-    """What starts Penny from the shell that started this process: `penny`, or a longer way where that is not found."""
+    """Return what starts Penny from the user's shell: `penny`, or a longer command where that is not found."""
     beside = Path(sys.executable).with_name("penny")
     found = shutil.which("penny")
     if found and beside.exists() and Path(found).samefile(beside):

@@ -68,7 +68,7 @@ def forget_best(folder: RunFolder) -> None:
 
 
 def last_saved(folder: RunFolder) -> int:
-    """The step of the newest checkpoint, whole or not; 0 if there is none."""
+    """Return the step of the newest checkpoint, whole or not; 0 if there is none."""
     return max((tables.step_of(path) for path in _checkpoints(folder)), default=0)
 
 
@@ -106,7 +106,7 @@ def _checkpoints(folder: RunFolder) -> list[Path]:
 
 
 def _size_of_last(folder: RunFolder) -> int | None:
-    """Bytes of the newest checkpoint, which the next one will take, too; None if there is none."""
+    """Return the bytes of the newest checkpoint, which the next one will take, too; None if there is none."""
     earlier = _checkpoints(folder)
     return sum(file.stat().st_size for file in earlier[-1].rglob("*") if file.is_file()) if earlier else None
 

@@ -42,14 +42,14 @@ class Column:
 
 
 def output_width() -> int | None:
-    """Characters in a line of standard output; None where it is no terminal and `COLUMNS` does not say it."""
+    """Return the characters in a line of standard output; None: it is no terminal, and `COLUMNS` does not say it."""
     if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
         return shutil.get_terminal_size().columns
     return None
 
 
 def table_text(columns: Sequence[Column], width: int | None = None) -> str:
-    """The columns as lines of text, at most `width` characters wide; a record for each row where that is too narrow."""
+    """Write columns as lines of at most `width` characters; where that is too narrow, a record for each row."""
     wanted, least = [column.widest for column in columns], [column.narrowest for column in columns]
     gaps = len(GAP) * (len(columns) - 1)
     if width is None or sum(wanted) + gaps <= width:
@@ -65,7 +65,7 @@ def table_text(columns: Sequence[Column], width: int | None = None) -> str:
 
 
 def listing_text(pairs: Sequence[tuple[str, str]], width: int | None = None, indent: str = "") -> str:
-    """Names and what each means, a line for each or several that hang below the first."""
+    """Write names with what each means, a line for each; more lines of one hang below its first."""
     longest = max((cell_len(name) for name, _ in pairs), default=0)
     if width is not None:
         longest = min(longest, width // 2)
@@ -78,7 +78,7 @@ def listing_text(pairs: Sequence[tuple[str, str]], width: int | None = None, ind
 
 
 def folded_text(text: str, width: int | None) -> list[str]:
-    """Text in lines of at most `width` characters, broken between words; only words that are longer are cut."""
+    """Break text into lines of at most `width` characters, between words; only words that are longer are cut."""
     if width is None or cell_len(text) <= width:
         return [text]
     lines, line = [], ""
@@ -94,7 +94,7 @@ def folded_text(text: str, width: int | None) -> list[str]:
 
 
 def sentence_text(sentence: str, width: int | None) -> str:
-    """A sentence in lines of at most `width` characters. Words stay whole: paths and commands are to be copied."""
+    """Break a sentence into lines of at most `width` characters, but no word: paths and commands are to be copied."""
     lines = [""]
     for word in sentence.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
@@ -106,7 +106,7 @@ def sentence_text(sentence: str, width: int | None) -> str:
 
 
 def _rows(columns: Sequence[Column], widths: Sequence[int]) -> Iterator[str]:
-    """The line of names and the lines of all rows."""
+    """Yield the line of names and the lines of all rows."""
     for row in (tuple(column.name for column in columns), *zip(*(column.cells for column in columns), strict=True)):
         cells = [folded_text(cell, width) for cell, width in zip(row, widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
@@ -117,7 +117,7 @@ def _rows(columns: Sequence[Column], widths: Sequence[int]) -> Iterator[str]:
 
 
 def _record(columns: Sequence[Column], row: int, width: int) -> Iterator[str]:
-    """The first cell of a row, and below it each other cell with its name; what is unknown is left out."""
+    """Yield the first cell of a row, and below it each other cell with its name; what is unknown is left out."""
     title, *others = columns
     yield from folded_text(title.cells[row], width)
     known = [(column.name, column.cells[row]) for column in others if column.cells[row] not in ("", "–")]

@@ -27,12 +27,12 @@ class Data:
 
 
 def hash_sets(sets: Sets) -> dict[str, str]:
-    """The SHA-256 of each set, as the manifest has it."""
+    """Return the SHA-256 of each set, as the manifest has it."""
     return {name: hash_problems(problems) for name, problems in sets.items()}
 
 
 def changed_data(folder: RunFolder, sets: Sets) -> Different:
-    """The sets that are not those of the run's last session; none of them for a new run."""
+    """Return the sets that are not those of the run's last session; none of them for a new run."""
     stored = _last_hashes(folder)
     changed = [name for name, found in hash_sets(sets).items() if stored.get(name, found) != found]
     if not changed:
@@ -69,7 +69,7 @@ def _last_hashes(folder: RunFolder) -> dict[str, str]:
 
 
 def _stored_rows(path: Path) -> dict[str, Counter[bytes]]:
-    """How often each row's SHA-256 stands in each set; empty for runs from before these were kept."""
+    """Count each row's SHA-256 in each set; empty for runs from before these were kept."""
     rows: dict[str, Counter[bytes]] = {}
     for row in tables.read_rows(path) if path.exists() else []:
         rows.setdefault(row["set"], Counter())[row["sha256"]] += 1
@@ -77,7 +77,7 @@ def _stored_rows(path: Path) -> dict[str, Counter[bytes]]:
 
 
 def _rows_that_differ(before: Counter[bytes], problems: Iterable[Problem]) -> int:
-    """Rows that were changed, added or taken away; 0 where only the order differs."""
+    """Count the rows that were changed, added or taken away; 0 where only the order differs."""
     now = Counter(hash_problem(problem) for problem in problems)
     return max((before - now).total(), (now - before).total())
 

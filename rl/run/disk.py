@@ -36,7 +36,7 @@ def writing(path: Path, needed: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def filling(path: Path, temporary: Path, needed: int | None = None) -> Iterator[None]:
-    """As `writing`, for a block that reads other files, too: what has nothing to do with `temporary` stays as it is."""
+    """Do as `writing` for a block that reads other files, too: what does not concern `temporary` stays as it is."""
     try:
         with writing(path, needed):
             yield
@@ -50,7 +50,7 @@ def filling(path: Path, temporary: Path, needed: int | None = None) -> Iterator[
 
 
 def _number(error: Exception, path: Path) -> int | None:
-    """The number of the disk's refusal that an exception of a library tells of; None: it tells of something else."""
+    """Return the number of the disk's refusal that a library's exception reports; None: it reports something else."""
     link: BaseException | None = error
     while link is not None:  # torch raises an error of its own after that of the file
         said = str(link)
@@ -72,7 +72,7 @@ def _free(path: Path) -> int:
 
 
 def _size(count: int) -> str:
-    """Bytes as text: `3 KiB`, `1.2 GiB`."""
+    """Return bytes as text: `3 KiB`, `1.2 GiB`."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

@@ -25,7 +25,7 @@ def reward_failures(folder: Path) -> Iterator[None]:
 
 
 def reported(error: RewardFailed, folder: Path) -> str:
-    """The sentence about a reward that raised, without its end, and where its whole traceback is written to."""
+    """Write the traceback of a reward that raised to a file; return the sentence about both, without its end."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         text = error.report().encode("utf-8", "replace").decode()  # a completion may have half a character
@@ -71,5 +71,5 @@ def told_what_is_saved(folder: RunFolder) -> Iterator[None]:
 
 
 def how_to_go_on(folder: RunFolder) -> str:
-    """The command that goes on with a run."""
+    """Return the words that say how to resume a run."""
     return f"go on with: penny train --resume {folder.path}"

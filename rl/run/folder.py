@@ -158,7 +158,7 @@ def is_run(path: Path) -> bool:
 
 
 def changes_of(path: Path, recipe: Recipe) -> Changes:
-    """The keys in which a recipe differs from that of the run in `path`; keys younger than the run: from defaults."""
+    """Return the keys in which a recipe differs from that of the run in `path`; what that lacks has its default."""
     return recipe_changes(load_recipe(str(path / "recipe.yaml")), recipe)
 
 

@@ -56,7 +56,7 @@ class _Log:
         self.path, self._temporary = path, False
 
     def tail(self) -> list[str]:
-        """The last lines; none if somebody took the file away."""
+        """Return the last lines; none if somebody took the file away."""
         self.stream.flush()
         if not self.path.exists():
             return []
@@ -117,13 +117,19 @@ def keep_log(path: Path) -> None:
         _State.log.move(path)
 
 
+def forget_log() -> None:
+    """Take the log away unless it has a place, for a process that ends without its exit handlers."""
+    if _State.log is not None:
+        _State.log.forget()
+
+
 def tell(text: str) -> None:
     """Write on the terminal's standard error, also while it is kept quiet."""
     os.write(2 if _State.terminal is None else _State.terminal, text.encode())
 
 
 def terminal(stream: TextIO) -> TextIO:
-    """A stream to where `stream` leads now, which no `loading` redirects."""
+    """Open a stream to where `stream` leads now, which no `loading` redirects."""
     try:
         descriptor = os.dup(stream.fileno())
     except (OSError, io.UnsupportedOperation):  # no file of the system, as in a notebook: nothing to redirect

@@ -13,7 +13,7 @@ Chart = tuple[str, str, str]  # title, explanation and SVG
 
 
 def reward_curves(metrics: charts.Rows) -> list[Chart]:
-    """A chart of all parts if there are several, one of each function's verdicts, and one of each logged number."""
+    """Draw a chart of all parts if there are several, one of each function's verdicts, one of each logged number."""
     keys = list(dict.fromkeys(key for row in metrics for key in row))
     parts = [key for key in keys if key.startswith(PARTS) and key not in NOT_PARTS]
     logged = [key for key in keys if key.startswith(LOGGED)]
@@ -36,17 +36,17 @@ def reward_curves(metrics: charts.Rows) -> list[Chart]:
 
 
 def logged_note(count: int) -> str:
-    """Where a number comes from."""
+    """Say where a number comes from."""
     return "logged by a reward" + (f"; {MOST} of {count} are drawn, all are in metrics.jsonl" if count > MOST else "")
 
 
 def short(name: str) -> str:
-    """A function's name without the folder of its file, which the name may begin with."""
+    """Return a function's name without the folder of its file, which the name may begin with."""
     path, colon, function = name.rpartition(":")
     return f"{path.rpartition('/')[2]}{colon}{function}"
 
 
 def label(name: str) -> str:
-    """A name in a legend, where matplotlib reads dollars as formulas and leaves out what begins with a dash below."""
+    """Write a name for a legend, where matplotlib reads `$` as a formula and leaves out what begins with `_`."""
     text = short(name).replace("$", r"\$")
     return f"\u200b{text}" if text.startswith("_") else text

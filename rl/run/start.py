@@ -32,7 +32,7 @@ class Start:
     accept_changed_data: bool
 
     def books(self) -> RunFolder:
-        """The folder that this rank writes to: the run's on rank 0."""
+        """Return the folder that this rank writes to: the run's on rank 0."""
         return self.target if ranks.rank() == 0 else RunFolder.create(self.scratch / "books", self.recipe)
 
     @property
@@ -47,7 +47,7 @@ class Start:
 
 
 def agreed_folder(recipe: Recipe, folder: RunFolder | None) -> tuple[RunFolder, bool, Changes]:
-    """The run's folder, the same on all ranks: made by rank 0 unless given; whether it is new; what has changed."""
+    """Return the run's folder, which rank 0 makes unless given, whether it is new, and the recipe's changes."""
     agreed: tuple[RunFolder, bool, Changes] | None = None
     if ranks.rank() == 0:
         path = Path(recipe.run.dir) if recipe.run.dir else default_path(recipe.name)

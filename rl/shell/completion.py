@@ -15,35 +15,35 @@ Complete = Callable[[typer.Context, str], list[str]]
 
 
 def complete_recipe(context: typer.Context, incomplete: str) -> list[str]:
-    """A recipe, and after it keys of recipes."""
+    """Offer recipes, and after one keys of recipes."""
     return _named_then_keys(context, incomplete, recipe_names())
 
 
 def complete_recipe_or_pipeline(context: typer.Context, incomplete: str) -> list[str]:
-    """A recipe or a pipeline, and after it keys of recipes."""
+    """Offer recipes and pipelines, and after one keys of recipes."""
     return _named_then_keys(context, incomplete, [*recipe_names(), *pipeline_names()])
 
 
 def complete_pipeline(context: typer.Context, incomplete: str) -> list[str]:
-    """A pipeline, and after it keys for all of its stages."""
+    """Offer pipelines, and after one keys for all of its stages."""
     return _named_then_keys(context, incomplete, pipeline_names(), prefix="defaults.")
 
 
 def complete_benchmark(incomplete: str) -> list[str]:
-    """A benchmark, a suite or a recipe; the last one of several with commas between."""
+    """Offer benchmarks, suites and recipes, for the last one of several with commas between."""
     before, comma, last = incomplete.rpartition(",")
     return [before + comma + name for name in _begun(last, [*benchmark_names(), *recipe_names()])]
 
 
 def complete_reward(incomplete: str) -> list[str]:
-    """A built-in reward or a Python file."""
+    """Offer built-in rewards and Python files."""
     from rewards.registry import names
 
     return _begun(incomplete, [*names(), *_paths(incomplete, "*.py")])
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """An alias, a run, or a folder."""
+    """Offer aliases, runs and folders."""
     return _begun(incomplete, [*HUB_IDS, *map(str, Path("runs").glob("*")), *_paths(incomplete, "*/")])
 
 
@@ -63,7 +63,7 @@ def _begun(incomplete: str, names: Iterable[str]) -> list[str]:
 
 
 def _paths(incomplete: str, pattern: str) -> list[str]:
-    """Files or folders like `pattern` in the folder that the incomplete word names."""
+    """Return files or folders like `pattern` in the folder that the incomplete word names."""
     place = incomplete.rpartition("/")[0]
     folder = Path(place or ".").expanduser() if place or not incomplete.startswith("/") else Path("/")
     ending = "/" if pattern.endswith("/") else ""

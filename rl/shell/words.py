@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def what_to_measure(odd: list[str], benchmarks: list[str], model: str | None) -> str:
-    """What is missing from the command, or too much in it."""
+    """Say what is missing from the command, or too much in it."""
     if odd and model is None:
         named = ",".join(benchmarks) or "NAME"
         return f"A model is named by --model: penny eval --model {odd[0]} --benchmark {named}."
@@ -17,5 +17,5 @@ def what_to_measure(odd: list[str], benchmarks: list[str], model: str | None) ->
 
 
 def is_run_folder(name: str | None) -> bool:
-    """Whether a name is that of a run's folder."""
+    """Tell whether a name is that of a run's folder."""
     return name is not None and (Path(name) / "recipe.yaml").is_file()

@@ -107,7 +107,7 @@ def facts_about(path: Path) -> Facts:
 
 
 def named(section: ModelSection) -> str:
-    """What others call a model: its hub id, or else the name that it has here."""
+    """Return what others call a model: its hub id, or else the name that it has here."""
     return hub_id(section) or section.name
 
 
@@ -158,7 +158,7 @@ def write_card(path: Path, name: str, facts: Facts, repo: str | None = None) -> 
 
 
 def usage_text(folder: Path, is_adapter: bool, facts: Facts, where: str) -> str:
-    """How the model in a folder is used; nothing if there is none."""
+    """Write how the model in a folder is used; nothing if there is none."""
     if is_adapter:
         config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         section = base_of(folder, config)

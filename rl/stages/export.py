@@ -157,7 +157,7 @@ def check_gguf(file: Path, model: Path) -> None:
 
 
 def pushed(folder: Path) -> Path:
-    """What of an export goes to the hub."""
+    """Return the part of an export that goes to the hub."""
     return folder / ("merged" if (folder / "merged").is_dir() else "adapter")
 
 

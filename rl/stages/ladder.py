@@ -99,7 +99,7 @@ def kept(band: PipelineBand, results: Sequence[StageResult]) -> tuple[bool, str]
 
 
 def slower(books: PipelineFolder, results: Collection[StageResult]) -> str | None:
-    """A note on a finished pipeline that took longer than its bands expect; None if it did not."""
+    """Return a note on a finished pipeline that took longer than its bands expect; None if it did not."""
     expected = [band.max_minutes for band in books.pipeline.bands if band.max_minutes is not None]
     if not expected or len(results) < len(books.pipeline.stages):
         return None
@@ -123,7 +123,7 @@ def table(found: Mapping[str, Any]) -> list[Sequence[str]]:
 
 
 def costs(spent: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Time, price and tokens, as cells."""
+    """Return time, price and tokens as cells."""
     return duration(spent["seconds"]), cost(spent["dollars"]), f"{spent['tokens']:,}"
 
 

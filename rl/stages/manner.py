@@ -59,7 +59,7 @@ class Manner:
 
 
 def manner_of(model: str, subject: Subject) -> Manner | None:
-    """The manner in which the model of a run or of a pipeline was asked; None: nobody knows it.
+    """Return the manner in which the model of a run or of a pipeline was asked; None: nobody knows it.
 
     Args:
         model: what the user gave, of which `subject` are the weights.
@@ -70,14 +70,14 @@ def manner_of(model: str, subject: Subject) -> Manner | None:
 
 
 def manner_of_pipeline(books: PipelineFolder) -> Manner | None:
-    """The manner of the last stage that asks problems and has reinforced, or else that asks at all."""
+    """Return the manner of the last `grpo` stage, or else of the last stage that asks problems; None: there is none."""
     asking = [stage for stage in books.pipeline.stages.values() if isinstance(stage, AskingStage)]
     asking.sort(key=lambda stage: isinstance(stage, GrpoStage))
     return manner_in(as_recipe("pipeline", asking[-1]), str(books.path)) if asking else None
 
 
 def manner_in(recipe: Recipe, source: str) -> Manner:
-    """The manner of a recipe's evaluation; without a prompt template that has several columns, which nobody types."""
+    """Return the manner of a recipe's evaluation, without a prompt template of several columns: nobody types these."""
     section = held_out_section(recipe)
     columns = template_columns(section.prompt)
     filled = fill(section.prompt, {columns[0]: PLACE}, "a chat") if len(columns) == 1 else PLACE

@@ -136,7 +136,7 @@ def merge(tree: Tree, changes: Mapping[str, Any], depth: int = 3) -> None:
 
 
 def smoke_changes(tree: Tree, where: str) -> Tree:
-    """The pipeline's own `smoke`, with `defaults` and `stages`. Raises BadInput if it is something else."""
+    """Return the pipeline's own `smoke`, with `defaults` and `stages`. Raises BadInput if it is something else."""
     own = tree.get("smoke") or {}
     parts = [own.get(part) or {} for part in ("defaults", "stages")] if isinstance(own, dict) else [own]
     if not all(isinstance(part, dict) and all(isinstance(keys, dict) for keys in part.values()) for part in parts):
@@ -162,7 +162,7 @@ def apply(tree: Tree, override: str, changed: Tree) -> None:
 
 
 def fill(name: str, tree: Tree, defaults: Mapping[str, Any], path: Path, smoke: Tree | None) -> AnyStage:
-    """A stage with its defaults, and what it takes from a recipe, checked. Raises BadInput.
+    """Build a stage from its defaults and what it takes from a recipe, checked. Raises BadInput.
 
     `smoke`: the pipeline's changes for a smoke run; None: it is none.
     """
@@ -193,12 +193,12 @@ def fill(name: str, tree: Tree, defaults: Mapping[str, Any], path: Path, smoke: 
 
 
 def known(schema: type[AnyStage], sections: Mapping[str, Any]) -> Tree:
-    """The sections that a kind of stage has."""
+    """Return the sections that a kind of stage has."""
     return {key: keys for key, keys in sections.items() if key in schema.model_fields}
 
 
 def smoke_stage(tree: Tree) -> Tree:
-    """The changes that make any stage a matter of seconds, with a tiny model and on any machine."""
+    """Return the changes that make any stage a matter of seconds, with a tiny model and on any machine."""
     settings = smoke_settings(tree) | deepcopy(SMOKE_STAGE)
     for section, most in SMOKE_MOST.items():
         own = tree.get(section)

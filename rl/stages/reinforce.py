@@ -6,9 +6,10 @@ import signal
 from pathlib import Path
 
 from rl.checks import check_recipe
+from rl.errors import INTERRUPTED
 from rl.evaluate.command import Listener
 from rl.evaluate.subject import find_subject, merged_weights
-from rl.launch import INTERRUPTED, run_recipe
+from rl.launch import run_recipe
 from rl.models import load_tokenizer
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger

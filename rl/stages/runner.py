@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rewards.sandbox import kernel
+from rl.errors import INTERRUPTED, MISSED, STOPPED
 from rl.evaluate.command import Listener
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
@@ -29,9 +30,6 @@ from rl.stages.sft import fine_tune
 from rl.stages.teachers import check_teacher
 from rl.stages.traces import write_traces
 
-BAND_MISSED = 3
-INTERRUPTED = 130
-FAILED = 1
 Launch = Callable[[PipelineFolder, str], int]
 Say = Callable[[str], None]
 
@@ -58,7 +56,7 @@ def run_pipeline(books: PipelineFolder, launch: Launch, say: Say) -> int:
             say(f"stopped in {name}; the same command goes on from there")
             return code
     met = band_met(books)
-    return BAND_MISSED if met is not None and not met[0] else 0
+    return MISSED if met is not None and not met[0] else 0
 
 
 def launch_process(books: PipelineFolder, name: str, accept_changed_data: bool = False) -> int:
@@ -69,7 +67,7 @@ def launch_process(books: PipelineFolder, name: str, accept_changed_data: bool =
         code = process.wait()
     if code == -signal.SIGTERM:  # a stage that keeps what it has as it goes, and needs no safe point
         return 0
-    return code if code >= 0 else FAILED
+    return code if code >= 0 else STOPPED
 
 
 @contextmanager

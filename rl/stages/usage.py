@@ -36,7 +36,7 @@ class Example:
 
 
 def example_of(manner: Manner | None, has_chat: bool) -> Example:
-    """The example of a card: a question in the manner of training, or else in the chat template if there is one."""
+    """Return a card's example: a question in the manner of training, or else in the chat template if there is one."""
     free = ProblemsSection(source="arithmetic", prompt="{question}", chat_template=has_chat)
     section = manner.section if manner else free
     question = SUM if manner and section.source == "arithmetic" else SENTENCE
@@ -50,7 +50,7 @@ def example_of(manner: Manner | None, has_chat: bool) -> Example:
 
 
 def usage_of_model(where: str, example: Example) -> str:
-    """Markdown: how a whole model is used. `where` is its hub id, or `HERE`."""
+    """Write Markdown on how a whole model is used. `where` is its hub id, or `HERE`."""
     loaded = (
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         f"tokenizer = AutoTokenizer.from_pretrained({where!r})\n"
@@ -61,7 +61,7 @@ def usage_of_model(where: str, example: Example) -> str:
 
 
 def usage_of_adapter(where: str, folder: Path, example: Example) -> str:
-    """Markdown: how an adapter is used on its base. `folder` holds it."""
+    """Write Markdown on how an adapter is used on its base. `folder` holds it."""
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     base, revision = str(config["base_model_name_or_path"]), config.get("revision")
     pinned = f", revision={revision!r}" if revision else ""
@@ -114,7 +114,7 @@ def _page(where: str, blocks: dict[str, str], served: str) -> str:
 
 
 def _note(folder: Path, base: str) -> str:
-    """What else must be known of the base."""
+    """Return what else must be known of the base, or nothing."""
     section = base_of(folder, {})
     if section is not None and section.name == "smollm2":
         return (
