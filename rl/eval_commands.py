@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,15 +13,14 @@ import typer
 from rewards.errors import BadInput
 from rl.errors import MISSED
 from rl.grade_commands import Json
-from rl.run.loading import LIBRARIES, loading, terminal
+from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_benchmark, complete_model
+from rl.shell.progress import Show, answer_progress
 from rl.shell.words import what_to_measure
 from rl.told import told
 
 if TYPE_CHECKING:
     from rl.evaluate.command import EvaluationRequest
-
-PLAIN_EVERY = 0.1  # of the answers, between two lines of progress where no terminal shows a bar
 
 
 class Engine(StrEnum):
@@ -129,7 +128,7 @@ def evaluate(
             api_key_env=api_key_env,
             concurrency=concurrency,
         )
-        with shown_progress() as progress, stopped_with_count(request, progress) as counted:
+        with answer_progress() as progress, stopped_with_count(request, progress) as counted:
             path, results = measure(request, Listener(lambda text: print(f"note: {text}", file=sys.stderr), counted))
         print_evaluation(path, results, as_json)
     if require_all and not results["complete"]:
@@ -289,9 +288,7 @@ def prices(text: str | None) -> tuple[float, float] | None:
 
 
 @contextmanager
-def stopped_with_count(
-    request: "EvaluationRequest", progress: Callable[[int, int, int], None]
-) -> Iterator[Callable[[int, int, int], None]]:
+def stopped_with_count(request: "EvaluationRequest", progress: Show) -> Iterator[Show]:
     """On Ctrl-C, say how many answers are there and whether they are kept; gives `progress` on."""
     there = "before the first answer"
 
@@ -306,31 +303,3 @@ def stopped_with_count(
         kept = "they are kept, and the same command asks for the rest" if request.use_cache else "nothing was kept"
         print(f"\nstopped {there}; {kept}", file=sys.stderr)
         raise
-
-
-@contextmanager
-def shown_progress() -> Iterator[Callable[[int, int, int], None]]:
-    """Show answers and tokens on standard error: a bar on a terminal, else a line now and then."""
-    if not sys.stderr.isatty():
-        yield plain_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[tokens]} tokens"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=terminal(sys.stderr)), transient=True) as shown:
-        task = shown.add_task("", total=None, tokens=0)
-        yield lambda done, wanted, tokens: shown.update(task, completed=done, total=wanted, tokens=tokens)
-
-
-def plain_lines() -> Callable[[int, int, int], None]:
-    """A line for each tenth of the answers."""
-    told_share = 0.0
-
-    def show(done: int, wanted: int, tokens: int) -> None:
-        nonlocal told_share
-        if done / wanted >= told_share + PLAIN_EVERY or done == wanted:
-            told_share = done / wanted
-            print(f"{done} of {wanted} answers, {tokens} tokens", file=sys.stderr)
-
-    return show

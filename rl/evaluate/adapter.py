@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from rewards.errors import BadInput
+from rl.learner.base import ADAPTER_CONFIG
 from rl.models import load_config
 from rl.recipe import ModelSection
 
-ADAPTER = "adapter_config.json"
 TABLES = ("embed_tokens", "lm_head")
 # What an adapter may hold beside low-rank updates of layers; none of it can be merged into an engine that runs.
 BESIDE_LORA = (
@@ -31,11 +31,11 @@ Shapes = dict[str, tuple[int, ...]]  # by the name of the tensor
 def read_adapter_config(folder: Path) -> dict[str, Any]:
     """The adapter's `adapter_config.json`. Raises BadInput if it is no JSON object."""
     try:
-        config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+        config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:  # not JSON, or not UTF-8
-        raise BadInput(f"{folder / ADAPTER} is not JSON ({error}): save the adapter again.") from error
+        raise BadInput(f"{folder / ADAPTER_CONFIG} is not JSON ({error}): save the adapter again.") from error
     if not isinstance(config, dict):
-        raise BadInput(f"{folder / ADAPTER} is not a JSON object: save the adapter again.")
+        raise BadInput(f"{folder / ADAPTER_CONFIG} is not a JSON object: save the adapter again.")
     return config
 
 

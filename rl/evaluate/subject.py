@@ -11,8 +11,8 @@ import peft
 from safetensors import SafetensorError
 
 from rewards.errors import BadInput
-from rl.evaluate.adapter import ADAPTER, check_adapter, read_adapter_config, weight_files
-from rl.learner.base import base_of
+from rl.evaluate.adapter import check_adapter, read_adapter_config, weight_files
+from rl.learner.base import ADAPTER_CONFIG, base_of
 from rl.learner.policy import Policy
 from rl.models import ALIASES, load_model, model_fingerprint, resolve_model
 from rl.names.model_name import check_model_name
@@ -89,12 +89,12 @@ def find_subject(model: str, checkpoint: str = LAST) -> Subject:
     if model in ALIASES or not path.is_dir():
         return Subject(ModelSection(name=model), model)
     weights = path / "policy" if (path / "policy").is_dir() else path  # a checkpoint that was taken out of its run
-    if not (weights / ADAPTER).is_file():
+    if not (weights / ADAPTER_CONFIG).is_file():
         return Subject(ModelSection(name=str(weights)), model)
     config = read_adapter_config(weights)
     section = base_of(weights, config)
     if section is None:
-        raise BadInput(f"{weights / ADAPTER} does not say which model the adapter is for: add that to it.")
+        raise BadInput(f"{weights / ADAPTER_CONFIG} does not say which model the adapter is for: add that to it.")
     check_adapter(weights, config, section)
     return Subject(section, model, weights)
 
@@ -117,7 +117,7 @@ def _of_run(model: str, run: RunFolder, weights: Path) -> Subject:
     """A run's weights; its recipe knows the base by the name that it was trained under."""
     recipe = load_recipe(str(run.recipe))
     dtype, dollars = recipe.rollout.dtype, recipe.run.dollars_per_hour
-    if (weights / ADAPTER).is_file():
+    if (weights / ADAPTER_CONFIG).is_file():
         check_adapter(weights, read_adapter_config(weights), recipe.model)
         return Subject(recipe.model, model, weights, dtype, run.path, dollars)
     section = recipe.model.model_copy(update={"name": str(weights), "revision": None})

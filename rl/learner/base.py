@@ -8,7 +8,7 @@ from rl.models import resolve_model
 from rl.names.model_name import HUB_IDS
 from rl.recipe import ModelSection
 
-CONFIG = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 NOTE = "penny_base.json"  # an alias: its weights differ a little from those that the hub has under its id
 
 
@@ -25,7 +25,7 @@ def name_base(adapter: Path, section: ModelSection) -> None:
     peft notes the folder that the model was loaded from, which for an alias is in the cache of this machine, and puts
     it into a card, too. `penny export` writes a better one.
     """
-    file = adapter / CONFIG
+    file = adapter / ADAPTER_CONFIG
     config = json.loads(file.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = hub_id(section) or str(Path(resolve_model(section.name)).resolve())
     config["revision"] = section.revision

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError
 from yaml import YAMLError
 
-from rl.learner.base import base_of, hub_id
+from rl.learner.base import ADAPTER_CONFIG, base_of, hub_id
 from rl.models import ALIASES, load_tokenizer
 from rl.names.hub import why_hub_is_silent
 from rl.names.model_name import HUB_IDS
@@ -25,7 +25,7 @@ from rl.stages.books import PipelineFolder, is_pipeline, open_pipeline
 from rl.stages.ladder import ladder, markdown
 from rl.stages.manner import Manner, manner_in, manner_of_pipeline
 from rl.stages.schema import GrpoStage, SftStage, TeacherSection, TracesStage
-from rl.stages.usage import ADAPTER_CONFIG, HERE, example_of, usage_of_adapter, usage_of_model
+from rl.stages.usage import HERE, example_of, usage_of_adapter, usage_of_model
 
 COPY = "penny.yaml"  # of the settings; under their own name the folder would look like that of a run
 LICENSE_OF_ALIASES = {"smollm2": "apache-2.0"}  # as its own card has it

@@ -4,13 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.learner.base import base_of
+from rl.learner.base import ADAPTER_CONFIG, base_of
 from rl.problems.prompt import chat_messages, plain_text
 from rl.recipe import ProblemsSection
 from rl.rollout.engine import SamplingParams
 from rl.stages.manner import Manner
 
-ADAPTER_CONFIG = "adapter_config.json"
 HERE = "."  # the folder of the card, for as long as the model has no id on the hub
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
 SUM, SENTENCE = "12 + 30", "What is 12 + 30?"

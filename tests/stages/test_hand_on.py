@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from rewards.errors import BadInput
 from rl.evaluate.command import Listener
-from rl.learner.base import CONFIG, base_of, name_base
+from rl.learner.base import ADAPTER_CONFIG, base_of, name_base
 from rl.models import load_model, load_tokenizer
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
@@ -112,7 +112,7 @@ def test_a_card_asks_as_the_run_was_measured(adapter: Path, tmp_path: Path, chat
     write_card(adapter / "README.md", "m", facts, repo="me/m")
     code, vllm = blocks(adapter / "README.md", "python")
     scope: dict[str, Any] = {
-        "tokenizer": load_tokenizer(str(json.loads((adapter / CONFIG).read_text())["base_model_name_or_path"]))
+        "tokenizer": load_tokenizer(str(json.loads((adapter / ADAPTER_CONFIG).read_text())["base_model_name_or_path"]))
     }
     lines = code[code.index("messages =" if chat else "prompt =") : code.index("inputs =")]
     exec(lines, scope)
@@ -165,7 +165,7 @@ def test_what_is_exported_has_the_rights_of_the_umask(
 
 def test_a_saved_adapter_names_its_base_as_others_know_it(adapter: Path, tiny_model: Path) -> None:
     name_base(adapter, ModelSection(name="smollm2"))
-    config = json.loads((adapter / CONFIG).read_text())
+    config = json.loads((adapter / ADAPTER_CONFIG).read_text())
     assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert not (adapter / "README.md").exists()  # peft's names the cache
     assert base_of(adapter, config) == ModelSection(name="smollm2")  # the weights that it was trained on
@@ -173,11 +173,11 @@ def test_a_saved_adapter_names_its_base_as_others_know_it(adapter: Path, tiny_mo
     (adapter / "penny_base.json").unlink()
     assert base_of(adapter, config) == ModelSection(name="HuggingFaceTB/SmolLM2-135M-Instruct")
     name_base(adapter, ModelSection(name="some/model", revision="abc"))
-    config = json.loads((adapter / CONFIG).read_text())
+    config = json.loads((adapter / ADAPTER_CONFIG).read_text())
     assert base_of(adapter, config) == ModelSection(name="some/model", revision="abc")
     assert "'some/model', revision='abc'" in usage_of_adapter("x", adapter, example_of(None, False))
     name_base(adapter, ModelSection(name=str(tiny_model)))
-    assert json.loads((adapter / CONFIG).read_text())["base_model_name_or_path"] == str(tiny_model)
+    assert json.loads((adapter / ADAPTER_CONFIG).read_text())["base_model_name_or_path"] == str(tiny_model)
     assert not (adapter / "penny_base.json").exists()
 
 
