@@ -86,4 +86,4 @@ def _said(name: str, count: int | None, size: int) -> str:
     what = f"the {name.replace('_', '-')} problems"
     if count is None:
         return f"{what} differ"
-    return f"{count} of {size} rows of {what} differ" if count else f"{what} are in another order"
+    return f"{count} of {max(count, size)} rows of {what} differ" if count else f"{what} are in another order"

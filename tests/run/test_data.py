@@ -30,7 +30,7 @@ def begun(folder: RunFolder, recipe: Recipe) -> RunFolder:
         ("abcd", "xy", "1 of 4 rows of the training problems differ"),
         ("ab", "xy", "1 of 2 rows of the training problems differ"),
         ("ABC", "xY", "3 of 3 rows of the training problems differ and 1 of 2 rows of the held-out problems differ"),
-        ("abc", "y", "2 of 1 rows of the held-out problems differ"),  # p/0 is another one now
+        ("abc", "y", "2 of 2 rows of the held-out problems differ"),  # there were two, and p/0 is another one now
     ],
 )
 def test_the_rows_that_differ_are_counted(begun: RunFolder, training: str, held_out: str, said: str | None) -> None:
