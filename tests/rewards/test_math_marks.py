@@ -36,6 +36,8 @@ NOTHING = {  # says nothing, wherever it stands
         "It stands within `\\boxed{}`.",
         "Use \\boxed{...}.",
         "Use \\boxed{your answer}.",
+        "Use \\boxed{the number}.",
+        "Use \\boxed{____}.",
     ],
     "tag": [
         "<answer></answer>",
@@ -46,6 +48,8 @@ NOTHING = {  # says nothing, wherever it stands
         "It is in the <answer> tag.",
         "It is in `<answer>`.",
         "<answer>...</answer>",
+        "<answer>\\dots</answer>",
+        "<answer>____</answer>",
     ],
     "hashes": ["####", "#### Step 2", "#### 2. Add both\nWe add.", "It follows #### as you asked.", "#### ####"],
     "phrase": [
