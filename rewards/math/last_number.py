@@ -192,7 +192,7 @@ def _tokens(plain: str, values: list[str]) -> list[_Token]:
         text, end, explains = match[0], match.end(), False
         if match["formula"]:
             text = next(formula)
-            if is_name(text):
+            if not text or is_name(text):
                 continue
         elif match["number"]:
             if _LABEL.search(before):

@@ -110,6 +110,13 @@ def test_nothing_alone_is_nothing(bad: str) -> None:
         assert not any(character.isdigit() for reading in found.readings for character in reading), found
 
 
+@pytest.mark.parametrize("formula", ["$ </answer> $", "$</answer> \t$", "\\[ \\]", "\\( \\)", "$$ $$"])
+def test_a_formula_without_anything_in_it_is_no_number(formula: str) -> None:
+    for extraction in ("strict", "flexible"):
+        assert find_answer(f"So it goes, as one sees: {formula}", extraction).readings[1:] == ()  # type: ignore[arg-type]
+    assert find_answer(f"In the end {formula} there are 25 of them.", "flexible").readings[-1] == "25"
+
+
 OPEN = ("<answer>", "Answer:", "The answer is", "####")  # what follows them is the answer
 pieces = st.lists(
     st.sampled_from([bad for kind in KINDS for bad in NOTHING[kind] if not bad.endswith(OPEN)]), max_size=4
