@@ -40,7 +40,8 @@ def exact_number(
     """1 if the last number of the answer equals the column `answer` exactly, else 0; None if `answer` is no number.
 
     The answer is what follows the last `</think>` (nothing, if the thinking never ends); in it the last
-    `<answer>...</answer>`, in that the last `\\boxed{...}`, in that what follows the last `####`, wherever present.
+    `<answer>...</answer>`, in that the last `\\boxed{...}`, in that what follows the last `####`, wherever present; an
+    empty `<answer></answer>` counts for nothing.
     Thousands commas, dollar and percent signs and a final period do not matter; 1/2, 0.5 and 5e-1 are equal. Digits of
     any script are read. `log_extra` (TRL's) is told the number that was read, as it was written.
     """
@@ -76,9 +77,9 @@ def find_number(completion: str) -> tuple[str, Fraction] | None:
     text = answer_part(completion)
     if text is None:
         return None
-    for inside in (last_tagged, last_boxed):
-        found = inside(text)
-        text = text if found is None else found
+    text = last_tagged(text) or text
+    boxed = last_boxed(text)
+    text = text if boxed is None else boxed
     last = collections.deque(NUMBER.finditer(_plain(text.rpartition("####")[2])), maxlen=1)
     value = _value(last[0]) if last else None
     return None if value is None else (last[0][0], value)

@@ -17,7 +17,8 @@ from rl.caches import cache_folder
 from rl.evaluate.answerers import EngineAnswerer
 from rl.evaluate.sources import model_source
 from rl.evaluate.subject import Subject, fingerprint, merged_weights
-from rl.evaluate.units import OWN, Unit
+from rl.evaluate.templates import OWN
+from rl.evaluate.units import Unit
 from rl.models import load_config, load_tokenizer, pinned, resolve_model
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Problem, Prompt

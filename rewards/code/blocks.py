@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rewards.code.lines import CLOSED, INVISIBLE, SPACES, masked
+from rewards.code.lines import CLOSED, INVISIBLE, SPACES, first_code, masked
 from rewards.turns import MARK, end_of_turn
 
 PYTHON = {"python", "py", "python3", "py3", "python2", "ipython", "ipython3"}
@@ -130,7 +130,7 @@ def read(completion: str) -> Reading:
 
 def looks_like_code(lines: list[str]) -> bool:
     """Whether a text begins as a program or the body of a function does, and not as prose."""
-    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+    first = first_code(lines)
     return first[:1] in (" ", "\t") or STATEMENT.match(first) is not None
 
 
@@ -216,6 +216,7 @@ class _Reader:
             end = self._end(first + 1, fence)
         if end is None:  # it was cut off
             del found.lines[first:]
+            found.tags = [tag for tag in found.tags if tag.line < first]
             return
         lines, self.number = end
         if self.number < len(found.lines) and END_OF_THINKING in found.lines[self.number]:

@@ -7,7 +7,7 @@ nothing if indented lines follow, as it ends nothing in Python.
 Nothing is run or compiled here, and time is linear in the length.
 """
 
-from rewards.code.lines import CLOSED, open_after
+from rewards.code.lines import CLOSED, first_code, open_after
 
 
 def continued(head: str, text: str) -> str | None:
@@ -21,8 +21,7 @@ def continued(head: str, text: str) -> str | None:
 
 def begins_indented(lines: list[str]) -> bool:
     """Whether the first line that is neither empty nor a comment is indented, so that no program can begin so."""
-    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
-    return first.startswith((" ", "\t"))
+    return first_code(lines).startswith((" ", "\t"))
 
 
 def _length(lines: list[str]) -> int:

@@ -1,6 +1,7 @@
 """Lines of Python, read without compiling them: what is open at the end of a line. Time is linear in the length."""
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 TOKENS = re.compile(r"'''|\"\"\"|#|'|\"|\\.|[()\[\]{}]")
@@ -58,6 +59,11 @@ def masked(line: str, before: Open) -> tuple[str, Open]:
             place = end
     shown.append(" " * (len(line) - place) if quote or single else line[place:])
     return "".join(shown), Open(quote, brackets, backslash)
+
+
+def first_code(lines: Sequence[str]) -> str:
+    """Return the first line that is neither empty nor a comment; an empty text if there is none."""
+    return next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
 
 
 def open_after(line: str, before: Open) -> Open:

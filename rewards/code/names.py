@@ -47,9 +47,8 @@ class Definition:
         return not self.statements or self.gap or (self.noted and self.statements == 1)
 
 
-Around = tuple[
-    int, str, bool, Definition
-]  # what a line stands in: indentation, path, whether it is a class, definition
+# What a line stands in: indentation, path, whether it is a class, definition.
+Around = tuple[int, str, bool, Definition]
 
 
 @dataclass(slots=True)

@@ -1,7 +1,20 @@
 """Equality of mathematical answers, by a ladder from cheap to dear that never hangs and never pays for a guess.
 
-`find_answer` says what a completion answers; the rungs of `rewards.math.compare` decide most answers in microseconds in
-this process; what they cannot decide goes to math-verify in the grader pool, which is killed when it hangs.
+The modules in the order in which a completion passes them:
+
+1. Where the answer is, as text (`extract`): `tags` and `boxes` read marks, `markers` and `prose` what a phrase
+   announces, `last_number` plain prose. They share `sentences` and `phrases`.
+2. One form for all spellings (`clean`): `symbols` (Unicode), `braces`, `grouping` (commas and points in numbers),
+   `qualifiers` ("for all x").
+3. Whether two texts are equal (`compare`): `choices` first; then `shapes` takes each apart into lists, sets and
+   relations, and `structure` compares these, with `relations` and `intervals`.
+4. Whether two single values are equal (`scalars`): `times`, `bases`, then `units` and `numerals`, then formulae, which
+   `tree` parses with `macros`, and `numeric` compares by `exact` or by `arithmetic`.
+5. What is still open: math-verify (`verify`), in a process that can be killed.
+
+`grade` takes these steps for each completion; `tolerance` and `restated` correct its verdicts, and `classes` counts
+votes. Steps 1 and 4 both know numbers: `last_number` and `prose` find where one begins and ends in prose, `numerals`
+says what it is worth.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,26 +7,21 @@ as you asked", `\\boxed{...}`) says nothing, wherever it stands. Of nested boxes
 import re
 from dataclasses import dataclass
 
+from rewards.math.phrases import ALTERNATIVES, is_placeholder
+
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*+(\{)?")
 _SIMPLE = re.compile(r"\\boxed\{([-+.$]*+\d[\d.,/]*+)\}")
 _BARE = re.compile(r"[-+]?\d++(?:,\d{3})*+(?:\.\d++)?+|(?!a\b|I\b)[^\W_](?!\w)")  # after \boxed without a brace
 _BRACES = re.compile(r"\\[{}\\]|[{}]")
-_PLACEHOLDER = re.compile(
-    r"\s*+(?:\\text\s*+\{)?+\W*+(?:(?:the[ _-]|my[ _-]|final[ _-]){0,2}answer|"
-    r"your[ _-](?:final[ _-])?(?:answer|result|number))"
-    r"(?:[ _-]?here)?+\W*+|[\s{]*+(?:\.{2,}|…|_{2,}|\\[lc]?dots)[\s}]*+",
-    re.IGNORECASE,
-)
 _NOTHING = re.compile(r"(?:\\(?:boxed|fbox|text(?:bf|rm|it)?|mathrm|quad|[,;:! ])|[\s{}$~])*+")
 _INTRODUCED = re.compile(
     r"\b(?:in|inside|into|within|with|using|use|by|the)\s*+(?:an?\s++|empty\s++)*+[`'\"$(]*+$", re.IGNORECASE
 )
 _QUOTES = "`'\""
 _VALUES = re.compile(r"[\d,;()+*/^|<>-]")
-_LONGEST_CHECKED = 200  # characters of a box that may be empty, a placeholder, or no more than a frame of another box
+_LONGEST_CHECKED = 200  # characters of a box that may be empty, or no more than a frame of another box
 
 _GLUE = re.compile(r"\\[()\[\]]|\$|\\q?quad\b|\\[,;:! ]|\\text\{|[{}~*\s]")
-_ALTERNATIVE = re.compile(r"\b(?:or|alternatively|maybe|perhaps|possibly|either|ou|oder|или)\b|或|أو", re.IGNORECASE)
 _AGAIN = re.compile(
     r"\b(?:no|not|wait|actually|sorry|instead|rather|but|correction|mistake|wrong|so|thus|hence|therefore|which|"
     r"then|since|because|check|equals?|simplif\w{0,5}|final|total|sum)\b",
@@ -109,7 +104,7 @@ def _closed_box(text: str, mark: re.Match[str], stop: int, end: int) -> _Box | N
     """A box whose inside ends at `stop`; None if it is only mentioned."""
     inside = text[mark.end() : stop].strip()
     if len(inside) <= _LONGEST_CHECKED:
-        if _PLACEHOLDER.fullmatch(inside):
+        if is_placeholder(inside):
             return None
         if _NOTHING.fullmatch(inside):
             fault = "the last box is empty"
@@ -179,7 +174,7 @@ def _belong(gap: str) -> bool:
     if len(gap) > _LONGEST_GAP:
         return False
     bare = _GLUE.sub(" ", gap).strip()
-    if _ALTERNATIVE.search(bare):
+    if ALTERNATIVES.search(bare):
         return True
     if not bare:
         return "\n\n" not in gap

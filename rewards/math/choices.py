@@ -15,7 +15,7 @@ _OPTION = re.compile(
     r"^(?:the\s+)?(?:correct\s+)?(?:option|choice|answer|letter)\s*+(?:is\s*+)?:?\s*+(?=[(\[]?[A-Ja-j]\b)",
     re.IGNORECASE,
 )
-_FORMULA = re.compile(r"[\\^_{}=<>+*/|]|\d")
+SIGN_OF_FORMULA = re.compile(r"[\\^_{}=<>+*/|]|\d")
 
 Choice = tuple[str, str]  # the letter, and the text of the choice or an empty string
 
@@ -50,7 +50,7 @@ def _letter(text: str) -> Choice | None:
         return reason[1], ""
     match = _CHOICE.match(bare)
     if match is None or (
-        match["text"] and _FORMULA.match(match["text"].strip()[:1]) is not None and bare[0] not in "([ABCDEFGHIJ"
+        match["text"] and SIGN_OF_FORMULA.match(match["text"].strip()[:1]) is not None and bare[0] not in "([ABCDEFGHIJ"
     ):
         return None
     if _ANOTHER.search(match["text"]) or match["text"].startswith(("_", "^")):

@@ -9,10 +9,10 @@ import functools
 import re
 
 from rewards.math.choices import choices
-from rewards.math.clean import clean, spaceless, words
+from rewards.math.clean import clean, spaceless
 from rewards.math.grouping import joined_in_brackets, readings
 from rewards.math.qualifiers import contradict, qualified
-from rewards.math.scalars import TRUTH, Decision, is_text
+from rewards.math.scalars import Decision, is_text, same_words
 from rewards.math.shapes import shape
 from rewards.math.structure import compare_shapes
 
@@ -51,7 +51,7 @@ def compare(gold: str, answer: str) -> Decision:
 def _compare(a: str, b: str) -> Decision:
     if spaceless(a) == spaceless(b):
         return True, "equal as text"
-    if is_text(a) and _same_words(a, b):
+    if is_text(a) and same_words(a, b):
         return True, "the same words"
     choice = choices(a, b)
     if choice is not None:
@@ -69,11 +69,3 @@ def _read_otherwise(gold: str, answer: str) -> Decision | None:
             if compare_shapes(shape(a), shape(b), a, b)[0] is True:
                 return True, "equal in a reading of its commas"
     return None
-
-
-def _same_words(gold: str, answer: str) -> bool:
-    """The same words; or a yes or no with its reasons."""
-    wanted, given = words(gold), words(answer)
-    if wanted == given:
-        return True
-    return len(wanted) == 1 and wanted[0] in TRUTH and given[:1] == wanted and not (TRUTH - set(wanted)) & set(given)

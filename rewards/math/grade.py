@@ -16,8 +16,10 @@ from rewards.math.clean import unbraced
 from rewards.math.compare import cleaned, compare
 from rewards.math.extract import IN_TEXT, LONGEST_ANSWER, Answer, Extraction, find_answer
 from rewards.math.numerals import read_number
+from rewards.math.phrases import ALTERNATIVES
 from rewards.math.relations import is_name
 from rewards.math.scalars import is_text
+from rewards.math.sentences import WORDY
 from rewards.math.shapes import Group, Relation, Shape, Union, shape
 from rewards.math.symbols import FOREIGN
 from rewards.math.times import read_time
@@ -52,7 +54,6 @@ _PLAIN_WORD = re.compile(
     r"|is|it|he|we|so|to|of|at|or|if|in|by|no|as|be)\b|\w's\b",
     re.IGNORECASE,
 )
-_WORDY = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{3,}[\s,]+){2}")
 
 
 def grade_math(
@@ -161,7 +162,7 @@ def decide(gold: str, completion: str, allowed: Tolerance = EXACT, extraction: E
     if not answer.readings:
         return Verdict("unparseable", answer.note)
     undecided = None
-    wordy = _PLAIN_WORD if answer.note == IN_TEXT else _WORDY  # math-verify takes any number out of a sentence
+    wordy = _PLAIN_WORD if answer.note == IN_TEXT else WORDY  # math-verify takes any number out of a sentence
     for reading in _fitting(answer, gold):
         if len(reading) > LONGEST_ANSWER:
             reading = _without_brackets(reading)
@@ -190,7 +191,7 @@ def _for_the_pool(gold: str, undecided: str | None, wordy: re.Pattern[str]) -> V
     """The job of math-verify, unless it would not be a formula, or none that can be worked out."""
     if undecided is None or wordy.search(undecided):
         reason = "no formula that equals the gold answer"
-    elif "\\" not in undecided and _SOUP.search(cleaned(undecided)):
+    elif "\\" not in undecided and (_SOUP.search(cleaned(undecided)) or ALTERNATIVES.search(undecided)):
         reason = "several numbers or alternatives"
     elif _nesting(undecided) > DEEPEST:
         reason = "nested too deeply"

@@ -12,6 +12,7 @@ neither do the sentences before.
 import re
 from dataclasses import dataclass
 
+from rewards.math.phrases import ALTERNATIVES
 from rewards.math.sentences import NUMBER_WORD, PART_WORD, formulae, inside, is_name, sentences
 from rewards.math.units import dimensions
 
@@ -98,7 +99,7 @@ _RANGE = re.compile(r"(?<!from )(?<!from \$)(?<![\d.,])[\d.,]+\s+to\s+\$?$", re.
 _SIGN = re.compile(r"[\d)%\ue000]\s+$")
 
 _HEDGE = re.compile(
-    r"\b(?:or|either|maybe|perhaps|possibly|alternatively|(?:might|could)\s+(?:also\s+|well\s+)?be|oder|или)\b|或|أو",
+    rf"{ALTERNATIVES.pattern}|\b(?:might|could)\s+(?:also\s+|well\s+)?be\b",
     re.IGNORECASE,
 )
 _OTHERWISE = re.compile(r"\W*(?:or|maybe|perhaps|possibly|alternatively)\b", re.IGNORECASE)
@@ -191,7 +192,7 @@ def _tokens(plain: str, values: list[str]) -> list[_Token]:
         text, end, explains = match[0], match.end(), False
         if match["formula"]:
             text = next(formula)
-            if is_name(text):
+            if not text or is_name(text):
                 continue
         elif match["number"]:
             if _LABEL.search(before):

@@ -6,6 +6,8 @@ at the start of the last line, or of a line that the next question follows.
 
 import re
 
+from rewards.math.phrases import ALTERNATIVES
+
 _NEAR = 80  # characters between two announcements of alternatives
 
 # Phrases that announce an answer. They end in a colon, a form of "be", or nothing but formatting.
@@ -31,7 +33,6 @@ _ANNOUNCED = re.compile(
     r")[\s*:：]*+",
     re.IGNORECASE | re.MULTILINE,
 )
-_HEDGE = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|alternatively)\b|或|أو", re.IGNORECASE)
 
 _LINE = re.compile(r"^[ \t>#*_]*+A[*_]*+[:：][*_]*+(?:[ \t]++|(?![A-Za-z]))(?=\S)(?P<value>.*)$", re.MULTILINE)
 _NEXT = re.compile(r"\s*+(?:\Z|[#*_> \t]*+(?:Q|Question|Problem)\b[^\n:.]{0,20}[:.])")
@@ -47,7 +48,7 @@ def announced(text: str) -> list[int]:
     end = 0
     for mark in _ANNOUNCED.finditer(text):
         between = text[end : mark.start()]
-        if not starts or len(between) > _NEAR or not _HEDGE.search(between):
+        if not starts or len(between) > _NEAR or not ALTERNATIVES.search(between):
             starts.append(mark.end())
         end = mark.end()
     return starts

@@ -4,6 +4,7 @@ import re
 
 from rewards.math.last_number import last_number
 from rewards.math.markers import announced
+from rewards.math.phrases import ALTERNATIVES
 from rewards.math.sentences import first_sentence, formulae, inside, sentences
 
 LONGEST_TAIL = 3_000  # characters at the end that are searched for a sentence
@@ -36,7 +37,6 @@ _NUMBER = re.compile(
 _JOIN = re.compile(r"[\s,;]*+(?:\b(?:and|or)\b)?[\s,;]*+")
 _QUOTES = re.compile(r"^\\?\"|\\?\"\.?$")
 _BRACKETED = re.compile(r"\[\s*+(\\?\w)\s*+\]")
-_HEDGE = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|alternatively)\b|或|أو", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]{2,}\b")
 _TWO_WORDS = re.compile(r"[A-Za-z]{2,}\s+[A-Za-z]{2,}")
 _DENIES = re.compile(
@@ -101,7 +101,7 @@ def sentence(text: str) -> tuple[str, ...]:
     plain = text if formulae(text) else _EMPHASIS.sub("", text)
     if _BOUND.match(plain):
         return ()
-    if _HEDGE.search(plain) and len(_NUMBER.findall(plain[:_SHORT])) > 1:
+    if ALTERNATIVES.search(plain) and len(_NUMBER.findall(plain[:_SHORT])) > 1:
         return ()
     found = _stated(plain)
     if found is not None:
@@ -112,7 +112,7 @@ def sentence(text: str) -> tuple[str, ...]:
 
 def only_number(text: str) -> tuple[str, ...]:
     """The only number of a boxed sentence; none where it may be denied, or be one of several."""
-    if len(text) > _SHORT or not _TWO_WORDS.search(text) or _DENIES.search(text) or _HEDGE.search(text):
+    if len(text) > _SHORT or not _TWO_WORDS.search(text) or _DENIES.search(text) or ALTERNATIVES.search(text):
         return ()
     numbers = set(_numbers(text))
     return tuple(numbers) if len(numbers) == 1 else ()
@@ -153,7 +153,7 @@ def _stated_number(text: str) -> str:
         number = _NUMBER.match(text, states.end())
         if number is not None and any(map(str.isdecimal, number[0])):
             rest = text[number.end() :]
-            if _HEDGE.match(rest.lstrip(" ,")) or re.match(r"\s*+,\s?+\d", rest):
+            if ALTERNATIVES.match(rest.lstrip(" ,")) or re.match(r"\s*+,\s?+\d", rest):
                 return text[states.end() :]
             return number[0]
     return ""

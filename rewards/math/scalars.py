@@ -5,7 +5,7 @@ import re
 from fractions import Fraction
 
 from rewards.math.bases import compare_numerals
-from rewards.math.choices import choices
+from rewards.math.choices import SIGN_OF_FORMULA, choices
 from rewards.math.clean import spaceless, unbraced, words
 from rewards.math.exact import NotRational, TooLarge, rational
 from rewards.math.macros import Tree
@@ -22,7 +22,6 @@ _SIDE_BY_SIDE = re.compile(r"^[\d\s.,§%+-]*\d \d[\d\s.,§%+-]*$")
 _INFINITY = re.compile(r"[+-]?\s?(?:\\infty|infinity|inf|oo|‹infinity›)")
 _LONG_WORD = re.compile(r"(?<![A-Za-z\\])[^\W\d_]{2,}")
 _ANY_WORD = re.compile(r"[^\W\d_]{2,}")
-_FORMULA = re.compile(r"[\\^_{}=<>+*/|]|\d")
 _EMPTY = {
     ("no", "solution"),
     ("no", "solutions"),
@@ -31,7 +30,7 @@ _EMPTY = {
     ("empty", "set"),
     ("none",),
 }
-TRUTH = {"yes", "no", "true", "false"}
+_TRUTH = {"yes", "no", "true", "false"}
 _INFINITE = {"infinity", "infinite"}
 
 
@@ -80,14 +79,24 @@ def is_text(text: str) -> bool:
     """Whether a cleaned text is words, not mathematics: it has a word, and no sign, digit or macro of a formula."""
     if "‹" in text:
         outside = re.sub(r"‹[^‹›]*+›", " ", text)
-        return not _FORMULA.search(outside) and _ANY_WORD.search(text) is not None and not outside.strip(" .,;:()-")
-    return _LONG_WORD.search(text) is not None and not _FORMULA.search(text) and read_number(text) is None
+        return (
+            not SIGN_OF_FORMULA.search(outside) and _ANY_WORD.search(text) is not None and not outside.strip(" .,;:()-")
+        )
+    return _LONG_WORD.search(text) is not None and not SIGN_OF_FORMULA.search(text) and read_number(text) is None
 
 
 def is_formula(text: str) -> bool:
     """Whether a cleaned text is a number or formula that can be read, with or without a unit."""
     body, number, _, _ = quantity(text)
     return number is not None or parse(body) is not None
+
+
+def same_words(gold: str, answer: str) -> bool:
+    """Whether two cleaned texts have the same words, or an answer is the right yes or no with its reasons."""
+    wanted, given = words(gold), words(answer)
+    if wanted == given:
+        return True
+    return len(wanted) == 1 and wanted[0] in _TRUTH and given[:1] == wanted and not (_TRUTH - set(wanted)) & set(given)
 
 
 def _texts(gold: str, answer: str) -> Decision | None:
@@ -99,12 +108,12 @@ def _texts(gold: str, answer: str) -> Decision | None:
     if read_number(gold.strip("‹› ")) is not None:
         return None
     wanted, given = words(gold), words(answer)
-    if wanted == given or "".join(wanted) == "".join(given):
+    if same_words(gold, answer) or "".join(wanted) == "".join(given):
         return True, "the same words"
     if wanted in _EMPTY and (given in _EMPTY or "\\emptyset" in answer):
         return True, "the same words"
-    if wanted[:1] and wanted[0] in TRUTH and len(wanted) == 1:
-        return given[:1] == wanted and not (TRUTH - {wanted[0]}) & set(given), "yes or no"
+    if len(wanted) == 1 and wanted[0] in _TRUTH:
+        return False, "yes or no"
     if len(gold) <= 3 and sorted(gold) == sorted(answer):
         return None  # xy and yx are products
     if is_text(answer) or _is_number(answer):

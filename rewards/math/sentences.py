@@ -13,7 +13,7 @@ FORMULA = re.compile(
 _END = r"[.!?](?=[\"'’”)\]*_`]*+(?:\s|$))|[。！？।۔؟]|\n[ \t\r]*+\n"
 _STATEMENT_END = re.compile(_END + r"|\n(?= {0,3}[A-Z*#])")
 _SENTENCE_END = re.compile(_END + r"|(?<!\bor)(?<!,)\n(?=[ \t]{0,8}[A-Z*#>|•\d\\$-])")
-_WORDY = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{3,}[\s,]+){2}")
+WORDY = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{3,}[\s,]+){2}")
 _WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
 _TEXT = re.compile(r"\\(?:text|mbox|mathrm)\s*+\{[^{}]*+\}")
 NUMBER_WORD = (
@@ -46,7 +46,7 @@ def formulae(text: str) -> list[re.Match[str]]:
 def _is_money(formula: re.Match[str]) -> bool:
     """Whether what stands between two dollar signs has words that no formula has."""
     if formula[2] is not None:
-        return _WORDY.search(_TEXT.sub("", formula[2])) is not None
+        return WORDY.search(_TEXT.sub("", formula[2])) is not None
     return formula[3] is not None and _WORD.search(_TEXT.sub("", formula[3])) is not None
 
 

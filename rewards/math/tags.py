@@ -6,14 +6,10 @@ nor does a `####` that begins a heading.
 
 import re
 
+from rewards.math.phrases import is_placeholder
+
 _TAG = re.compile(r"<(/?)(?:answer|Answer|ANSWER)\s*+>")
 _NAMED = re.compile(r"['\"`]|[ \t]++(?:tags?|elements?|blocks?|brackets?)\b", re.IGNORECASE)
-_PLACEHOLDER = re.compile(
-    r"[\s*_\"'\[{(]*+(?:\.{2,}|…|(?:(?:your|the|my|final)[ _-]){1,2}(?:answer|result|number)"
-    r"(?:[ _-]here)?|answer[ _-]here)"
-    r"[\s*_\"'\]}).]*+",
-    re.IGNORECASE,
-)
 _REMARK = re.compile(r"[^\d$]*[A-Za-z]{2,}(?:\s[^\d\s$]+){3,}\s*")  # words, after a tag that is never closed
 _LONGEST_REMARK = 200
 _HASHES = re.compile(r"####(?!#)")
@@ -45,7 +41,7 @@ def tagged(text: str) -> tuple[str, bool] | None:
         end = after.start() if after is not None else len(text)
         inside = text[tag.end() : end]
         closed = after is not None and bool(after[1])
-        if not inside.strip() or _PLACEHOLDER.fullmatch(inside[:100]) or _NAMED.match(text, tag.end()):
+        if not inside.strip() or is_placeholder(inside) or _NAMED.match(text, tag.end()):
             continue
         if closed or len(inside) > _LONGEST_REMARK or not _REMARK.fullmatch(inside):
             return inside, closed

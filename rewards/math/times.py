@@ -76,7 +76,7 @@ def _in_digits(match: re.Match[str]) -> Time | None:
 
 
 def _spoken(match: re.Match[str]) -> Time | None:
-    """ "half past four", "twenty to five p.m.", "four o'clock"."""
+    """Read "half past four", "twenty to five p.m.", "four o'clock"."""
     hour = read_number(match["hour"])
     if hour is None or not (match["past"] or match["clock"] or match["half"] or match["words"]):
         return None

@@ -14,6 +14,7 @@ from rewards.errors import BadInput
 from rl.evaluate.extraction import extraction_of
 from rl.evaluate.folder import EvaluationFolder, is_evaluation
 from rl.evaluate.statistics.measures import measures
+from rl.evaluate.templates import OWN
 from rl.names.nearest import missing_folder
 from rl.problems.sets import held_out_section
 from rl.recipe import Recipe
@@ -22,8 +23,6 @@ from rl.run.evaluations import EvaluationRow, read_evaluation_rows, read_evaluat
 from rl.run.folder import RunFolder, is_run
 from rl.run.manifest import read_manifest
 from rl.yaml_text import parse_yaml
-
-OWN = "own"  # the template: the prompt of the recipe
 
 
 class Side(Protocol):

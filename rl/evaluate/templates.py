@@ -21,6 +21,7 @@ from rl.problems.livecodebench import LIVECODEBENCH
 from rl.problems.programs import HUMANEVAL, HUMANEVAL_PLUS
 
 TEMPLATES = ("chat", "plain", "few-shot", "none", "r1")
+OWN = "own"  # no template: the prompt of a recipe
 
 NEXT_QUESTION = "\nQuestion:"
 HEADS = (HUMANEVAL, HUMANEVAL_PLUS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.errors import BadInput
 from rl.evaluate.samples import Samples
 from rl.evaluate.statistics.measures import usual_count
-from rl.evaluate.templates import TEMPLATES, default_template, has_shots, templated
+from rl.evaluate.templates import OWN, TEMPLATES, default_template, has_shots, templated
 from rl.problems.benchmark import Benchmark, Sampling
 from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter, render_without_tokenizer
@@ -21,7 +21,6 @@ from rl.rollout.engine import SamplingParams
 if TYPE_CHECKING:  # takes seconds to import, and a file of outputs does not need it
     from transformers import PreTrainedTokenizerBase
 
-OWN = "own"  # the prompt of a recipe that was written for plain text
 DRAWN = ("temperature", "top_p", "top_k", "min_p", "max_tokens")
 NO_LIMIT = 2**31  # no problem of a benchmark is too long but for the model's context
 

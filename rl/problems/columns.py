@@ -64,7 +64,7 @@ def check_first(row: Row, section: ProblemsSection, name: str) -> None:
 
 def _shows_gold(what: str) -> str:
     return (
-        f"problems.prompt names {what}, so the model would be told the answer: take it out, or set "
+        f"problems.prompt names {what}, so the prompt would show the answer: take it out, or set "
         "problems.gold_in_prompt to true."
     )
 

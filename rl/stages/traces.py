@@ -21,7 +21,8 @@ from rl.evaluate.cache import AnswerCache
 from rl.evaluate.command import Listener, answer_and_grade, started_graders
 from rl.evaluate.outcome import Tally
 from rl.evaluate.source import Source
-from rl.evaluate.units import OWN, Unit, asked_sha256, fitted, render
+from rl.evaluate.templates import OWN
+from rl.evaluate.units import Unit, asked_sha256, fitted, render
 from rl.problems.benchmark import Benchmark
 from rl.problems.difficulty import DifficultyStore, Rate, asked_key, problem_key
 from rl.problems.problem import Problem

@@ -211,6 +211,13 @@ def test_anything_can_be_read(pieces: list[str]) -> None:
         assert found is None or found.strip()
 
 
+@pytest.mark.parametrize("line", ["```<answer></answer>", "<answer>```</answer>", "<answer>```python</answer>"])
+def test_tags_on_the_line_of_a_block_that_is_cut_off_count_for_nothing(line: str) -> None:
+    assert program_text(f"{line}\ndef f(): return 1") is None
+    whole = "<answer>\n```python\ndef f(): return 2\n```\n</answer>"
+    assert program_text(f"{whole}\n{line}\ndef f(): return 1") == "def f(): return 2\n"
+
+
 @pytest.mark.parametrize(
     "piece",
     [

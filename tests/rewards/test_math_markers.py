@@ -87,6 +87,22 @@ def test_choices_ratios_and_labels(gold: str, completion: str, right: bool) -> N
 
 
 @pytest.mark.parametrize(
+    "completion",
+    [
+        "The answer is 5, or perhaps the answer is 6.",
+        "Die Antwort ist 5 oder die Antwort ist 6.",
+        "La réponse est 5 ou la réponse est 6.",
+        "Ответ: 5 или ответ: 6",
+        "Ответ: 6 или ответ: 5",
+        "Antwort: es sind 5 oder 6",
+    ],
+)
+def test_alternatives_earn_nothing_in_any_language(completion: str) -> None:
+    for gold in ("5", "6"):
+        assert outcome(gold, completion) != "correct"
+
+
+@pytest.mark.parametrize(
     "cut",
     [
         "For the tenth cup she pays 8 * 1/2 = $<<8*1/2=4.0>>4.\nFor the eleventh cup she needs to pay 8 * 1",

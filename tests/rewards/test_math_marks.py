@@ -36,6 +36,8 @@ NOTHING = {  # says nothing, wherever it stands
         "It stands within `\\boxed{}`.",
         "Use \\boxed{...}.",
         "Use \\boxed{your answer}.",
+        "Use \\boxed{the number}.",
+        "Use \\boxed{____}.",
     ],
     "tag": [
         "<answer></answer>",
@@ -46,6 +48,8 @@ NOTHING = {  # says nothing, wherever it stands
         "It is in the <answer> tag.",
         "It is in `<answer>`.",
         "<answer>...</answer>",
+        "<answer>\\dots</answer>",
+        "<answer>____</answer>",
     ],
     "hashes": ["####", "#### Step 2", "#### 2. Add both\nWe add.", "It follows #### as you asked.", "#### ####"],
     "phrase": [
@@ -104,6 +108,13 @@ def test_nothing_alone_is_nothing(bad: str) -> None:
     for extraction in ("strict", "flexible"):
         found = find_answer(bad, extraction)  # type: ignore[arg-type]
         assert not any(character.isdigit() for reading in found.readings for character in reading), found
+
+
+@pytest.mark.parametrize("formula", ["$ </answer> $", "$</answer> \t$", "\\[ \\]", "\\( \\)", "$$ $$"])
+def test_a_formula_without_anything_in_it_is_no_number(formula: str) -> None:
+    for extraction in ("strict", "flexible"):
+        assert find_answer(f"So it goes, as one sees: {formula}", extraction).readings[1:] == ()  # type: ignore[arg-type]
+    assert find_answer(f"In the end {formula} there are 25 of them.", "flexible").readings[-1] == "25"
 
 
 OPEN = ("<answer>", "Answer:", "The answer is", "####")  # what follows them is the answer

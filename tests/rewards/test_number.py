@@ -38,6 +38,8 @@ from rewards.number import exact_number, gold_number, last_number
         ("<answer>3</answer> or <answer>4</answer>", 4),
         ("\\boxed{\\text{about } {7}} of 9", 7),
         ("\\boxed{5}, no, \\boxed{6", None),
+        ("So it is 5.\n<answer></answer>", 5),
+        ("So it is \\boxed{5} of 7.\n<answer>\n</answer>", 5),
         ("12 of 3 #### 72", 72),
         ("<think>\\boxed{1}</think><answer>so \\boxed{2} #### 3</answer> 4", 2),
     ],

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
-from rl.evaluate.units import OWN, Unit
+from rl.evaluate.templates import OWN
+from rl.evaluate.units import Unit
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Problem
 from rl.problems.prompt import render_without_tokenizer

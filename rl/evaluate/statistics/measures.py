@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rewards.math.extract import EXTRACTIONS
 from rewards.verdict import OUTCOMES
 from rl.evaluate.statistics.estimators import (
     Interval,
@@ -19,7 +20,6 @@ from rl.evaluate.statistics.estimators import (
 from rl.run.evaluations import EvaluationRow
 
 # HumanEval (Chen et al. 2021) has pass@1, 10 and 100; APPS and LiveCodeBench have 1 and 5; later papers go beyond 1000.
-EXTRACTIONS = ("strict", "flexible")
 BY_EXTRACTION = tuple(f"{field}_{name}" for name in EXTRACTIONS for field in ("pass@1", "ci95"))
 REPORTED = {1, 5, 10, 100, 1_000, 10_000}
 RESAMPLES = 2_000  # of rewards, which may all differ: then each takes memory of its own
