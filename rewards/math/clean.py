@@ -78,6 +78,9 @@ _PERCENT_OF = re.compile(r"百分之\s*+([\d.]++)")
 _OVER = re.compile(r"\{([^{}]{1,80}?)\\over(?![a-z])([^{}]{1,80})\}")
 _LETTERS = re.compile(r"‹\s?([A-Z](?:\s?,\s?[A-Z])*)\s?›")
 _SPACES = re.compile(r"\s++")
+_MARKED_SCALE = re.compile(  # 7\text{ million dollars}: a power of ten, and no unit
+    r"(?<=[\d)}§])\s*+‹\s*+((?:hundred|thousand|million|billion|trillion|dozen)s?)\b\s*+([^‹›]*+)›", re.IGNORECASE
+)
 _LABEL = re.compile(
     r"^\W{0,3}(?:the\s+)?(?:final\s+)?(?:answer|ans|result|solution)s?\W*?(?:[:=]|\bis\b|\bare\b)\s*+", re.IGNORECASE
 )
@@ -132,6 +135,8 @@ def _latex(text: str) -> str:
     text = _OVER.sub(r"\\frac{\1}{\2}", text) if "\\over" in text else text
     text = _TEXT.sub(_marked, text)
     text = _TEXT.sub(r"‹\1›", text) if _TEXT.search(text) else text
+    if "‹" in text:
+        text = _MARKED_SCALE.sub(_unmarked_scale, text)
     text = _UNWRAP.sub("", text)
     text = re.sub(r"\\n(?![a-zA-Z])|\\n(?=[A-Z])", " ", text)
     text = _WORD_BELOW.sub(r"_{\1}", _PRIMES.sub(_primes, _DROP.sub(" ", text)))
@@ -154,6 +159,10 @@ def _marked(match: re.Match[str]) -> str:
     inside = match[1].strip()
     bold_letter = len(inside) == 1 and match[0].startswith(("\\mathbf", "\\bold", "\\bm", "\\mathit"))
     return match[1] if bold_letter or inside.isdecimal() else f"‹{match[1]}›"
+
+
+def _unmarked_scale(match: re.Match[str]) -> str:
+    return f" {match[1]} ‹{match[2]}›" if match[2] else f" {match[1]} "
 
 
 def _alias(match: re.Match[str]) -> str:

@@ -5,6 +5,12 @@ import pytest
 from rewards.math.compare import compare
 
 SAME = [
+    # A word for a power of ten is a part of the number, also inside \\text.
+    ("7000000", "7\\text{ million}"),
+    ("7\\text{ million}", "7{,}000{,}000"),
+    ("7000000", "\\$7 \\text{ million dollars}"),
+    ("84", "7\\text{ dozen eggs}"),
+    ("12", "12\\text{ millimeters}"),
     # Commas of thousands in relations, chains, lists, sets, tuples, intervals, formulas, with currency and units.
     ("8000", "x = 8,000"),
     ("8000", "x = 8{,}000"),
@@ -130,6 +136,10 @@ SAME = [
 ]
 
 OTHER = [
+    ("7", "7\\text{ million}"),
+    ("7", "\\$7 \\text{ million dollars}"),
+    ("7\\text{ million}", "7"),
+    ("7", "7\\text{ dozen}"),
     ("8000", "x = 8,001"),
     ("400000", "\\$400,000 - \\$282,000 = \\$118,000"),
     ("118000", "\\$400,000 - \\$282,000 = \\$119,000"),
