@@ -217,7 +217,7 @@ def test_a_measurement_has_a_process_of_its_own(capfd: pytest.CaptureFixture[str
     with pytest.raises(ChildFailed) as failure:
         fresh(resolve_model, name="./nowhere")
     assert failure.value.code == 2
-    assert "error: The model folder ./nowhere does not exist" in capfd.readouterr().err
+    assert "error: The model nowhere does not exist" in capfd.readouterr().err
     assert address(fresh) == "benchmarks.part:fresh"
 
 

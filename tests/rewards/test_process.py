@@ -65,9 +65,7 @@ def always(path):
         file.write("x")
     os.kill(os.getpid(), signal.SIGKILL)
 def hang_up(path):
-    for descriptor in range(3, 20):
-        try: os.close(descriptor)
-        except OSError: pass
+    os.closerange(3, 1024)  # the socket has the number that it had in the process of the tests
     time.sleep(60)
 def leave_a_child(path):
     child = os.fork()
