@@ -60,6 +60,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @by_page
 def test_every_command_runs(
     page: Path, cache: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -197,9 +197,10 @@ def test_a_server_that_goes_midway_leaves_what_came() -> None:
 
 
 def test_when_one_request_fails_those_on_their_way_are_still_yielded() -> None:
-    failed = threading.Event()
+    failed, all_asked = threading.Event(), threading.Barrier(3, timeout=5)
 
     def one_fails(number: int, body: Body) -> Answer:
+        all_asked.wait()
         if prompt_of(body) == "bad":
             failed.set()
             return error(500, "no luck")
