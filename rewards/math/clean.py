@@ -9,6 +9,7 @@ import re
 
 from rewards.math.braces import without_bare_braces
 from rewards.math.grouping import joined_groups
+from rewards.math.numerals import SCALE_WORD
 from rewards.math.symbols import plain
 
 _TEXT = re.compile(
@@ -79,7 +80,7 @@ _OVER = re.compile(r"\{([^{}]{1,80}?)\\over(?![a-z])([^{}]{1,80})\}")
 _LETTERS = re.compile(r"‹\s?([A-Z](?:\s?,\s?[A-Z])*)\s?›")
 _SPACES = re.compile(r"\s++")
 _MARKED_SCALE = re.compile(  # 7\text{ million dollars}: a power of ten, and no unit
-    r"(?<=[\d)}§])\s*+‹\s*+((?:hundred|thousand|million|billion|trillion|dozen)s?)\b\s*+([^‹›]*+)›", re.IGNORECASE
+    rf"(?<=[\d)}}§])\s*+‹\s*+({SCALE_WORD})\b\s*+([^‹›]*+)›", re.IGNORECASE
 )
 _LABEL = re.compile(
     r"^\W{0,3}(?:the\s+)?(?:final\s+)?(?:answer|ans|result|solution)s?\W*?(?:[:=]|\bis\b|\bare\b)\s*+", re.IGNORECASE

@@ -27,6 +27,7 @@ SCALES = {
     "هزار": 3, "میلیون": 6, "میلیارد": 9, "ہزار": 3, "لاکھ": 5, "کروڑ": 7, "লাখ": 5, "লক্ষ": 5, "ล้าน": 6,
     "тысяч": 3, "млн": 6, "млрд": 9,
 }  # fmt: skip
+SCALE_WORD = "(?:hundred|thousand|million|billion|trillion|dozen)s?"  # those that English puts behind a number
 _SCALED = re.compile(rf"(.*?[\d}}])\s*+(?:‹\s*+)?({'|'.join(SCALES)})s?+(?:\s*+›)?", re.DOTALL | re.IGNORECASE)
 _ONES = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",

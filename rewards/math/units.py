@@ -4,7 +4,7 @@ import functools
 import re
 from fractions import Fraction
 
-from rewards.math.numerals import SCALES
+from rewards.math.numerals import SCALE_WORD, SCALES
 from rewards.math.symbols import FOREIGN
 
 _LENGTH = {"mm": "1/1000", "millimeter": "1/1000", "cm": "1/100", "centimeter": "1/100", "dm": "1/10", "m": "1",
@@ -50,7 +50,7 @@ _BEFORE_WORDS = re.compile(r"[\s\d.,/{}()\\+\-*^√§a-z]*+")
 _PIECE = re.compile(r"[A-Za-z°€£¥₹¢§]+|/|\^?\s*\{?\s*(-?\d)\s*\}?|[²³]")
 _OWN_NUMBER = re.compile(r"(?<![\^\d{-])\d")  # not an exponent
 _FOREIGN = re.compile(rf"(?<=[\d%百千万亿億])\s?(?:[^\W\d_a-zA-Zα-ωΑ-Ω百千万亿億]|[{FOREIGN}]){{1,16}}$")
-_SCALE = re.compile(r"(?:hundred|thousand|million|billion|trillion|dozen)s?\b", re.IGNORECASE)
+_SCALE = re.compile(rf"{SCALE_WORD}\b", re.IGNORECASE)
 _NOT_UNITS = re.compile(
     r"\b(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|frac|if|for|where|e|i|x|y|z|n|k|infinity|mod|base)\b"
 )
