@@ -23,14 +23,19 @@ class ProcessorTime:
     Attributes:
         waited: seconds that its main thread was ready to run and had no processor.
         used: seconds of processor time of all its threads, and of its children that have ended.
+        has_forked: whether children of its have ended.
+        nice: its priority: 0 by default, more for one that gives way to others.
     """
 
     waited: float
     used: float
+    has_forked: bool = False
+    nice: int = 0
 
     def since(self, earlier: Self) -> "ProcessorTime":
         """What was counted after `earlier`."""
-        return ProcessorTime(self.waited - earlier.waited, self.used - earlier.used)
+        waited, used = self.waited - earlier.waited, self.used - earlier.used
+        return ProcessorTime(waited, used, self.has_forked, self.nice)
 
 
 ReadProcessorTime = Callable[[int], ProcessorTime | None]
@@ -41,9 +46,13 @@ def read_processor_time(process: int) -> ProcessorTime | None:
     try:
         turns = Path(f"/proc/{process}/schedstat").read_text(encoding="ascii").split()
         stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
-        used = stat.rpartition(")")[2].split()[11:15]  # user, system, and both of children, in clock ticks
-        # The first: nanoseconds that the main thread ran, that it waited, and the number of its turns.
-        return ProcessorTime(int(turns[1]) / 1e9, sum(map(int, used)) / os.sysconf("SC_CLK_TCK"))
+        fields = list(map(int, stat.rpartition(")")[2].split()[1:]))  # from the fourth field of proc_pid_stat(5) on
+        own, of_children, tick = sum(fields[10:12]), sum(fields[12:14]), os.sysconf("SC_CLK_TCK")
+        # The first: nanoseconds that the main thread ran, that it waited, and the number of its turns. Clock ticks are
+        # rounded down, which would hide many short lives.
+        used = max(own / tick, int(turns[0]) / 1e9) + of_children / tick
+        # Any process touches a page, and the pages of a child are added to its parent's account when it is buried.
+        return ProcessorTime(int(turns[1]) / 1e9, used, fields[7] > 0 or fields[9] > 0, fields[15])
     except (OSError, ValueError, IndexError):  # no such file (macOS, some containers), or the process has ended
         return None
 

@@ -1,6 +1,5 @@
 """What a program may use, and how the kernel is told."""
 
-import contextlib
 import math
 import os
 import resource
@@ -52,25 +51,6 @@ def apply(limits: Limits, address_space: int) -> None:
         _set(resource.RLIMIT_NPROC, limits.processes)
     if address_space:
         _set(resource.RLIMIT_AS, address_space + limits.memory_mib * MIB)
-
-
-def resident_bytes(process: int) -> int:
-    """Memory that a process holds, from /proc, with its share of what it has in common with others; 0 if unknown."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:  # ended meanwhile, or hidden
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
-
-
-def folder_bytes(folder: str) -> int:
-    """Size of all files below a folder, as far as they can be seen."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # removed meanwhile
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total
 
 
 def address_space() -> int:

@@ -8,6 +8,7 @@ tables (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.
 import ctypes
 import errno
 import platform
+import signal
 import socket
 import struct
 
@@ -90,6 +91,7 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
 CLONE, CLONE3, SOCKET, IOCTL = (56, 220), (435, 435), (41, 198), (16, 29)
 KILL, TKILL, TGKILL, PIDFD_SEND_SIGNAL = (62, 129), (200, 130), (234, 131), (424, 424)
 RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, PRCTL = (129, 138), (297, 240), (157, 167)
+RT_SIGACTION = (13, 134)
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH_* (<linux/audit.h>)
 TIOCSTI = 0x5412  # pushes characters into a terminal's input
@@ -150,6 +152,7 @@ def program(only_signal: int | None) -> bytes:
     lines += _if_argument(CLONE[column], 0, [_line(_JUMP_ANY_BIT, kernel.ALL_NAMESPACES, 0, 1), _error(errno.EPERM)])
     lines += _if_argument(SOCKET[column], 0, [_line(_JUMP_EQUAL, socket.AF_UNIX, 1, 0), _error(errno.EAFNOSUPPORT)])
     lines += _if_argument(IOCTL[column], 1, [_line(_JUMP_EQUAL, TIOCSTI, 0, 1), _error(errno.EPERM)])
+    lines += _keep_children_counted(column)
     if only_signal is not None:
         lines += _signal_rules(column, only_signal)
     return b"".join([*lines, _line(_RETURN, _ALLOW)])
@@ -165,6 +168,22 @@ def _signal_rules(column: int, process: int) -> list[bytes]:
         lines += [_line(_JUMP_EQUAL, numbers[column], 0, 1), _error(errno.EPERM)]
     lines += _if_argument(PRCTL[column], 0, [_line(_JUMP_EQUAL, kernel.PR_SET_PDEATHSIG, 0, 1), _error(errno.EPERM)])
     return lines
+
+
+def _keep_children_counted(column: int) -> list[bytes]:
+    """What a program does with SIGCHLD has no effect: if it were ignored, the time of its children would be lost.
+
+    Changes alone are passed over. A question, which has no second argument, is answered.
+    """
+    rules = [
+        _line(_JUMP_EQUAL, signal.SIGCHLD, 0, 5),
+        _line(_LOAD, _ARGUMENTS + 8),
+        _line(_JUMP_EQUAL, 0, 0, 2),
+        _line(_LOAD, _ARGUMENTS + 12),
+        _line(_JUMP_EQUAL, 0, 1, 0),
+        _error(0),
+    ]
+    return _if_argument(RT_SIGACTION[column], 0, rules)
 
 
 def _if_argument(number: int, argument: int, rules: list[bytes]) -> list[bytes]:

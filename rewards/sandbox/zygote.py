@@ -21,14 +21,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rewards.fairness import read_processor_time
+from rewards.sandbox import disk as disk_account
 from rewards.sandbox import jail, kernel, limits
+from rewards.sandbox.account import Account, socket_bytes
 
-TICK_MS = 50  # between looks at the memory of running programs, and for those that ended unasked
+TICK = 0.05  # seconds between looks at what running programs hold, and for those that ended unasked
+TICK_OF_FAMILIES = 0.01  # where a program has several processes: the kernel bounds the memory of each alone
 LARGEST_PACKET = 1 << 16
 # What programs import most: paid once here instead of in each of them.
 COMMON = (
@@ -49,7 +52,7 @@ class Child:
     killed: bool = False
     status: int | None = None
     cpu_seconds: float = 0.0
-    peak_bytes: int = 0
+    account: Account = field(default_factory=Account)
 
 
 class Zygote:
@@ -65,24 +68,23 @@ class Zygote:
     def __init__(self, control: socket.socket, prepared: jail.Prepared, own_pids: int | None, folder: str) -> None:
         self.control, self.prepared, self.own_pids, self.folder = control, prepared, own_pids, folder
         self.children: dict[int, Child] = {}
+        self.next_look = 0.0
 
     def serve(self) -> None:
-        """Answer requests; look after the children between them."""
+        """Answer requests; look after the children meanwhile."""
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         while True:
-            running = [child for child in self.children.values() if child.status is None]
-            if poll.poll(TICK_MS if running else None):
+            running = any(child.status is None for child in self.children.values())
+            wait = max(self.next_look - time.monotonic(), 0) * 1000 if running else None
+            if poll.poll(wait):
                 packet, descriptors, _, _ = socket.recv_fds(self.control, LARGEST_PACKET, 8)
                 if not packet:  # the host has ended, or has no further use for this
                     for pid in list(self.children):
                         self.end(pid, 0)
                     return
                 self.control.send(json.dumps(self.answer(json.loads(packet), descriptors)).encode())
-            else:
-                for child in running:
-                    if not self.reaped(child):
-                        watch(child)
+            self.look_at_all()
 
     def answer(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         """Do what a request asks."""
@@ -93,7 +95,7 @@ class Zygote:
                 resolve(request["prepare"])(*request["arguments"])
                 return {}
             if "usage" in request:
-                return usage(request["usage"])
+                return usage(request["usage"], self.family(self.children[request["usage"]]))
             return self.end(request["end"], request["grace"])
         except Exception as error:  # whatever it is, the host decides what it means, and the zygote goes on
             return {"error": f"{type(error).__name__}: {error}"}
@@ -131,22 +133,18 @@ class Zygote:
     def end(self, pid: int, grace: float) -> dict[str, Any]:
         """Kill a child unless it ends within `grace` seconds, and tell how it ended."""
         child = self.children[pid]
-        now = time.monotonic()
-        deadline, look = now + grace, now + TICK_MS / 1000
+        deadline = time.monotonic() + grace
         while not self.reaped(child):
-            now = time.monotonic()
-            if now >= deadline:
+            if time.monotonic() >= deadline:
                 child.killed = True
                 os.kill(pid, signal.SIGKILL)
-            elif now >= look:
-                watch(child)
-                look = now + TICK_MS / 1000
+            else:
+                self.look_at_all()
             time.sleep(0.0005)
         del self.children[pid]
         return {
             "status": child.status,
             "cpu_seconds": child.cpu_seconds,
-            "peak_bytes": child.peak_bytes,
             "exceeded": child.exceeded,
             "killed": child.killed,
         }
@@ -158,11 +156,54 @@ class Zygote:
         pid, status, used = os.wait4(child.pid, os.WNOHANG)
         if pid == 0:
             return False
-        child.status, child.cpu_seconds, child.peak_bytes = status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+        child.status, child.cpu_seconds = status, used.ru_utime + used.ru_stime
         if self.prepared.tier != "namespaces":  # there the kernel has done it
             self.sweep(child)
             shutil.rmtree(child.folder, ignore_errors=True)
         return True
+
+    def look_at_all(self) -> None:
+        """Look at every child that runs, if it is time to."""
+        began = time.monotonic()
+        if began < self.next_look:
+            return
+        tick = TICK
+        for child in [child for child in self.children.values() if child.status is None]:
+            if not self.reaped(child) and self.look_at(child) > 1:
+                tick = TICK_OF_FAMILIES
+        now = time.monotonic()
+        self.next_look = now + max(tick, now - began)  # under load, other things have to be done, too
+
+    def look_at(self, child: Child) -> int:
+        """Kill a program whose processes together hold more than it may; how many these are.
+
+        The kernel's own limits hold for each process or file alone, and for root's processes not at all.
+        """
+        family = self.family(child)
+        memory, disk = child.bounds.memory_mib * limits.MIB, child.bounds.disk_mib * limits.MIB
+        inside = self.prepared.tier == "namespaces"
+        folders = [f"/proc/{child.pid}/root{folder}" for folder in jail.PRIVATE] if inside else []
+        files = 0
+        if not inside:
+            files = disk_account.folder_bytes(child.folder, disk)
+            files += disk_account.unnamed_bytes(child.folder, family, disk)
+        if len(family) > 2 * child.bounds.processes:
+            child.exceeded = "processes"
+        elif files > disk:
+            child.exceeded = "disk"
+        elif child.account.held(family, folders, inside, memory - files) > memory - files:  # files may lie in memory
+            child.exceeded = "memory"
+        if child.exceeded:
+            os.kill(child.pid, signal.SIGKILL)
+        return len(family)
+
+    def family(self, child: Child) -> list[int]:
+        """All processes of a program: those below it, and orphans, of which this process becomes the parent."""
+        if self.prepared.tier == "namespaces":
+            return [child.pid, *descendants(child.pid)]
+        others = [other.pid for other in self.children.values() if other is not child and other.status is None]
+        theirs = {*others, *(pid for other in others for pid in descendants(other))}
+        return [child.pid, *(pid for pid in descendants(os.getpid()) if pid != child.pid and pid not in theirs)]
 
     def sweep(self, child: Child) -> None:
         """Kill and reap a child's process group and all orphans: this process is their subreaper."""
@@ -196,28 +237,19 @@ def become(role: Callable[..., Any], descriptors: Sequence[int], tell: int, shut
         os._exit(code)
 
 
-def usage(pid: int) -> dict[str, Any]:
-    """Processor seconds of the child and all that it started, and seconds that its main thread waited for one."""
-    family = [read_processor_time(process) for process in (pid, *descendants(pid))]
-    if family[0] is None:  # the system does not count, or it has ended
-        return {"cpu_seconds": None, "waited_seconds": None}
-    return {"cpu_seconds": sum(member.used for member in family if member), "waited_seconds": family[0].waited}
+def usage(pid: int, family: Sequence[int]) -> dict[str, Any]:
+    """Processor seconds of a program's processes, and seconds that its main thread waited for one.
 
-
-def watch(child: Child) -> None:
-    """Kill a program whose processes together hold more memory, or files, than it may, or are too many.
-
-    The kernel's own limits hold for each process or file alone, and for root's processes not at all.
+    What a program waited does not count once it has started other processes or lowered its priority: it can have made
+    itself wait.
     """
-    family = [child.pid, *descendants(child.pid)]
-    if len(family) > 2 * child.bounds.processes:
-        child.exceeded = "processes"
-    elif sum(map(limits.resident_bytes, family)) > child.bounds.memory_mib * limits.MIB:
-        child.exceeded = "memory"
-    elif child.folder != "/tmp" and limits.folder_bytes(child.folder) > child.bounds.disk_mib * limits.MIB:
-        child.exceeded = "disk"
-    if child.exceeded:
-        os.kill(child.pid, signal.SIGKILL)
+    times = [read_processor_time(process) for process in family]
+    main = times[0]
+    if main is None:  # the system does not count, or it has ended
+        return {"cpu_seconds": None, "waited_seconds": None}
+    alone = len(family) == 1 and not main.has_forked and main.nice == os.getpriority(os.PRIO_PROCESS, 0)
+    used = sum(member.used for member in times if member)
+    return {"cpu_seconds": used, "waited_seconds": main.waited if alone else 0.0}
 
 
 def descendants(process: int) -> list[int]:
@@ -248,6 +280,7 @@ def warm_up(modules: Sequence[str]) -> None:
         importlib.import_module(module)
     folders = [Path(folder) for folder in ("/usr", *jail.interpreter_folders())]
     sys.path[:] = [entry for entry in sys.path if any(Path(entry).is_relative_to(folder) for folder in folders)]
+    socket_bytes()  # not shown in namespaces
     gc.collect()
     gc.freeze()  # the children share this memory as long as nobody writes to it
 
