@@ -5,11 +5,13 @@ import reprlib
 from collections import deque
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 TOLERANCE = 1e-9  # relative or absolute
 EXACT_ABOVE = 1 << 53  # an expected integer above this is not rounded to a float
 LARGEST_PAIRING = 300  # elements of a set of which each is compared with each, where they are not exactly equal
+FEW = 6  # items that are shown of each part of a value
 LONGEST_REASON = 200  # characters
 LONGEST_NUMBER = 400  # characters of a number in a line of output
 SEQUENCES = (list, tuple, deque)
@@ -136,9 +138,21 @@ def _decimal(word: str) -> Decimal | None:
 def shown(value: Any) -> str:
     """A value in a few words."""
     try:
-        return _short.repr(value)
+        return _short.repr(_few(value, _short.maxlevel + 1))
     except ValueError:  # an integer of more digits than Python prints
         return f"a large {type(value).__name__}"
+
+
+def _few(value: Any, level: int) -> Any:
+    """The first items of a value, down to a level, and one more: to put all in order, as is usual, can take long."""
+    kind = type(value)
+    if kind not in (*SEQUENCES, *SETS) and not isinstance(value, dict):
+        return value
+    if level == 0:
+        return None
+    if isinstance(value, dict):
+        return {_few(key, level - 1): _few(item, level - 1) for key, item in islice(value.items(), FEW + 1)}
+    return kind(_few(item, level - 1) for item in islice(value, FEW + 1))
 
 
 def printable(text: str) -> str:

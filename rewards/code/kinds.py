@@ -68,7 +68,7 @@ def _exchanged(trial: Trial, channel: socket.socket, pid: int, request: bytes) -
     """The reply of a program to a request."""
     try:
         _send(trial, channel, request)
-        reply = values.decode(frames.receive(channel, remaining=trial.remaining))
+        reply = values.decode(frames.receive(channel, remaining=trial.remaining), clock=trial.remaining)
     except (frames.FrameError, OSError) as error:
         raise trial.failure(pid) from error
     except values.CodecError as error:

@@ -43,7 +43,9 @@ def _exactly(channel: socket.socket, count: int, remaining: Callable[[], float] 
         try:
             part = channel.recv(min(count - len(parts), 1 << 20))
         except TimeoutError:
-            continue  # `remaining` decides what that means
+            if remaining is None:  # else it decides what that means
+                raise
+            continue
         if not part:
             raise FrameError("it has ended")
         parts += part
