@@ -1,11 +1,13 @@
 """Whose fault a time-out is: the job's, which had its processor, or the machine's, which was too busy to give it one.
 
 Linux counts for each process how long it ran and how long it was ready to run but waited for a processor. A job that
-mostly waited gets as much time more as it waited; one that slept, hung or computed does not. Nor does one that waited
-only for what it had started itself: what all its threads and children used counts as its own.
+mostly waited gets as much time more as it waited; one that slept, hung or computed does not: sleep counts as if it had
+computed. Nor does one that waited only for what it had started itself: what all its threads and children used counts as
+its own.
 """
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Self
 STARVED_SHARE = 0.5  # of its limit that a job must have waited for a processor before it gets more time
 LONGEST = 6.0  # times its limit: then a job is given up, however long it waited
 NEGLIGIBLE = 0.02  # of the limit: less than this is not worth another wait
+SPIN_SECONDS = 0.05  # of processor time that a control job uses
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,10 @@ def allowed_seconds(limit: float, elapsed: float, waited: float, used: float = 0
 def was_starved(limit: float, waited: float, used: float = 0.0) -> bool:
     """Whether a job that got no more time never had its limit's worth of processor: then its time-out says nothing."""
     return waited > (LONGEST - 1) * limit and used < limit
+
+
+def spin(channel: int) -> None:
+    """Use a known time of the processor, then say so: the control job, for a process of its own."""
+    while time.process_time() < SPIN_SECONDS:
+        pass
+    os.write(channel, b"1")

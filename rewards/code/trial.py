@@ -4,13 +4,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from rewards.fairness import allowed_seconds, was_starved
 from rewards.sandbox import Ended, Limits, Sandbox, SandboxError
+from rewards.sandbox.control import is_starved
 from rewards.sandbox.limits import cpu_seconds
 
 SHORTEST_WAIT = 0.001  # seconds
@@ -51,11 +52,13 @@ class Trial:
         sandbox: where they run.
         limits: what each may use.
         seconds: wall-clock time for all together, on a machine that is not busy.
+        control: whether another job is starved as well, at the moment when these processes say that they were.
     """
 
     sandbox: Sandbox
     limits: Limits
     seconds: float
+    control: Callable[[Sandbox, Limits], bool] = is_starved
     running: list[int] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     waited_before: float = 0.0
@@ -81,7 +84,7 @@ class Trial:
 
         Raises:
             TimedOut: none are.
-            Starved: none are, because the machine was too busy.
+            Starved: none are, because the machine was too busy. All processes have been ended.
         """
         elapsed = time.monotonic() - self.started
         if elapsed >= self.allowed:
@@ -97,17 +100,26 @@ class Trial:
         allowed = allowed_seconds(self.seconds, elapsed, waited, used)
         if allowed is not None:
             return allowed
-        if was_starved(self.seconds, waited, used):
+        if was_starved(self.seconds, waited, used) and self._confirmed():
             raise Starved(f"it waited {waited:.1f} of {elapsed:.1f} s for a processor")
         raise TimedOut(self.seconds, certain=bool(known))
 
+    def _confirmed(self) -> bool:
+        """Whether the machine is as busy as the processes make it look, once they have ended."""
+        while self.running:
+            self.sandbox.end(self.running.pop())
+        return self.control(self.sandbox, self.limits)
+
     def end(self, pid: int, grace: float = GRACE) -> Ended:
         """End a process that is about to end by itself, or should be."""
+        used = 0.0
         if time.monotonic() - self.started > self.seconds / 4:  # else what it waited does not matter
-            self.waited_before += self.sandbox.usage(pid).waited_seconds or 0.0
+            usage = self.sandbox.usage(pid)
+            self.waited_before += usage.waited_seconds or 0.0
+            used = usage.cpu_seconds or 0.0  # also of what it has left behind
         self.running.remove(pid)
         ended = self.sandbox.end(pid, grace)
-        self.cpu_seconds += ended.cpu_seconds
+        self.cpu_seconds += max(used, ended.cpu_seconds)
         return ended
 
     def failure(self, pid: int) -> Failed:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rewards.fairness import allowed_seconds, was_starved
-from rewards.sandbox.host import Sandbox, SandboxError
+from rewards.sandbox.control import is_starved
+from rewards.sandbox.host import Ended, Sandbox, SandboxError
 from rewards.sandbox.limits import Limits
 
 LARGEST_REPLY = 1 << 20  # bytes
@@ -15,6 +16,10 @@ LARGEST_REPLY = 1 << 20  # bytes
 
 class ErrandFailed(RuntimeError):
     """The function did not return a value: it ran out of time, raised, or its process ended."""
+
+
+class _Starved(Exception):
+    """The process says that it had no processor."""
 
 
 def run_errand(sandbox: Sandbox, role: str, request: Any, limits: Limits) -> Any:
@@ -30,14 +35,12 @@ def run_errand(sandbox: Sandbox, role: str, request: Any, limits: Limits) -> Any
         ErrandFailed: the function's fault, or that of what it was given.
         SandboxError: ours, or the machine's.
     """
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            pid = sandbox.start(role, [theirs.fileno()], limits)
-        try:
-            reply = _exchange(sandbox, pid, ours, json.dumps(request).encode() + b"\n", limits.seconds)
-        finally:
-            ended = sandbox.end(pid)
+    try:
+        reply, ended = _asked(sandbox, role, json.dumps(request).encode() + b"\n", limits)
+    except _Starved as error:
+        if is_starved(sandbox, limits):
+            raise SandboxError(str(error)) from None
+        raise ErrandFailed(f"no result within {limits.seconds:g} s") from None
     try:
         return json.loads(reply)["value"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -51,6 +54,19 @@ def answering(function: Callable[..., Any], descriptor: int) -> None:
         with channel.makefile("rb") as lines:
             arguments = json.loads(lines.readline())
         channel.sendall(json.dumps({"value": function(*arguments)}).encode() + b"\n")
+
+
+def _asked(sandbox: Sandbox, role: str, request: bytes, limits: Limits) -> tuple[bytes, Ended]:
+    """Start the process, ask it, and end it."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            pid = sandbox.start(role, [theirs.fileno()], limits)
+        try:
+            reply = _exchange(sandbox, pid, ours, request, limits.seconds)
+        finally:
+            ended = sandbox.end(pid)
+    return reply, ended
 
 
 def _exchange(sandbox: Sandbox, pid: int, channel: socket.socket, request: bytes, limit: float) -> bytes:
@@ -84,5 +100,5 @@ def _more_seconds(sandbox: Sandbox, pid: int, limit: float, elapsed: float) -> f
     if allowed is not None:
         return allowed
     if was_starved(limit, waited, used):
-        raise SandboxError(f"it waited {waited:.1f} of {elapsed:.1f} s for a processor")
+        raise _Starved(f"it waited {waited:.1f} of {elapsed:.1f} s for a processor")
     raise ErrandFailed(f"no result within {limit:g} s")

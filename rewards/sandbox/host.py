@@ -56,7 +56,8 @@ class Usage:
 
     Attributes:
         cpu_seconds: seconds of processor time, with all that it started.
-        waited_seconds: that its main thread was ready to run and had no processor.
+        waited_seconds: that its main thread was ready to run and had no processor; 0 for one that can have made itself
+            wait, by starting other processes or by lowering its priority.
     """
 
     cpu_seconds: float | None

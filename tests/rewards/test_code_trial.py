@@ -23,9 +23,12 @@ class FakeSandbox:
         return self.ended
 
 
-def trial(elapsed: float, waited: float | None, ended: Ended | None = None, cpu_seconds: float = 0.1) -> Trial:
+def trial(
+    elapsed: float, waited: float | None, ended: Ended | None = None, cpu_seconds: float = 0.1, busy: bool = True
+) -> Trial:
     sandbox: Any = FakeSandbox(waited, cpu_seconds, ended or Ended(0, 0, 0.0, ""))
-    return Trial(sandbox, Limits(), 10.0, running=[1], started=time.monotonic() - elapsed)
+    began = time.monotonic() - elapsed
+    return Trial(sandbox, Limits(), 10.0, control=lambda *_: busy, running=[1], started=began)
 
 
 def test_time_is_left() -> None:
@@ -44,8 +47,16 @@ def test_more_time_for_one_that_waited() -> None:
 
 
 def test_starved() -> None:
+    starved = trial(60.1, 55.0)
     with pytest.raises(Starved, match="for a processor"):
-        trial(60.1, 55.0).remaining()
+        starved.remaining()
+    assert starved.running == []  # the control job had the machine without them
+
+
+def test_starved_is_not_believed_where_another_job_has_its_processor() -> None:
+    with pytest.raises(TimedOut) as error:
+        trial(60.1, 55.0, busy=False).remaining()
+    assert error.value.certain
 
 
 @pytest.mark.parametrize(
