@@ -25,6 +25,7 @@ SHARED = re.compile(
 )
 RESIDENT = re.compile(rb"^(?:VmRSS|VmPTE|VmSwap|HugetlbPages):\s+(\d+)", re.M)
 PROPORTIONAL = re.compile(rb"^(?:Pss|SwapPss|Shared_Hugetlb|Private_Hugetlb):\s+(\d+)", re.M)
+LOCAL_SOCKET = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) ", re.M)  # its type; 2: datagrams
 OF_FILES_IN_MEMORY = re.compile(rb"^Pss_Shmem:\s+(\d+)", re.M)
 
 
@@ -35,17 +36,17 @@ class Account:
     Memory that processes share without a file belongs to no process: its pages stay until the last mapping of a part
     of it has gone, whoever touched them. So it is charged by the largest size that was seen, once. A program can map
     much, touch it and give all but a page back before anybody looks. Therefore page faults that left nothing behind
-    count too, if such memory has appeared since the last look.
+    count too, if such memory has appeared since the last look and stays.
 
     Attributes:
         sizes: bytes of each shared piece of memory, by its inode.
-        hidden: bytes of shared memory that was touched and is out of sight.
+        hidden: bytes that were touched and are out of sight, and the shared pieces that may hold them.
         faults: bytes that the processes have touched since they began.
         resident: bytes that they held at the last look.
     """
 
     sizes: dict[bytes, int] = field(default_factory=dict)
-    hidden: int = 0
+    hidden: list[tuple[frozenset[bytes], int]] = field(default_factory=list)
     faults: int = 0
     resident: int = 0
 
@@ -58,7 +59,7 @@ class Account:
             own_network: whether all sockets of their network namespace are theirs.
             enough: if no more than this can be held, that is answered without a closer look, which is dear.
         """
-        maps = {pid: _read(pid, "maps") for pid in family}
+        maps = {pid: read(pid, "maps") for pid in family}
         common = self._shared(family, list(maps.values())) + sum(map(_used, folders))
         common += _of_descriptors(family, own_network)
         for pid, text in maps.items():
@@ -75,15 +76,16 @@ class Account:
                 size = int(offset, 16) + int(end, 16) - int(first, 16)
                 sizes[inode] = max(size, sizes.get(inode, 0), self.sizes.get(inode, 0))
         resident, faults = sum(map(_resident, family)), sum(map(_touched, family))
-        if sizes.keys() - self.sizes.keys():
-            self.hidden += max(faults - self.faults - max(resident - self.resident, 0), 0)
-        elif not sizes:
-            self.hidden = 0  # all of it has been given back
+        self.hidden = [(pieces, size) for pieces, size in self.hidden if not pieces.isdisjoint(sizes)]
+        total = sum(sizes.values()) + sum(size for _, size in self.hidden)
+        new = frozenset(sizes.keys() - self.sizes.keys())
+        if new:  # counted from the next look on, if any of them is still there
+            self.hidden.append((new, max(faults - self.faults - max(resident - self.resident, 0), 0)))
         self.sizes, self.resident, self.faults = sizes, resident, faults
-        return sum(sizes.values()) + self.hidden
+        return total
 
 
-def _read(process: int, name: str) -> bytes | None:
+def read(process: int, name: str) -> bytes | None:
     """A file of /proc; None if it may not be read, empty if the process has ended."""
     try:
         return Path(f"/proc/{process}/{name}").read_bytes()
@@ -95,12 +97,12 @@ def _read(process: int, name: str) -> bytes | None:
 
 def _resident(process: int) -> int:
     """Bytes of memory in use, what it has in common with others in full; no right is needed to see that."""
-    return 1024 * sum(map(int, RESIDENT.findall(_read(process, "status") or b"")))
+    return 1024 * sum(map(int, RESIDENT.findall(read(process, "status") or b"")))
 
 
 def _proportional(process: int) -> int:
     """Bytes of memory in use, with a share of what it has in common with others, and without files in memory."""
-    text = _read(process, "smaps_rollup")
+    text = read(process, "smaps_rollup")
     if text is None:
         return address_space(process)
     return 1024 * (sum(map(int, PROPORTIONAL.findall(text))) - sum(map(int, OF_FILES_IN_MEMORY.findall(text))))
@@ -108,12 +110,12 @@ def _proportional(process: int) -> int:
 
 def address_space(process: int) -> int:
     """Bytes of all mappings of a process."""
-    return int((_read(process, "statm") or b"0").split()[0]) * PAGE
+    return int((read(process, "statm") or b"0").split()[0]) * PAGE
 
 
 def _touched(process: int) -> int:
     """Bytes of the pages that a process, and those of its children that have ended, touched for the first time."""
-    fields = (_read(process, "stat") or b"").rpartition(b")")[2].split()[7:9]
+    fields = (read(process, "stat") or b"").rpartition(b")")[2].split()[7:9]
     return sum(map(int, fields)) * PAGE
 
 
@@ -139,8 +141,8 @@ def _of_descriptors(family: Sequence[int], own_network: bool) -> int:
     sockets = unknown + sum(link.startswith("socket:") for link in found)
     others = len(found) - sockets + unknown
     queued = 0
-    if own_network and family:  # also sockets that are on their way or that nobody has accepted
-        kinds = [line.split()[4] for line in (_read(family[0], "net/unix") or b"").splitlines()[1:]]
+    if own_network:  # also sockets that are on their way or that nobody has accepted
+        kinds = LOCAL_SOCKET.findall(read(os.getpid(), "net/unix") or b"")
         sockets, queued = max(sockets, len(kinds)), QUEUE * kinds.count(b"0002")
     return others * PIPE + (sockets + queued) * socket_bytes()
 

@@ -7,11 +7,12 @@ from.
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rewards.sandbox.account import links
+from rewards.sandbox.account import links, read
 
 BLOCK = 4096  # bytes that even an empty file is charged: its name and its inode take room, too
 TRIES = 3  # a walk is begun so often where folders move under it
@@ -43,16 +44,20 @@ def folder_bytes(folder: str, enough: int) -> int:
 
 
 def unnamed_bytes(folder: str, family: Iterable[int], largest: int) -> int:
-    """Size of files that have been below a folder, and have lost their names, but are open in one of these processes.
+    """Size of files that have been below a folder and have lost their names, but are held by one of these processes.
 
     Args:
         folder: where they were made.
         family: the processes.
-        largest: bytes that a file is charged if the process hides which it has.
+        largest: bytes that a file is charged if its size cannot be seen: it is mapped, but no longer open.
     """
-    sizes: dict[tuple[int, int], int] = {}
+    gone = re.compile(rb"\S+ (\d+) +" + re.escape(os.fsencode(folder)) + rb"/.*\(deleted\)$", re.M)
+    sizes: dict[int, int] = {}
     hidden = 0
     for pid in family:
+        maps = read(pid, "maps")
+        for inode in gone.findall(maps or b""):
+            sizes.setdefault(int(inode), largest)
         try:
             paths = [path for path, link in links(pid).items() if link.startswith(folder)]
         except PermissionError:
@@ -62,8 +67,41 @@ def unnamed_bytes(folder: str, family: Iterable[int], largest: int) -> int:
             with contextlib.suppress(OSError):  # closed meanwhile
                 found = os.stat(path)
                 if found.st_nlink == 0 and stat.S_ISREG(found.st_mode):
-                    sizes[found.st_dev, found.st_ino] = found.st_size
+                    sizes[found.st_ino] = found.st_size
     return sum(sizes.values()) + hidden
+
+
+def remove(folder: str) -> None:
+    """Remove a folder and all that is below it, as far as possible. Nobody may be left to change anything in it."""
+    with contextlib.suppress(FileNotFoundError):
+        here, names = os.open(folder, ENTER), [folder]
+        waiting = [_remove_files(here)]
+        while True:
+            if waiting[-1]:
+                names.append(waiting[-1].pop())
+                here = _change(here, names[-1])
+                waiting.append(_remove_files(here))
+                continue
+            waiting.pop()
+            if not waiting:
+                break
+            here = _change(here, "..")
+            os.rmdir(names.pop(), dir_fd=here)
+        os.close(here)
+        os.rmdir(folder)
+
+
+def _remove_files(here: int) -> list[str]:
+    """Remove all files of an open folder; the names of the folders in it, which can be entered now."""
+    folders = []
+    with os.scandir(here) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.name, 0o700, dir_fd=here)
+                folders.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=here)
+    return folders
 
 
 def _walk(folder: str, enough: int) -> int:

@@ -14,7 +14,6 @@ import importlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -159,7 +158,7 @@ class Zygote:
         child.status, child.cpu_seconds = status, used.ru_utime + used.ru_stime
         if self.prepared.tier != "namespaces":  # there the kernel has done it
             self.sweep(child)
-            shutil.rmtree(child.folder, ignore_errors=True)
+            disk_account.remove(child.folder)
         return True
 
     def look_at_all(self) -> None:
@@ -313,7 +312,7 @@ def main() -> None:
     control.send(json.dumps({"tier": tier, "layers": told}).encode())
     zygote.serve()
     if tier != "namespaces":
-        shutil.rmtree(folder, ignore_errors=True)
+        disk_account.remove(folder)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """Time-outs are judged by processor time: each line of the tables is worked out by hand."""
 
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from rewards.fairness import ProcessorTime, allowed_seconds, read_processor_time, was_starved
+from rewards.fairness import SPIN_SECONDS, ProcessorTime, allowed_seconds, read_processor_time, spin, was_starved
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -54,3 +58,49 @@ def test_the_system_counts_waiting() -> None:
     assert 0.15 < spent.used < 2 and spent.waited >= 0
     assert read_processor_time(2**30) is None  # no such process
     assert ProcessorTime(3, 5).since(ProcessorTime(1, 2)) == ProcessorTime(2, 3)
+
+
+REAPS = """
+import os
+from rewards.fairness import read_processor_time
+print(read_processor_time(os.getpid()).has_forked)
+if os.fork() == 0:
+    os._exit(0)
+print(read_processor_time(os.getpid()).has_forked)
+os.wait()
+print(read_processor_time(os.getpid()).has_forked)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_child_that_has_ended_leaves_a_trace() -> None:
+    """One that lives, or that nobody has waited for, is seen itself."""
+    done = subprocess.run([sys.executable, "-c", REAPS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "True"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_lowered_priority_is_seen() -> None:
+    code = (
+        "import os; os.nice(7); from rewards.fairness import read_processor_time as read; print(read(os.getpid()).nice)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == min(os.nice(0) + 7, 19)
+
+
+def test_sleep_lengthens_nothing() -> None:
+    """It slept for 4 s, used 2 s and waited for 6 s: at 12 s, 6 s of the machine's fault and 6 of 10 s are over."""
+    assert allowed_seconds(10, 12, waited=6, used=2) == 16
+    assert allowed_seconds(10, 16, waited=6, used=2) is None
+
+
+def test_the_control_job_uses_its_time_and_says_so() -> None:
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        spin(theirs)
+        os._exit(0)
+    _, _, used = os.wait4(pid, 0)
+    assert os.read(ours, 2) == b"1" and SPIN_SECONDS <= used.ru_utime + used.ru_stime < 1
+    os.close(ours)
+    os.close(theirs)
