@@ -79,13 +79,15 @@ class _Decoder:
             return self.handle(content)
         if tag == "np":
             return self.array(content, depth)
-        self.clock()
+        if tag not in ("i", "f"):  # these are read in no time
+            self.clock()
         return _REBUILD[tag](self, content, depth)
 
     def items(self, trees: Any, depth: int) -> list[Any]:
         """The values of a list."""
         if type(trees) is not list or depth > DEEPEST:
             raise CodecError("no list where one belongs, or one too deep")
+        self.clock()
         if {list, dict}.isdisjoint(map(type, trees)):
             return trees
         return [self.value(tree, depth + 1) for tree in trees]
