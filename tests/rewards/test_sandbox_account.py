@@ -1,6 +1,7 @@
-"""What programs in the sandbox hold and use is counted, however they hide it. See tests/sandbox_attacks.py."""
+"""What programs in the sandbox hold and use is counted, however they hide it. See tests/sandbox_memory.py."""
 
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -8,7 +9,8 @@ import pytest
 
 from rewards.errors import BadInput
 from rewards.sandbox import Limits, Sandbox, Usage
-from tests import sandbox_attacks as attacks
+from rewards.sandbox.zygote import usage
+from tests import sandbox_memory, sandbox_time
 
 LIMITS = Limits(seconds=5, memory_mib=64, disk_mib=16, processes=24)
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.fixture(params=["namespaces", "landlock"], scope="module")
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     try:
-        made = Sandbox(request.param, preload=[attacks.__name__])
+        made = Sandbox(request.param, preload=[sandbox_memory.__name__, sandbox_time.__name__])
     except BadInput:
         pytest.skip(f"no {request.param} here")
     with made:
@@ -26,8 +28,9 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 def exceeded(sandbox: Sandbox, attack: str, limits: Limits = LIMITS) -> str:
-    pid = sandbox.start(f"{attacks.__name__}:{attack}", [], limits)
-    return sandbox.end(pid, grace=attacks.PATIENCE).exceeded
+    module = sandbox_memory if hasattr(sandbox_memory, attack) else sandbox_time
+    pid = sandbox.start(f"{module.__name__}:{attack}", [], limits)
+    return sandbox.end(pid, grace=sandbox_memory.PATIENCE).exceeded
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,7 @@ def test_sockets_are_counted_that_no_process_has(sandbox: Sandbox, attack: str) 
         "files_without_a_name",
         "files_that_are_only_mapped",
         "files_below_deep_folders",
+        "files_in_a_closed_folder",
         "many_empty_files",
     ],
 )
@@ -104,11 +108,11 @@ def used(sandbox: Sandbox, program: str) -> Usage:
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            pid = sandbox.start(f"{attacks.__name__}:{program}", [theirs.fileno()], LIMITS)
+            pid = sandbox.start(f"{sandbox_time.__name__}:{program}", [theirs.fileno()], LIMITS)
         assert ours.recv(1) == b"1"
-        usage = sandbox.usage(pid)
+        found = sandbox.usage(pid)
         sandbox.end(pid)
-    return usage
+    return found
 
 
 @pytest.mark.parametrize(
@@ -128,19 +132,30 @@ def test_the_time_of_other_processes_is_counted_and_their_parent_is_given_no_mor
     sandbox: Sandbox, program: str
 ) -> None:
     """0.4 seconds in all."""
-    usage = used(sandbox, program)
-    assert usage.cpu_seconds is not None and 0.36 < usage.cpu_seconds < 1
-    assert usage.waited_seconds == 0.0
+    found = used(sandbox, program)
+    assert found.cpu_seconds is not None and 0.36 < found.cpu_seconds < 1
+    assert found.waited_seconds == 0.0
 
 
 @pytest.mark.parametrize("program", ["alone", "threads_that_have_ended"])
 def test_a_program_alone_may_have_waited(sandbox: Sandbox, program: str) -> None:
-    usage = used(sandbox, program)
-    assert usage.cpu_seconds is not None and 0.36 < usage.cpu_seconds < 1
-    assert usage.waited_seconds is not None and usage.waited_seconds > 0
+    found = used(sandbox, program)
+    assert found.cpu_seconds is not None and 0.36 < found.cpu_seconds < 1
+    assert found.waited_seconds is not None and found.waited_seconds > 0
 
 
 def test_sleep_is_no_wait_for_a_processor(sandbox: Sandbox) -> None:
-    usage = used(sandbox, "sleeper")
-    assert usage.cpu_seconds is not None and usage.cpu_seconds < 0.2
-    assert usage.waited_seconds is not None and usage.waited_seconds < 0.2
+    found = used(sandbox, "sleeper")
+    assert found.cpu_seconds is not None and found.cpu_seconds < 0.2
+    assert found.waited_seconds is not None and found.waited_seconds < 0.2
+
+
+@pytest.mark.parametrize("nice", [0, 5])
+def test_a_program_that_gives_way_to_others_is_given_no_more_time(nice: int) -> None:
+    code = f"import os, time; os.nice({nice}); end = time.process_time() + 0.1\nwhile time.process_time() < end: pass\n"
+    command = [sys.executable, "-c", code + "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stdout.readline()
+        found = usage(program.pid, [program.pid])
+        program.kill()
+    assert found["cpu_seconds"] >= 0.1 and (found["waited_seconds"] > 0) == (nice == 0)
