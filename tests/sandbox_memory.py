@@ -6,6 +6,7 @@ holds about twice as much, and waits to be caught.
 
 import ctypes
 import errno
+import fcntl
 import functools
 import mmap
 import os
@@ -263,6 +264,15 @@ def full_pipes() -> None:
 
     for _ in range(12):
         in_child(fills)
+
+
+@waiting
+def many_locks() -> None:
+    """Each on a single byte of a file."""
+    with tempfile.TemporaryFile() as file:
+        for place in range(20_000, 0, -1):
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, 2 * place)
+        time.sleep(PATIENCE)
 
 
 @waiting

@@ -16,6 +16,8 @@ from pathlib import Path
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PIPE = 1 << 16  # bytes that a pipe holds, or that the kernel keeps for any descriptor but a socket's
 MAPPING = 256  # bytes that the kernel keeps for one mapping
+LOCK = 4096  # bytes that a lock on a file is charged: much more than it takes, so that their list stays short
+FILTERS = 1 << 17  # bytes of filters and the like that a socket may have
 QUEUE = 12  # messages that wait in a datagram socket, of senders that may have gone
 HIDDEN_DESCRIPTORS = 256  # the most that a program may open (`Limits.open_files`)
 
@@ -26,6 +28,7 @@ SHARED = re.compile(
 RESIDENT = re.compile(rb"^(?:VmRSS|VmPTE|VmSwap|HugetlbPages):\s+(\d+)", re.M)
 PROPORTIONAL = re.compile(rb"^(?:Pss|SwapPss|Shared_Hugetlb|Private_Hugetlb):\s+(\d+)", re.M)
 LOCAL_SOCKET = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) ", re.M)  # its type; 2: datagrams
+OWNER_OF_LOCK = re.compile(rb"^\d+: *(?:-> )?\S+ +\S+ +\S+ +(-?\d+) ", re.M)  # -1: it belongs to a descriptor
 OF_FILES_IN_MEMORY = re.compile(rb"^Pss_Shmem:\s+(\d+)", re.M)
 
 
@@ -61,7 +64,7 @@ class Account:
         """
         maps = {pid: read(pid, "maps") for pid in family}
         common = self._shared(family, list(maps.values())) + sum(map(_used, folders))
-        common += _of_descriptors(family, own_network)
+        common += _of_descriptors(family, own_network) + _of_locks(family)
         for pid, text in maps.items():
             common += address_space(pid) if text is None else MAPPING * text.count(b"\n")
         at_most = common + self.resident
@@ -85,7 +88,7 @@ class Account:
         return total
 
 
-def read(process: int, name: str) -> bytes | None:
+def read(process: int | str, name: str) -> bytes | None:
     """A file of /proc; None if it may not be read, empty if the process has ended."""
     try:
         return Path(f"/proc/{process}/{name}").read_bytes()
@@ -142,9 +145,15 @@ def _of_descriptors(family: Sequence[int], own_network: bool) -> int:
     others = len(found) - sockets + unknown
     queued = 0
     if own_network:  # also sockets that are on their way or that nobody has accepted
-        kinds = LOCAL_SOCKET.findall(read(os.getpid(), "net/unix") or b"")
+        kinds = LOCAL_SOCKET.findall(read("self", "net/unix") or b"")
         sockets, queued = max(sockets, len(kinds)), QUEUE * kinds.count(b"0002")
     return others * PIPE + (sockets + queued) * socket_bytes()
+
+
+def _of_locks(family: Sequence[int]) -> int:
+    """Bytes that the kernel may hold for locks on files."""
+    owners = {b"-1", *(b"%d" % pid for pid in family)}
+    return LOCK * sum(map(owners.__contains__, OWNER_OF_LOCK.findall(read("", "locks") or b"")))
 
 
 def links(process: int) -> dict[str, str]:
@@ -171,6 +180,7 @@ def links(process: int) -> dict[str, str]:
 def socket_bytes() -> int:
     """Bytes that wait in a local socket at most: one message more than fits, so twice the system's setting."""
     try:
-        return 2 * int(Path("/proc/sys/net/core/wmem_default").read_text(encoding="ascii"))
+        queue = int(Path("/proc/sys/net/core/wmem_default").read_text(encoding="ascii"))
     except OSError:  # not shown in a network namespace of its own
-        return 2 * 212_992
+        queue = 212_992
+    return 2 * queue + FILTERS

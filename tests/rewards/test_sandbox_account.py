@@ -51,6 +51,7 @@ def exceeded(sandbox: Sandbox, attack: str, limits: Limits = LIMITS) -> str:
         "full_sockets",
         "full_sockets_of_packets",
         "full_pipes",
+        "many_locks",
         pytest.param("many_mappings", marks=pytest.mark.slow),
     ],
 )
