@@ -168,11 +168,11 @@ def links(process: int) -> dict[str, str]:
         for number in os.listdir(folder):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
                 found[f"{folder}/{number}"] = os.readlink(f"{folder}/{number}")
-    except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
-        return {}
     except PermissionError:
         if address_space(process):  # else it is about to end, or nobody has waited for its end yet
             raise
+    except OSError:  # ended meanwhile
+        return {}
     return found
 
 

@@ -38,6 +38,8 @@ def folder_bytes(folder: str, enough: int) -> int:
             return _walk(folder, enough)
         except FileNotFoundError:  # the folder itself has been removed
             return 0
+        except PermissionError:  # or closed to others
+            break
         except Moved:
             continue
     return enough + 1
@@ -73,22 +75,30 @@ def unnamed_bytes(folder: str, family: Iterable[int], largest: int) -> int:
 
 def remove(folder: str) -> None:
     """Remove a folder and all that is below it, as far as possible. Nobody may be left to change anything in it."""
-    with contextlib.suppress(FileNotFoundError):
-        here, names = os.open(folder, ENTER), [folder]
-        waiting = [_remove_files(here)]
-        while True:
+    with contextlib.suppress(OSError):  # what cannot be removed must not keep other programs from being run
+        os.chmod(folder, 0o700)
+        _empty(os.open(folder, ENTER))
+        os.rmdir(folder)
+
+
+def _empty(here: int) -> None:
+    """Remove all that is below an open folder, whose descriptor is closed."""
+    names: list[str] = []
+    waiting: list[list[str]] = []
+    try:
+        waiting.append(_remove_files(here))
+        while waiting:
             if waiting[-1]:
                 names.append(waiting[-1].pop())
                 here = _change(here, names[-1])
                 waiting.append(_remove_files(here))
                 continue
             waiting.pop()
-            if not waiting:
-                break
-            here = _change(here, "..")
-            os.rmdir(names.pop(), dir_fd=here)
+            if names:
+                here = _change(here, "..")
+                os.rmdir(names.pop(), dir_fd=here)
+    finally:
         os.close(here)
-        os.rmdir(folder)
 
 
 def _remove_files(here: int) -> list[str]:
@@ -116,7 +126,7 @@ def _walk(folder: str, enough: int) -> int:
             if not levels[-1].waiting:
                 levels.pop()
                 if levels:
-                    here = _change(here, "..")
+                    here = _back(here)
                     if _identity(here) != levels[-1].identity:
                         raise Moved
                 continue
@@ -139,6 +149,14 @@ def _change(here: int, name: str) -> int:
     there = os.open(name, ENTER, dir_fd=here)
     os.close(here)
     return there
+
+
+def _back(here: int) -> int:
+    """The descriptor of the folder that another is in."""
+    try:
+        return _change(here, "..")
+    except OSError as error:  # that has been closed to others, or removed
+        raise Moved from error
 
 
 def _list(here: int, enough: int) -> tuple[int, list[str]]:

@@ -87,3 +87,11 @@ def test_a_folder_that_is_moved_while_it_is_counted(tmp_path: Path, monkeypatch:
     assert folder_bytes(str(folder), MUCH) == sum(max(os.lstat(path).st_size, BLOCK) for path in folder.iterdir())
     often = 100
     assert folder_bytes(str(folder), 10 * BLOCK) == 10 * BLOCK + 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+def test_what_cannot_be_looked_into_is_too_much(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(0o300)
+    assert folder_bytes(str(tmp_path), 100) > 100
+    assert folder_bytes(str(closed), 100) > 100
