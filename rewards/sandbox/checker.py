@@ -8,7 +8,7 @@ import builtins
 import marshal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rewards.sandbox import frames, values
@@ -62,6 +62,8 @@ def judge(
         exec(preamble, space)
     space |= {name: Function(remote, name) for name in own}
     remote.reached = False
+    if numpy := sys.modules.get("numpy"):
+        refuse_nothing(numpy)
     try:
         exec(script, space)
     except BaseException as error:  # AssertionError, and whatever else the script or the program raised
@@ -70,6 +72,23 @@ def judge(
     if remote.gone:  # the script went on all the same
         return "failed", remote.gone, 0
     return "passed" if remote.reached else "silent", "", 0
+
+
+def refuse_nothing(numpy: Any) -> None:
+    """Have numpy's comparisons of floats fail where there is nothing on one side: they find it close to every number."""
+
+    def stricter(compare: Callable[..., Any]) -> Callable[..., Any]:
+        def compared(value: Any, expected: Any, *arguments: Any, **keywords: Any) -> Any:
+            if (numpy.size(value) == 0) != (numpy.size(expected) == 0):
+                raise ValueError("an empty array is compared with numbers")
+            return compare(value, expected, *arguments, **keywords)
+
+        return compared
+
+    numpy.allclose, numpy.isclose = stricter(numpy.allclose), stricter(numpy.isclose)
+    for name in vars(testing) if (testing := sys.modules.get("numpy.testing")) else ():
+        if name.startswith("assert_") and ("equal" in name or "close" in name):
+            setattr(testing, name, stricter(getattr(testing, name)))
 
 
 class Remote:

@@ -8,7 +8,6 @@ import atexit
 import builtins
 import contextlib
 import dis
-import io
 import os
 import socket
 import sys
@@ -17,14 +16,10 @@ from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
 from rewards.sandbox import frames, values
+from rewards.sandbox.script import furnish
 
 LONGEST_TEXT = 300  # characters of an exception's text
 FILE = "<program>"
-DEVICES = {
-    path: number
-    for number, name in enumerate(("stdin", "stdout", "stderr"))
-    for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
-}
 
 
 def serve(channel: int) -> None:
@@ -59,6 +54,7 @@ class Server:
     def load(self, preamble: str, program: str) -> list[str]:
         """Run the preamble and the program; the names that the program defined itself."""
         sys.modules["solution"] = sys.modules["__main__"] = self.module
+        furnish(self.module, program, "solution.py", FILE)
         space = self.module.__dict__
         exec(preamble, space)
         before = dict(space)
@@ -186,10 +182,8 @@ def stdio(channel: int, stdin: int, stdout: int) -> NoReturn:
     sys.stdout = output = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.argv = ["program.py"]
     sys.set_int_max_str_digits(0)  # as in the Pythons for which the benchmarks were written
-    if "/dev/" in program or "/fd/" in program:
-        _offer_devices()
     module = sys.modules["__main__"] = ModuleType("__main__")
-    module.__file__ = sys.argv[0]
+    furnish(module, program, sys.argv[0], FILE)
     process = os.getpid()
     code = 0
     try:
@@ -202,18 +196,6 @@ def stdio(channel: int, stdin: int, stdout: int) -> NoReturn:
         with contextlib.suppress(BaseException):  # nobody has to hear of it
             frames.send(connection, values.encode(_text(error)))
     os._exit(_finish(code, module, output) if os.getpid() == process else code)
-
-
-def _offer_devices() -> None:
-    """Let the program open `/dev/stdin` and the like: the system finds them through /proc, which is not there."""
-    plain = io.open
-
-    def opened(file: Any, *arguments: Any, **keywords: Any) -> Any:
-        path = os.fspath(file) if isinstance(file, str | os.PathLike) else ""
-        number = DEVICES.get(str(path))
-        return plain(file if number is None else os.dup(number), *arguments, **keywords)
-
-    builtins.open = io.open = opened
 
 
 def _status(code: Any) -> int:
