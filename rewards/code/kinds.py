@@ -63,11 +63,11 @@ def by_calls(
             reply = _exchanged(trial, channel, pid, values.encode(request))
             if reply[0] == "value":
                 return reply[1]
-            failure = NotPython if reply[1] in SYNTAX and request[0] != "call" else Failed
+            failure = NotPython if reply[1] in SYNTAX and request[0] != "ask" else Failed
             raise failure(str(reply[-1]), final=False)
 
         def call(test: Mapping[str, Any]) -> None:
-            returned = ask(["call", entry_point, list(test["args"]), test.get("kwargs") or {}])
+            returned = ask(["ask", "call", entry_point, list(test["args"]), test.get("kwargs") or {}])
             if not matches(returned, test["expected"]):
                 raise Failed(f"returned {shown(returned)}, expected {shown(test['expected'])}", final=False)
 
@@ -210,7 +210,7 @@ def by_script(trial: Trial, source: Source, script: Script) -> None:
             outcome, reason, line = values.decode(frames.receive(channel, remaining=trial.remaining))
         except (frames.FrameError, OSError) as error:
             raise Failed(f"the check was ended: {trial.failure(checking)}") from error
-        if outcome == "failed" and reason.startswith("the program ended"):
+        if outcome == "gone" and reason.startswith("the program ended"):
             reason = str(trial.failure(serving))
     at = f"{script.line(line)}: " if line else ""
     if outcome == "broken":

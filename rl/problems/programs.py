@@ -41,6 +41,8 @@ SECONDS = {MBPP: 10.0, MBPP_PLUS: 30.0, HUMANEVAL: 10.0, HUMANEVAL_PLUS: 30.0}
 # close to every number. So the comparison is made stricter, as EvalPlus has it: the same shape, and numbers in it.
 CLOSE = "assert np.allclose(out, exp, "
 SAME_SHAPE = "assert np.shape(out) == np.shape(exp) and np.asarray(out).dtype.kind in 'iufc' and np.allclose(out, exp, "
+# Three scripts of MBPP+ (737, 787, 794) work out whether an answer is right, and then do not ask for it.
+WORKED_OUT = "        exact_match = exp == (out is not None)\n"
 # Tasks whose own solutions take, on a free core: about 6 s (MBPP 123), 5 to 15 s, and more than 15 s (MBPP+ 599).
 SLOW: dict[tuple[str, Any], float] = {
     (MBPP, 123): 30.0,
@@ -87,8 +89,8 @@ def humaneval_columns(row: Row) -> Row:
 
 
 def _strict(script: str) -> str:
-    """A script that takes no value of another shape or type for the float that it expects."""
-    return script.replace(CLOSE, SAME_SHAPE)
+    """A script that takes no value of another shape or type for the float that it expects, and asserts something."""
+    return script.replace(CLOSE, SAME_SHAPE).replace(WORKED_OUT, WORKED_OUT + "    assert exact_match\n")
 
 
 MAKERS: dict[str, Callable[[Row], Row]] = {
