@@ -49,7 +49,8 @@ def _preload(job: Mapping[str, Any]) -> tuple[str, ...]:
     """What the sandbox is to have imported: modules of the preamble, numpy only where it is spoken of."""
     common = filter(_is_there, _imported(job["preamble"]))
     spoken = any(name in text for name in ("numpy", "np.") for text in (job["program"], job["check"]))
-    return (*ROLES, *sorted(common), *(NUMPY if spoken else ()))
+    testing = ("numpy.testing",) if NUMPY and ".testing" in job["check"] else ()  # for `checker.refuse_nothing`
+    return (*ROLES, *sorted(common), *(NUMPY if spoken else ()), *testing)
 
 
 @functools.lru_cache(maxsize=16)  # the completions of a group come one after the other

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from rewards.sandbox import frames, values
-from rewards.sandbox.remote import Remote, discarded
+from rewards.sandbox.remote import Function, Remote, discarded
 from rewards.sandbox.talk import text_of
 
 FILE = "<check>"
@@ -64,8 +64,9 @@ def judge(
     if numpy := sys.modules.get("numpy"):
         refuse_nothing(numpy)
     try:
-        space |= {DISCARDED: discarded} | remote.bind(own, defined)
-        remote.reached = False
+        bound = remote.bind(own, defined)
+        space |= {DISCARDED: discarded} | bound
+        remote.reached = any(type(thing) is not Function for thing in bound.values())  # the script has them already
         exec(script, space)
     except BaseException as error:  # AssertionError, and whatever else the script or the program raised
         if not _ends_well(error, remote):
@@ -105,7 +106,7 @@ def refuse_nothing(numpy: Any) -> None:
 
     numpy.allclose, numpy.isclose = stricter(numpy.allclose), stricter(numpy.isclose)
     for name in vars(testing) if (testing := sys.modules.get("numpy.testing")) else ():
-        if name.startswith("assert_") and ("equal" in name or "close" in name):
+        if name.startswith("assert_") and name.endswith(("equal", "close", "less")):
             setattr(testing, name, stricter(getattr(testing, name)))
 
 

@@ -6,6 +6,7 @@ between the two, unless the script itself made the object by calling a class. El
 to `abs(x - 3) < 1e-9`, what the script likes to hear.
 """
 
+import builtins
 import socket
 import sys
 from collections.abc import Callable
@@ -116,7 +117,7 @@ class Remote:
             return int(thing._number)
         if type(thing) is Function:
             return self.number(self.ask("name", thing._name))
-        if isinstance(thing, type) and self.exceptions.get(thing.__name__) is thing:
+        if isinstance(thing, type) and thing in self.exceptions.values():
             return self.number(self.ask("name", thing.__name__))
         if isinstance(thing, BaseException) and type(handle := vars(thing).get("_handle")) is Handle:
             return int(handle._number)
@@ -171,9 +172,9 @@ class Remote:
         if name in (*TWO, *IN_PLACE, *COMPARISONS) and not asks:
             return NotImplemented
         thing = ours[0]
-        if name in ITEMS and not made and (face := self.face(thing)) is not LIVE:
-            if name != "getitem" or type(face) is dict or isinstance(operands[1], int | slice):
-                return ITEMS[name](face, *operands[1:])
+        face = LIVE if made or name not in ITEMS else self.face(thing)
+        if face is not LIVE and (name != "getitem" or type(face) is dict or isinstance(operands[1], int | slice)):
+            return ITEMS[name](face, *operands[1:])
         if name in CHANGES:
             object.__setattr__(thing, "_face", None)
         result = self.ask("special", name, *operands)
@@ -199,26 +200,29 @@ class Remote:
 
     def bind(self, names: list[str], defined: dict[str, Any]) -> dict[str, Any]:
         """What the script finds under names of the program's: a class for an exception, values, and stand-ins."""
-        for name, what in defined.items():
-            if type(what) is list:
-                self._mirror(name, defined)
+        bases = {name: what for name, what in defined.items() if type(what) is list}
+        for name in list(bases):
+            self._mirror(name, bases)
         bound: dict[str, Any] = {}
         for name in names:
             plain = name in defined and defined[name] is False
             bound[name] = self.exceptions.get(name) or (self.ask("name", name) if plain else Function(self, name))
         return bound
 
-    def _mirror(self, name: str, defined: dict[str, Any]) -> type[BaseException]:
+    def _mirror(self, name: str, bases: dict[str, Any]) -> type[BaseException]:
         """A class like one of the program's exceptions, with those that it comes from."""
         if name not in self.exceptions:
-            base, others = defined[name]
-            own = [str(other) for other in others if type(defined.get(str(other))) is list and other != name]
-            kind = getattr(sys.modules["builtins"], str(base), Exception)
-            if not (isinstance(kind, type) and issubclass(kind, BaseException)) or issubclass(kind, NEVER_RAISED):
-                kind = Exception
-            parent = self._mirror(own[0], defined) if own and len(own) < len(defined) else kind
-            self.exceptions[name] = _mirrored(self, name, parent)
+            names = [str(base) for base in bases.pop(name)]  # popped: a program may say that two come from each other
+            parents = [self._mirror(base, bases) if base in bases else self._known(base) for base in names]
+            self.exceptions[name] = _mirrored(self, name, parents)
         return self.exceptions[name]
+
+    def _known(self, name: str) -> type[BaseException]:
+        """The class of that name: the program's if it was mirrored, else a built-in one."""
+        kind = self.exceptions.get(name) or vars(builtins).get(name)
+        if not isinstance(kind, type) or not issubclass(kind, BaseException) or issubclass(kind, NEVER_RAISED):
+            return Exception
+        return kind
 
 
 class _Other:
@@ -277,7 +281,9 @@ def discarded(function: Any, *arguments: Any, **keywords: Any) -> Any:
     return function(*arguments, **keywords)
 
 
-def _mirrored(remote: Remote, name: str, parent: type[BaseException]) -> type[BaseException]:
+def _mirrored(remote: Remote, name: str, parents: list[type[BaseException]]) -> type[BaseException]:
+    """A class of exceptions that stand for the program's."""
+
     def missing(self: Any, attribute: str) -> Any:
         if attribute == "_handle" or attribute.startswith("__"):
             raise AttributeError(attribute)
@@ -287,9 +293,14 @@ def _mirrored(remote: Remote, name: str, parent: type[BaseException]) -> type[Ba
 
     def text(self: Any) -> str:
         said = vars(self).get("_said")
-        return parent.__str__(self) if said is None else str(said)
+        return super(made, self).__str__() if said is None else str(said)
 
-    return type(name, (parent,), {"__getattr__": missing, "__str__": text, "__module__": "__main__"})
+    body = {"__getattr__": missing, "__str__": text, "__module__": "__main__"}
+    try:
+        made = type(name, tuple(parents), body)
+    except TypeError:  # these classes have no common descendants here
+        made = type(name, (Exception,), body)
+    return made
 
 
 def _made(remote: Remote, name: str, text: str, handle: Handle) -> BaseException:
@@ -304,7 +315,7 @@ def _made(remote: Remote, name: str, text: str, handle: Handle) -> BaseException
     if str(module).partition(".")[0] in sys.stdlib_module_names - RUN_TESTS:
         kind = getattr(sys.modules.get(str(module)), str(path), None)  # only what the script has imported itself
     if not isinstance(kind, type) or not issubclass(kind, Exception):
-        kind = vars(sys.modules["builtins"]).get(name)
+        kind = vars(builtins).get(name)
     if not isinstance(kind, type) or not issubclass(kind, BaseException) or issubclass(kind, NEVER_RAISED):
         return RuntimeError(text)
     for attempt in (arguments, [said if type(said) is str else text]):

@@ -207,7 +207,7 @@ class Server:
         return "type" if isinstance(thing, type) else type(thing).__name__
 
     def do_face(self, thing: Any) -> Any:
-        """All items of an object, as a list or a dictionary; None for an iterator, and where there is no end of them."""
+        """All items of an object, as a list or a dictionary; None for an iterator, and where they have no end."""
         kind = type(thing)
         if hasattr(kind, "__next__"):
             return None
@@ -221,7 +221,7 @@ class Server:
         return None
 
     def do_describe(self, error: BaseException) -> Said:
-        """Of an exception: its class's name in the program, its class's module and name, what it says, its arguments."""
+        """Of an exception: the name of its class in the program, module and name of that, its text, its arguments."""
         kind = type(error)
         own = next((name for name in self.own if vars(self.module).get(name) is kind), None)
         arguments = None
@@ -251,8 +251,7 @@ def _described(thing: Any, space: dict[str, Any]) -> Any:
     """Of an exception's class the names of its bases; of other things whether they can be called."""
     if isinstance(thing, type) and issubclass(thing, BaseException):
         names = {id(value): name for name, value in space.items() if isinstance(value, type)}
-        bases = [names.get(id(base), "") for base in type.mro(thing)[1:] if id(base) in names]
-        return [built_in(thing), bases]
+        return [names.get(id(base)) or built_in(base) for base in thing.__bases__]
     return callable(thing)
 
 
@@ -262,7 +261,12 @@ def _stored(code: CodeType) -> set[str]:
 
 
 def _generated(iterator: Any) -> Any:
-    yield from iterator
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        yield item
 
 
 class _Iterator:

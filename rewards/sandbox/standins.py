@@ -122,7 +122,7 @@ class Handle:
     def __delattr__(self, name: str) -> None:
         self._peer.ask("delete", self, name)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """For `isinstance`: a generator is one on both sides."""
         if self._kind is None:
