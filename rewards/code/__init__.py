@@ -72,6 +72,7 @@ def code(
     time_limit_s: Sequence[float | None] | None = None,
     prefix: Sequence[str | None] | None = None,
     preamble: Sequence[str | None] | None = None,
+    unordered: Sequence[bool | None] | None = None,
     partial: bool = False,
     sandbox: Mode = "auto",
     memory_mib: int = DEFAULT_MEMORY,
@@ -92,6 +93,7 @@ def code(
         time_limit_s: wall-clock seconds for all tests of a completion together; absent: 10.
         prefix: head of a function that the completion may go on from, in place of being a program.
         preamble: statements that run before the program, such as imports. What they define is not the program's own.
+        unordered: true where calls are to return a list whose order does not matter; a set of its elements will do.
         partial: pay the share of tests passed; a check script passes or fails as a whole. It invites programs that
             know the answers to a few tests by heart.
         sandbox: `auto`, `namespaces`, `landlock` or, for programs with your own rights, `unsafe`.
@@ -102,7 +104,7 @@ def code(
         BadInput: there is neither a column `tests` nor `check`, or this machine offers no sandbox.
     """
     given = {"kind": kind, "entry_point": entry_point, "tests": tests, "check": check, "time_limit_s": time_limit_s}
-    given |= {"prefix": prefix, "preamble": preamble}
+    given |= {"prefix": prefix, "preamble": preamble, "unordered": unordered}
     if tests is None and check is None:
         raise BadInput("the reward 'code' needs the column 'tests' or 'check', and the problems have neither; add one")
     present = {name: column for name, column in given.items() if column is not None}

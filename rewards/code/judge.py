@@ -3,15 +3,17 @@
 This process knows the tests. It executes nothing of a completion and nothing that a completion returns.
 """
 
+import ast
 import functools
+import importlib
 import importlib.util
-import re
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from rewards.code import kinds
-from rewards.code.compare import printable
+from rewards.code.compare import equal, printable
 from rewards.code.script import ScriptError, compiled
 from rewards.code.trial import Failed, Starved, TimedOut, Trial
 from rewards.errors import BadInput
@@ -20,7 +22,7 @@ from rewards.sandbox.warm import with_sandbox
 
 ROLES = ("rewards.sandbox.roles", "rewards.sandbox.checker")
 NUMPY = ("numpy",) if importlib.util.find_spec("numpy") else ()  # slow to import, and dear to fork with
-IMPORTED = re.compile(r"\b(?:from|import)[ \t]++([a-z_]++)")
+OPENS_A_BROWSER = {"antigravity"}
 CONTROL_SECONDS = 10.0  # for a program that returns at once
 Said = dict[str, Any]
 
@@ -45,15 +47,33 @@ def judge(job: Mapping[str, Any]) -> Said:
 
 def _preload(job: Mapping[str, Any]) -> tuple[str, ...]:
     """What the sandbox is to have imported: modules of the preamble, numpy only where it is spoken of."""
-    common = filter(_is_there, sys.stdlib_module_names.intersection(IMPORTED.findall(job["preamble"])))
+    common = filter(_is_there, _imported(job["preamble"]))
     spoken = any(name in text for name in ("numpy", "np.") for text in (job["program"], job["check"]))
-    return (*ROLES, *sorted(common), *(NUMPY if spoken else ()))
+    testing = ("numpy.testing",) if NUMPY and ".testing" in job["check"] else ()  # for `checker.refuse_nothing`
+    return (*ROLES, *sorted(common), *(NUMPY if spoken else ()), *testing)
+
+
+@functools.lru_cache(maxsize=16)  # the completions of a group come one after the other
+def _imported(preamble: str) -> frozenset[str]:
+    """Modules of the standard library that a preamble imports as soon as it runs, and without a `try` around it."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of the row's own style
+            statements = ast.parse(preamble).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # running it will tell
+        return frozenset()
+    names = [alias.name for item in statements if isinstance(item, ast.Import) for alias in item.names]
+    names += [item.module or "" for item in statements if isinstance(item, ast.ImportFrom) and not item.level]
+    return sys.stdlib_module_names & {name.partition(".")[0] for name in names} - OPENS_A_BROWSER
 
 
 @functools.cache
 def _is_there(module: str) -> bool:
-    """Whether this system has a module of the standard library: some are for other systems."""
-    return importlib.util.find_spec(module) is not None
+    """Whether this system has a module of the standard library: some are for other systems, some are left out."""
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
 
 
 def control(job: Mapping[str, Any]) -> bool:
@@ -65,6 +85,8 @@ def control(job: Mapping[str, Any]) -> bool:
 def _graded(sandbox: Sandbox, job: Mapping[str, Any]) -> Said:
     try:
         tests = _tests(job)  # before the clock starts
+        if job["preamble"] and (why := _fault(sandbox, job["preamble"])):
+            return _said("ungradable", f"the preamble itself fails: {why}")
         with Trial(sandbox, Limits(job["seconds"], job["memory_mib"]), job["seconds"]) as trial:
             _run(trial, job, tests)
     except kinds.NotPython as failure:
@@ -94,7 +116,8 @@ def _run(trial: Trial, job: Mapping[str, Any], tests: Any) -> None:
     elif job["kind"] == "stdio":
         kinds.by_output(trial, source, tests, job["partial"])
     else:
-        kinds.by_calls(trial, source, job["entry_point"], tests, job["partial"])
+        matches = functools.partial(equal, unordered=job["unordered"])
+        kinds.by_calls(trial, source, job["entry_point"], tests, job["partial"], matches)
 
 
 def _said(outcome: str, reason: object, share: float = 0.0) -> Said:
@@ -109,8 +132,18 @@ def _is_able(sandbox: Sandbox) -> bool:
     return True
 
 
-def _control(sandbox: Sandbox) -> None:
+@functools.lru_cache(maxsize=16)  # the completions of a group come one after the other
+def _fault(sandbox: Sandbox, preamble: str) -> str:
+    """Why a preamble fails by itself; empty if it does not."""
+    try:
+        _control(sandbox, preamble)
+    except Failed as failure:
+        return str(failure)
+    return ""
+
+
+def _control(sandbox: Sandbox, preamble: str = "") -> None:
     """Run a right program; Failed if it fails."""
     with Trial(sandbox, Limits(seconds=CONTROL_SECONDS), CONTROL_SECONDS) as trial:
-        one = kinds.Source("def one():\n    return 1\n")
-        kinds.by_calls(trial, one, "one", [{"args": [], "expected": 1}], partial=False)
+        one = kinds.Source("def one():\n    return 1\n", preamble)
+        kinds.by_calls(trial, one, "one", [{"args": [], "expected": 1}], partial=False, matches=equal)

@@ -3,11 +3,12 @@
 import os
 import select
 import socket
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.code.compare import equal, same_output, shown
+from rewards.code.compare import same_output, shown
 from rewards.code.script import Script
 from rewards.code.trial import SHORTEST_WAIT, Failed, Trial
 from rewards.sandbox import frames, values
@@ -18,7 +19,7 @@ STDIO = "rewards.sandbox.roles:stdio"
 CHECK = "rewards.sandbox.checker:check"
 SYNTAX = ("SyntaxError", "IndentationError", "TabError")
 LONGEST_WORDS = 1 << 12  # bytes of an exception's text
-PIECE = 1 << 16  # bytes written or read at once
+PIECE = 1 << 16  # bytes read at once
 Tests = Sequence[Mapping[str, Any]]
 
 
@@ -38,8 +39,18 @@ class Source:
     preamble: str = ""
 
 
-def by_calls(trial: Trial, source: Source, entry_point: str, tests: Tests, partial: bool) -> None:
+def by_calls(
+    trial: Trial, source: Source, entry_point: str, tests: Tests, partial: bool, matches: Callable[[Any, Any], bool]
+) -> None:
     """Call a function with each test's arguments, in one process, and compare what it returns.
+
+    Args:
+        trial: starts the process.
+        source: the program.
+        entry_point: the function.
+        tests: its arguments and what it is to return.
+        partial: go on after a test that failed.
+        matches: whether what it returned is what was expected.
 
     Raises:
         Failed: not all tests passed.
@@ -52,12 +63,12 @@ def by_calls(trial: Trial, source: Source, entry_point: str, tests: Tests, parti
             reply = _exchanged(trial, channel, pid, values.encode(request))
             if reply[0] == "value":
                 return reply[1]
-            failure = NotPython if reply[1] in SYNTAX and request[0] != "call" else Failed
+            failure = NotPython if reply[1] in SYNTAX and request[0] != "ask" else Failed
             raise failure(str(reply[-1]), final=False)
 
         def call(test: Mapping[str, Any]) -> None:
-            returned = ask(["call", entry_point, list(test["args"]), test.get("kwargs") or {}])
-            if not equal(returned, test["expected"]):
+            returned = ask(["ask", "call", entry_point, list(test["args"]), test.get("kwargs") or {}])
+            if not matches(returned, test["expected"]):
                 raise Failed(f"returned {shown(returned)}, expected {shown(test['expected'])}", final=False)
 
         ask([source.preamble, source.program, False])
@@ -125,16 +136,15 @@ def by_output(trial: Trial, source: Source, tests: Tests, partial: bool) -> None
 def _run_script(trial: Trial, source: Source, given: bytes) -> bytes:
     """What a program writes; it must end with status 0."""
     channel, theirs = socket.socketpair()
-    stdin, feed = os.pipe()
+    stdin = _file_of(given)
     drain, stdout = os.pipe()
     with channel, open(drain, "rb", buffering=0) as reading:
-        with open(feed, "wb", buffering=0) as writing:
-            pid = trial.start(STDIO, [theirs.detach(), stdin, stdout])
-            try:
-                _send(trial, channel, values.encode([source.preamble, source.program]))
-            except OSError as error:  # it ended at once, or does not even read
-                raise Failed(f"it did not start: {error}") from error
-            output = _exchange(trial, writing, reading, given)
+        pid = trial.start(STDIO, [theirs.detach(), stdin, stdout])
+        try:
+            _send(trial, channel, values.encode([source.preamble, source.program]))
+        except OSError as error:  # it ended at once, or does not even read
+            raise Failed(f"it did not start: {error}") from error
+        output = _read(trial, reading)
         ended = trial.end(pid, trial.remaining())
         trial.remaining()  # it may have been killed by the end of its time
         if ended.exceeded or ended.exit_code is None:
@@ -154,25 +164,27 @@ def _last_words(channel: socket.socket) -> str:
     return f": {said}" if isinstance(said, str) else ""
 
 
-def _exchange(trial: Trial, writing: Any, reading: Any, given: bytes) -> bytes:
-    """Write to a program while reading from it, until it closes its output."""
+def _file_of(content: bytes) -> int:
+    """A descriptor of a file in memory with this content, to read from alone: a program may seek in it, or map it."""
+    if not hasattr(os, "memfd_create"):  # not Linux
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            return os.open(file.name, os.O_RDONLY)
+    with open(os.memfd_create("stdin"), "wb", buffering=0) as file:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) :]
+        return os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
+
+
+def _read(trial: Trial, reading: Any) -> bytes:
+    """What a program writes until it closes its output."""
     output = bytearray()
-    rest = memoryview(given)
-    os.set_blocking(writing.fileno(), False)
     poll = select.poll()
     poll.register(reading, select.POLLIN)
-    poll.register(writing, select.POLLOUT)
     while True:
-        ready = dict(poll.poll(1 + 1000 * trial.remaining()))
-        if not writing.closed and writing.fileno() in ready:
-            try:
-                rest = rest[writing.write(rest[:PIECE]) or 0 :]
-            except BrokenPipeError:  # it reads no more
-                rest = rest[:0]
-            if not rest:
-                poll.unregister(writing)
-                writing.close()
-        if reading.fileno() in ready:
+        if poll.poll(1 + 1000 * trial.remaining()):
             if not (part := reading.read(PIECE)):
                 return bytes(output)
             output += part
@@ -198,7 +210,7 @@ def by_script(trial: Trial, source: Source, script: Script) -> None:
             outcome, reason, line = values.decode(frames.receive(channel, remaining=trial.remaining))
         except (frames.FrameError, OSError) as error:
             raise Failed(f"the check was ended: {trial.failure(checking)}") from error
-        if outcome == "failed" and reason.startswith("the program ended"):
+        if outcome == "gone" and reason.startswith("the program ended"):
             reason = str(trial.failure(serving))
     at = f"{script.line(line)}: " if line else ""
     if outcome == "broken":

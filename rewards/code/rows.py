@@ -35,6 +35,7 @@ class Task:
         seconds: for all tests together.
         prefix: head of a function that the answer may go on from; mostly empty.
         preamble: what runs before the program, such as imports; mostly empty.
+        unordered: of a list that a call is expected to return, the order does not matter.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Task:
     seconds: float
     prefix: str = ""
     preamble: str = ""
+    unordered: bool = False
 
 
 def task_of(row: Mapping[str, Any], cap: float | None) -> Task:
@@ -65,7 +67,7 @@ def task_of(row: Mapping[str, Any], cap: float | None) -> Task:
     if kind == "call" and not entry_point:
         raise BadRow("it is of kind call and has no entry_point")
     encoded = _encoded_text(tests, kind) if isinstance(tests, str) else _encoded(_tests(tests, kind))
-    return Task(kind, entry_point or None, encoded, "", seconds, prefix, preamble)
+    return Task(kind, entry_point or None, encoded, "", seconds, prefix, preamble, _flag(row, "unordered"))
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
@@ -74,6 +76,14 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     if not isinstance(text, str):
         raise BadRow(f"its {name} is no text")
     return text
+
+
+def _flag(row: Mapping[str, Any], name: str) -> bool:
+    """A truth value of a row; false if it has none."""
+    value = row.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadRow(f"its {name} is neither true nor false")
+    return bool(value)
 
 
 def packed(tests: Sequence[Mapping[str, Any]]) -> str:

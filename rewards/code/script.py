@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rewards.sandbox.checker import FILE
+from rewards.sandbox.checker import DISCARDED, FILE
 
 MODULES = {name: name for name in sys.stdlib_module_names} | {"np": "numpy", "numpy": "numpy"}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -57,6 +57,7 @@ def compiled(check: str, entry_point: str | None) -> Script:
         names = _names(tree, check, entry_point)
         needed = names[0] if entry_point or len(names) == 1 else None
         _call_check(tree, needed)
+        tree = _Discards().visit(tree)
         code = marshal.dumps(compile(ast.fix_missing_locations(tree), FILE, "exec"))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ScriptError(f"the check script cannot be used: {error}") from error
@@ -116,6 +117,18 @@ def _call_check(tree: ast.Module, entry_point: str | None) -> None:
         raise ScriptError("the check script defines check(candidate), and no entry_point says what the candidate is")
     name = ast.Name(entry_point, ast.Load())  # also one with a dot: the checker binds it as it is
     tree.body.append(ast.Expr(ast.Call(ast.Name("check", ast.Load()), [name], [])))
+
+
+class _Discards(ast.NodeTransformer):
+    """Puts `f(x)` as a statement through `checker.DISCARDED`: the script looks at what it does, not what it returns."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        """Rewrite a statement that is a call of something else than a built-in function."""
+        call = node.value
+        if isinstance(call, ast.Call) and not (isinstance(call.func, ast.Name) and hasattr(builtins, call.func.id)):
+            name = ast.copy_location(ast.Name(DISCARDED, ast.Load()), call)
+            node.value = ast.copy_location(ast.Call(name, [call.func, *call.args], call.keywords), call)
+        return node
 
 
 def _calls_of_module(tree: ast.Module) -> Iterator[str]:

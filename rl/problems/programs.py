@@ -37,6 +37,12 @@ MBPP_SPLITS = {  # by task_id, in both configurations
 # Its test calls `_poly(*candidate(*inp), inp)`, which unpacks a number: no program can pass.
 BROKEN = {(HUMANEVAL_PLUS, "HumanEval/32")}
 SECONDS = {MBPP: 10.0, MBPP_PLUS: 30.0, HUMANEVAL: 10.0, HUMANEVAL_PLUS: 30.0}
+# How the scripts of HumanEval+ and MBPP+ compare floats. numpy stretches one value over many, and over none: `[]` is
+# close to every number. So the comparison is made stricter, as EvalPlus has it: the same shape, and numbers in it.
+CLOSE = "assert np.allclose(out, exp, "
+SAME_SHAPE = "assert np.shape(out) == np.shape(exp) and np.asarray(out).dtype.kind in 'iufc' and np.allclose(out, exp, "
+# Three scripts of MBPP+ (737, 787, 794) work out whether an answer is right, and then do not ask for it.
+WORKED_OUT = "        exact_match = exp == (out is not None)\n"
 # Tasks whose own solutions take, on a free core: about 6 s (MBPP 123), 5 to 15 s, and more than 15 s (MBPP+ 599).
 SLOW: dict[tuple[str, Any], float] = {
     (MBPP, 123): 30.0,
@@ -57,7 +63,7 @@ def mbpp_columns(row: Row) -> Row:
     return {
         "question": row["text"] if "text" in row else row["prompt"],
         "entry_point": _function_called(row["code"], asserts),
-        "check": "\n".join([*setup, *([row["test"]] if "test" in row else asserts)]) + "\n",
+        "check": "\n".join([*setup, *([_strict(row["test"])] if "test" in row else asserts)]) + "\n",
         "solution": row["code"],
         "asserts": "\n".join(asserts),
         "example": asserts[0],
@@ -75,11 +81,16 @@ def humaneval_columns(row: Row) -> Row:
     return {
         "question": row["prompt"],
         "entry_point": row["entry_point"],
-        "check": row["prompt"] + row["test"],
+        "check": row["prompt"] + _strict(row["test"]),
         "solution": row["prompt"] + row["canonical_solution"],
         "prefix": row["prompt"],
         "preamble": row["prompt"][: row["prompt"].rindex(f"def {row['entry_point']}(")],
     }
+
+
+def _strict(script: str) -> str:
+    """A script that takes no value of another shape or type for the float that it expects, and asserts something."""
+    return script.replace(CLOSE, SAME_SHAPE).replace(WORKED_OUT, WORKED_OUT + "    assert exact_match\n")
 
 
 MAKERS: dict[str, Callable[[Row], Row]] = {

@@ -143,8 +143,19 @@ def test_the_preamble_runs_before_the_program(pool: GraderPool, future: str) -> 
     assert [verdict.outcome for verdict in grade_code([row, {**row, "preamble": ""}], pool)] == ["correct", "wrong"]
 
 
-def test_a_preamble_may_name_a_module_of_another_system(pool: GraderPool) -> None:
-    preamble = "try:\n    import msvcrt\nexcept ImportError:\n    msvcrt = None\n"
+@pytest.mark.parametrize(
+    "preamble",
+    [
+        "try:\n    import msvcrt\nexcept ImportError:\n    msvcrt = None\n",
+        "# numbers come from nt, winreg and tkinter\nimport math",
+        "try:\n    import tkinter, lib2to3, idlelib.run\nexcept ImportError: pass",
+        "import sys\nif sys.platform == 'win32':\n    import winreg, nt",
+        "def later():\n    import _winapi",
+        "import os, os.path as path, json, xml.dom, asyncio",
+        "from __future__ import annotations\nfrom math import *",
+    ],
+)
+def test_a_preamble_may_name_a_module_of_another_system(pool: GraderPool, preamble: str) -> None:
     (verdict,) = grade_code([{"completion": RIGHT, "entry_point": "add", "tests": TESTS, "preamble": preamble}], pool)
     assert verdict.outcome == "correct", verdict.reason
 
@@ -254,7 +265,7 @@ def test_methods(pool: GraderPool, entry_point: str, program: str) -> None:
 
 
 def test_keyword_arguments_and_values_that_are_no_json(pool: GraderPool) -> None:
-    test = {"args": [(1, 2)], "kwargs": {"k": {3}}, "expected": [[1, 2], [3]]}
+    test = {"args": [(1, 2)], "kwargs": {"k": {3}}, "expected": [[1, 2], {3}]}
     row = {"completion": "```\ndef f(x, *, k): return x, k\n```", "entry_point": "f", "tests": [test]}
     (verdict,) = grade_code([row], pool)
     assert verdict.outcome == "correct", verdict.reason
@@ -321,3 +332,10 @@ def test_gold_solutions(pool: GraderPool) -> None:
         bad_golds(columns, nowhere, {})
     del columns["solution"]
     assert [said is None for said in bad_golds(columns, pool, {})] == [True, True, False]
+
+
+@pytest.mark.parametrize("preamble", ["import no_such_module", "from math import no_such_name", "x = ("])
+def test_a_preamble_that_fails_is_said_to(pool: GraderPool, preamble: str) -> None:
+    row = {"completion": RIGHT, "entry_point": "add", "tests": TESTS}
+    failing, passing = grade_code([{**row, "preamble": preamble}, row], pool)
+    assert (failing.outcome, passing.outcome) == ("ungradable", "correct") and "preamble" in failing.reason

@@ -5,6 +5,8 @@ import marshal
 import pytest
 
 from rewards.code.script import ScriptError, compiled
+from rewards.sandbox.checker import DISCARDED
+from rewards.sandbox.remote import discarded
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def test_names(check: str, entry_point: str | None, names: list[str]) -> None:
 
 
 def run(check: str, entry_point: str | None, **names: object) -> None:
-    exec(marshal.loads(compiled(check, entry_point).code), dict(names))
+    exec(marshal.loads(compiled(check, entry_point).code), {DISCARDED: discarded, **names})
 
 
 def test_check_is_called_once() -> None:
