@@ -15,7 +15,7 @@ from rewards.isolated.reward import BATCH_SECONDS, IsolatedReward, Settings, iso
 from rewards.logs import BatchLogs
 from rewards.part import part_of
 from rewards.pool import GraderPool
-from rewards.registry import RewardFunction, accepted, load_reward, parameters_with_default, required_columns
+from rewards.registry import accepted, checked_options, load_reward, required_columns
 
 logger = logging.getLogger(__name__)
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
@@ -93,7 +93,7 @@ class Grader:
             for name in functions
         }
         self._weights = {name: _weight(name, weight) for name, weight in functions.items()}
-        self._options = {name: _checked_options(name, f, options.get(name, {})) for name, f in self._functions.items()}
+        self._options = {name: checked_options(name, f, options.get(name, {})) for name, f in self._functions.items()}
         self._correct_above, self._gated, self._sandbox = correct_above, frozenset(gated), sandbox
         self._pool = GraderPool(workers, timeout)
         self.metrics: dict[str, float] = {}
@@ -123,6 +123,8 @@ class Grader:
         What is null counts as missing, which `check_gold` tells.
         """
         for reward, function in self._functions.items():
+            if isinstance(function, IsolatedReward):
+                function.check_carried(accepted(function, dict(columns)), self._options[reward])
             for column, fault_of in column_faults(function).items():
                 for name, value in zip(names, columns.get(column, ()), strict=False):
                     if value is not None and (fault := fault_of(value)) is not None:
@@ -209,7 +211,7 @@ class Grader:
             {name: 1.0},
             frozenset(),
         )
-        other._options = {name: _checked_options(name, function, {**self._options[name], **options})}
+        other._options = {name: checked_options(name, function, {**self._options[name], **options})}
         return other
 
     def close(self, now: bool = False) -> None:
@@ -261,19 +263,6 @@ def _check_names(functions: Mapping[str, float], named: Mapping[str, Iterable[st
         for name in names:
             if name not in functions:
                 raise BadInput(f"{among} names {name!r}, which is not in rewards.functions ({', '.join(functions)})")
-
-
-def _checked_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> dict[str, Any]:
-    possible = parameters_with_default(function)
-    for option in options:
-        if option not in possible:
-            known = f"it has {', '.join(sorted(possible))}" if possible else "it has none"
-            hint = "; set rewards.sandbox" if option == "sandbox" else ""
-            raise BadInput(f"the reward {name!r} has no option {option!r}; {known}{hint}")
-    missing = sorted(registry.required_options(function) - set(options))
-    if missing:
-        raise BadInput(f"the reward {name!r} needs the option {missing[0]!r}; give it in rewards.options")
-    return dict(options)
 
 
 def _weight(name: str, weight: float) -> float:

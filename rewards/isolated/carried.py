@@ -5,10 +5,12 @@ arrays. All else is refused with a sentence. Neither side executes what the othe
 """
 
 import base64
+import contextlib
 import datetime
 import json
 import math
 import sys
+from array import array
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -18,6 +20,7 @@ MARK = "\0is"  # the key of a dictionary that stands for a value which JSON lack
 PLAIN = frozenset({str, int, float, bool, type(None)})
 NUMBERS = "biufcMm"  # kinds of numpy's arrays that hold no Python objects
 LARGEST_PLAIN = 1 << 53  # Python refuses to write integers of more than 4,300 digits; these are far below
+MANY = 16  # integers of a list, from which on they are sent as bytes: token ids are most of what is sent
 
 Make = Callable[[Any], Any]
 MADE: dict[str, Make] = {
@@ -35,6 +38,7 @@ MADE: dict[str, Make] = {
     "Decimal": Decimal,
     "Fraction": Fraction,
     "dict": dict,
+    "integers": lambda text: array("q", base64.b64decode(text)).tolist(),
 }
 WRITTEN: dict[type, Callable[[Any], Any]] = {
     bytes: lambda value: base64.b64encode(value).decode(),
@@ -85,7 +89,7 @@ def _packed(value: Any) -> Any:
         big = kind is int and not -LARGEST_PLAIN < value < LARGEST_PLAIN
         return {MARK: "int", "value": hex(value)} if big else value
     if kind is list:
-        return value if _is_plain(value) else [_packed(item) for item in value]
+        return _packed_list(value)
     if kind is dict:
         if MARK not in value and set(map(type, value)) <= {str}:
             return {key: _packed(item) for key, item in value.items()}
@@ -106,22 +110,23 @@ def as_text(value: Any) -> Any:
     return value
 
 
-def _is_plain(values: list[Any]) -> bool:
-    """Whether a list holds nothing but plain values, whose integers are small: the usual case, and quickly seen."""
+def _packed_list(values: list[Any]) -> Any:
     kinds = set(map(type, values))
-    if not kinds <= PLAIN:
-        return False
-    whole = [value for value in values if type(value) is int] if int in kinds else []
-    return not whole or max(map(abs, whole)) < LARGEST_PLAIN
+    if kinds == {int} and len(values) >= MANY:
+        with contextlib.suppress(OverflowError):  # an integer of more than 64 bits
+            return {MARK: "integers", "value": base64.b64encode(array("q", values)).decode()}
+    if kinds <= PLAIN - {int}:
+        return values
+    return [_packed(item) for item in values]
 
 
 def _packed_numpy(value: Any) -> Any:
     numpy = sys.modules.get("numpy")  # who has such a value has imported it
     if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in NUMBERS + "U":
-        array = numpy.ascontiguousarray(value)
-        content = base64.b64encode(array.tobytes()).decode()
+        found = numpy.ascontiguousarray(value)
+        content = base64.b64encode(found.tobytes()).decode()
         scalar = isinstance(value, numpy.generic)
-        return {MARK: "numpy", "value": [array.dtype.str, list(numpy.shape(value)), content, scalar]}
+        return {MARK: "numpy", "value": [found.dtype.str, list(numpy.shape(value)), content, scalar]}
     raise NotCarried(f"a value of the type {type(value).__module__}.{type(value).__qualname__}")
 
 
@@ -139,8 +144,8 @@ def _numpy(kind: str, shape: list[int], content: str, scalar: bool) -> Any:
     dtype = numpy.dtype(kind)
     if dtype.kind not in NUMBERS + "U" or math.prod(shape) * dtype.itemsize > len(content):
         raise ValueError("no array of numbers or texts")
-    array = numpy.frombuffer(base64.b64decode(content), dtype).reshape(shape).copy()
-    return array[()] if scalar else array
+    found = numpy.frombuffer(base64.b64decode(content), dtype).reshape(shape).copy()
+    return found[()] if scalar else found
 
 
 def _text(value: Any) -> str:

@@ -38,12 +38,14 @@ class Settings:
     Attributes:
         workers: grader processes that the function may use.
         timeout: seconds that one job may take in these.
-        batch_timeout: seconds that a batch of up to `BATCH` completions may take.
+        batch_timeout: seconds that a batch may take.
+        batch: completions that it may have; a larger one may take as many times longer.
     """
 
     workers: int
     timeout: float
     batch_timeout: float = BATCH_SECONDS
+    batch: int = BATCH
 
     @property
     def pool(self) -> tuple[int, float]:
@@ -52,7 +54,7 @@ class Settings:
 
     def seconds(self, count: int) -> float:
         """How long a batch of so many completions may take."""
-        return self.batch_timeout * max(1, -(-count // BATCH))
+        return self.batch_timeout * max(1, -(-count // self.batch))
 
 
 class Home:
@@ -192,6 +194,11 @@ class IsolatedReward:
         """Why the reward cannot use values of a column: one item each, None where it can."""
         packed_values = self._carried("column", {column: list(values)})[column]
         return list(self._checked({"do": "faults", "column": column, "values": packed_values})["faults"])
+
+    def check_carried(self, columns: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        """Raise BadInput for the first column or option that cannot be sent to the process."""
+        self._carried("column", {name: list(values) for name, values in columns.items()})
+        self._carried("option", options)
 
     def close(self) -> None:
         """End what the reward holds open. Used again, it is set up anew."""
