@@ -1,4 +1,4 @@
-"""A reward function that raises: which function, at which line of its author's code, on which completion."""
+"""A reward function that fails: which function, at which line of its author's code, on which completion."""
 
 import os
 import sysconfig
@@ -18,31 +18,48 @@ SHORTEST_VALUE = 2  # characters: Python keeps one object for all equal texts th
 
 
 class RewardFailed(RuntimeError):
-    """A reward function raised, or called `sys.exit`. The text of the exception is one sentence without its end.
+    """A reward function raised, called `sys.exit`, or ended its process. The text is one sentence without its end.
+
+    Args:
+        name: of the reward.
+        said: what it did, in a few words that begin with a verb.
+        line: the author's line that did it; empty where that is not known.
+        row: the completion of the batch that the function worked on; None where that cannot be seen.
+        trace: where the program was, in many lines.
+        completion: the text of that completion, or the messages.
 
     Attributes:
-        row: the completion of the batch that the function worked on; None where that cannot be seen.
         problem: the id of that completion's problem, for who knows it to fill in.
     """
 
-    def __init__(self, name: str, error: BaseException, given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, name: str, said: str, line: str = "", row: int | None = None, trace: str = "", completion: Any = None
+    ) -> None:
         super().__init__(name)
-        self._name, self._error = name, error
-        self.row = _row(error, given)
+        self.name, self.said, self.line, self.row, self.trace = name, said, line, row, trace
+        self.completion = completion
         self.problem: str | None = None
-        self._completion = None if self.row is None else given["completions"][self.row]
 
     def __str__(self) -> str:
-        said = " ".join(f"{type(self._error).__name__}: {_text(self._error)}".split())[:LONGEST_SAID].rstrip(": ")
+        at = f" at {self.line}" if self.line else ""
         on = "" if self.row is None else f", on completion {self.row + 1} of the batch"
         whose = "" if self.problem is None else f" (problem {self.problem})"
-        return f"the reward {self._name!r} raised {said} at {_line(self._error)}{on}{whose}"
+        return f"the reward {self.name!r} {self.said}{at}{on}{whose}"
 
     def report(self) -> str:
         """The sentence, the whole traceback, and the completion."""
-        trace = "".join(traceback.format_exception(self._error))
-        completion = "" if self._completion is None else f"\nThe completion:\n\n{self._completion}\n"
-        return f"{self}\n\n{trace}{completion}"
+        completion = "" if self.completion is None else f"\nThe completion:\n\n{self.completion}\n"
+        return f"{self}\n\n{self.trace}{completion}"
+
+
+def failure_of(name: str, error: BaseException, given: Mapping[str, Any]) -> RewardFailed:
+    """Describe an exception of a reward that was given these columns."""
+    said = " ".join(f"{type(error).__name__}: {_text(error)}".split())[:LONGEST_SAID].rstrip(": ")
+    steps = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    row = _row(error, given)
+    completion = None if row is None else given["completions"][row]
+    trace = "".join(traceback.format_exception(error))
+    return RewardFailed(name, f"raised {said}", line_of(steps), row, trace, completion)
 
 
 def is_failure(error: BaseException) -> bool:
@@ -60,9 +77,13 @@ def _text(error: BaseException) -> str:
         return ""
 
 
-def _line(error: BaseException) -> str:
-    """The innermost line that is neither of a library nor of these rewards; the innermost of all if there is none."""
-    steps = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+def line_of(steps: Sequence[tuple[str, int]]) -> str:
+    """The innermost line that is neither of a library nor of these rewards; the innermost of all if there is none.
+
+    `steps`: files and numbers of lines, the innermost last.
+    """
+    if not steps:
+        return ""
     own = [step for step in steps if _is_authors(step[0])] or steps
     file, number = own[-1]
     path = Path(file)

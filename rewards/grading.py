@@ -3,24 +3,22 @@
 import copy
 import logging
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from rewards import registry
 from rewards.errors import BadInput
-from rewards.failures import RewardFailed, is_failure
 from rewards.gold import column_faults, gold_check
+from rewards.isolated.reward import BATCH_SECONDS, IsolatedReward, Settings, isolated_reward
 from rewards.logs import BatchLogs
+from rewards.part import part_of
 from rewards.pool import GraderPool
-from rewards.registry import RewardFunction, accepted, load_reward, parameters_with_default, required_columns
-from rewards.verdict import Verdict, log_verdicts
+from rewards.registry import accepted, checked_options, load_reward, required_columns
 
 logger = logging.getLogger(__name__)
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-
-LARGEST = 1e30  # of a grade: means and squares of larger ones are infinite
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,9 @@ class Grader:
         gated: functions that count only where the completion is solved.
         sandbox: how programs are isolated; goes as `sandbox` to the functions that take it.
         folder: where files of functions are looked for before the working folder.
+        isolated: functions that are not Penny's own run in a process of their own (`rewards.isolated`).
+        batch_timeout: seconds that such a function may take for a batch of up to 64 completions; a larger batch may
+            take as many times longer.
 
     Attributes:
         metrics: what the functions logged by `log_metric` in the last call of `grade`; of a name's values, the mean.
@@ -74,6 +75,8 @@ class Grader:
         gated: Collection[str] = (),
         sandbox: str = "auto",
         folder: str | None = None,
+        isolated: bool = False,
+        batch_timeout: float = BATCH_SECONDS,
     ) -> None:
         if not functions:
             raise BadInput("no reward function is given; name at least one in rewards.functions, with its weight")
@@ -82,9 +85,15 @@ class Grader:
         _check_names(functions, {"rewards.gated": gated})
         if self._accuracy in gated:
             raise BadInput(f"rewards.gated names {self._accuracy!r}, which itself says what is solved; take it out")
-        self._functions = {name: load_reward(name, folder) for name in functions}
+        settings = Settings(workers, timeout, batch_timeout)
+        self._functions = {
+            name: isolated_reward(name, folder, settings)
+            if isolated and name not in registry.BUILTIN
+            else load_reward(name, folder)
+            for name in functions
+        }
         self._weights = {name: _weight(name, weight) for name, weight in functions.items()}
-        self._options = {name: _checked_options(name, f, options.get(name, {})) for name, f in self._functions.items()}
+        self._options = {name: checked_options(name, f, options.get(name, {})) for name, f in self._functions.items()}
         self._correct_above, self._gated, self._sandbox = correct_above, frozenset(gated), sandbox
         self._pool = GraderPool(workers, timeout)
         self.metrics: dict[str, float] = {}
@@ -114,6 +123,8 @@ class Grader:
         What is null counts as missing, which `check_gold` tells.
         """
         for reward, function in self._functions.items():
+            if isinstance(function, IsolatedReward):
+                function.check_carried(accepted(function, dict(columns)), self._options[reward])
             for column, fault_of in column_faults(function).items():
                 for name, value in zip(names, columns.get(column, ()), strict=False):
                     if value is not None and (fault := fault_of(value)) is not None:
@@ -177,10 +188,7 @@ class Grader:
         }
         parts: dict[str, list[float | None]] = {}
         for name in self._in_order():
-            returned = self._called(name, given)
-            if _is_verdicts(returned):
-                log_verdicts(name, returned, logs.extra, logs.metric)
-            parts[name] = _checked_grades(name, returned, len(completions))
+            parts[name] = self._part(name, given, logs)
             if name == self._accuracy:
                 given["solved"] = [None if part is None else part > self._correct_above for part in parts[name]]
         self.metrics = logs.metrics()
@@ -203,13 +211,15 @@ class Grader:
             {name: 1.0},
             frozenset(),
         )
-        other._options = {name: _checked_options(name, function, {**self._options[name], **options})}
+        other._options = {name: checked_options(name, function, {**self._options[name], **options})}
         return other
 
     def close(self, now: bool = False) -> None:
         """End the grader processes, and what the functions hold open; `now`: kill the jobs that run."""
         self._pool.close(now)
         for name, function in self._functions.items():
+            if now and isinstance(function, IsolatedReward):
+                function.stop_work()
             try:
                 registry.close(function)
             except (Exception, SystemExit):  # the author's own code: all is graded, so nothing is lost by it
@@ -223,17 +233,14 @@ class Grader:
     ) -> None:
         self.close(now=kind is not None)
 
-    def _called(self, name: str, given: Mapping[str, Any]) -> Any:
-        """What a function returns. Raises BadInput as the function does, and RewardFailed for all else."""
+    def _part(self, name: str, given: Mapping[str, Any], logs: BatchLogs) -> list[float | None]:
+        """What a function says of each completion."""
         function = self._functions[name]
-        try:
-            return function(**accepted(function, {**given, **self._options[name]}))
-        except BadInput:
-            raise
-        except BaseException as error:  # the author's own code ran: it may raise anything, SystemExit among it
-            if not is_failure(error):
-                raise
-            raise RewardFailed(name, error, given) from error
+        options = self._options[name]
+        taken = {key: value for key, value in accepted(function, dict(given)).items() if key not in options}
+        if isinstance(function, IsolatedReward):
+            return function.part(name, taken, options, logs)
+        return part_of(name, function, taken, options, logs)
 
     def _in_order(self) -> list[str]:
         """The functions' names, the accuracy function first."""
@@ -258,48 +265,7 @@ def _check_names(functions: Mapping[str, float], named: Mapping[str, Iterable[st
                 raise BadInput(f"{among} names {name!r}, which is not in rewards.functions ({', '.join(functions)})")
 
 
-def _checked_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> dict[str, Any]:
-    possible = parameters_with_default(function)
-    for option in options:
-        if option not in possible:
-            known = f"it has {', '.join(sorted(possible))}" if possible else "it has none"
-            hint = "; set rewards.sandbox" if option == "sandbox" else ""
-            raise BadInput(f"the reward {name!r} has no option {option!r}; {known}{hint}")
-    missing = sorted(registry.required_options(function) - set(options))
-    if missing:
-        raise BadInput(f"the reward {name!r} needs the option {missing[0]!r}; give it in rewards.options")
-    return dict(options)
-
-
 def _weight(name: str, weight: float) -> float:
     if not math.isfinite(weight):
         raise BadInput(f"the weight of the reward {name!r} is {weight}; give a finite number in rewards.functions")
     return float(weight)
-
-
-def _is_verdicts(returned: Any) -> bool:
-    return isinstance(returned, list) and bool(returned) and all(isinstance(grade, Verdict) for grade in returned)
-
-
-def _checked_grades(name: str, returned: Any, count: int) -> list[float | None]:
-    """The list that a function returned as floats and Nones, or BadInput."""
-    listed = hasattr(returned, "__len__") and hasattr(returned, "__iter__") and not isinstance(returned, Mapping | Set)
-    if not listed or len(returned) != count:
-        length = f"{len(returned)} items" if listed else f"a {type(returned).__name__}"
-        raise BadInput(f"the reward {name!r} returned {length} for {count} completions; return one number for each")
-    return [_number(name, grade) for grade in returned]
-
-
-def _number(name: str, grade: Any) -> float | None:
-    """A verdict, a number or truth value of Python's, numpy's or torch's, or None, as a float or None."""
-    if isinstance(grade, Verdict):
-        return grade.reward
-    if grade is None:
-        return None
-    try:
-        number = math.nan if isinstance(grade, str | bytes) else float(grade)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not abs(number) <= LARGEST:  # nor is NaN
-        raise BadInput(f"the reward {name!r} returned {str(grade)[:50]!r}; return a finite number or None for each")
-    return number

@@ -1,7 +1,7 @@
 """What reward functions log of a batch by TRL's callbacks `log_extra` and `log_metric`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rewards.errors import BadInput
@@ -15,15 +15,15 @@ class BatchLogs:
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._columns: dict[str, list[Any]] = {}
         self._values: dict[str, list[float]] = {}
 
     def extra(self, column: str, values: list[Any]) -> None:
         """Take a column of one value a completion; of two of the same name the later counts. Raises BadInput."""
-        if len(values) != self._count:
+        if len(values) != self.count:
             raise BadInput(
-                f"a reward logged {len(values)} values in the column {column!r} for {self._count} completions; "
+                f"a reward logged {len(values)} values in the column {column!r} for {self.count} completions; "
                 "give log_extra one for each"
             )
         self._columns[_name(column)] = list(values)
@@ -41,6 +41,18 @@ class BatchLogs:
     def row(self, place: int) -> dict[str, Any]:
         """What was logged of one completion."""
         return {column: values[place] for column, values in self._columns.items()}
+
+    def logged(self) -> tuple[dict[str, list[Any]], dict[str, list[float]]]:
+        """Columns, and the values of metrics: what `add` takes."""
+        return self._columns, self._values
+
+    def add(self, columns: Mapping[str, list[Any]], values: Mapping[str, list[float]]) -> None:
+        """Take what other logs hold. Raises BadInput as `extra` and `metric` do."""
+        for column, items in columns.items():
+            self.extra(column, items)
+        for name, numbers in values.items():
+            for number in numbers:
+                self.metric(name, number)
 
     def metrics(self) -> dict[str, float]:
         """The mean of each metric's values."""

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -90,6 +91,20 @@ def required_options(function: RewardFunction) -> set[str]:
     """The options that a recipe must set: what the constructor of a class takes without a default."""
     parameters = inspect.signature(function).parameters.values()
     return {p.name for p in parameters if p.default is REQUIRED}
+
+
+def checked_options(name: str, function: RewardFunction, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a reward, if it has all of them and lacks none. Raises BadInput."""
+    possible = parameters_with_default(function)
+    for option in options:
+        if option not in possible:
+            known = f"it has {', '.join(sorted(possible))}" if possible else "it has none"
+            hint = "; set rewards.sandbox" if option == "sandbox" else ""
+            raise BadInput(f"the reward {name!r} has no option {option!r}; {known}{hint}")
+    missing = sorted(required_options(function) - set(options))
+    if missing:
+        raise BadInput(f"the reward {name!r} needs the option {missing[0]!r}; give it in rewards.options")
+    return dict(options)
 
 
 def close(function: RewardFunction) -> None:

@@ -34,6 +34,7 @@ BATCH = frozenset({"completions", "prompts", "completion_ids"})  # every trainer
 OFFERED = frozenset({"grader_pool", "sandbox", "solved", "log_extra", "log_metric", "trainer_state"})  # some give these
 SAMPLE_NAMES = {"completions": "completion", "prompts": "prompt"}  # what a per-sample function calls its own
 BATCH_NAMES = {single: several for several, single in SAMPLE_NAMES.items()}
+NO_ROW = -1  # what `on_row` notes between two completions
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
@@ -251,9 +252,23 @@ def _grades(function: Any, shape: Shape, given: dict[str, Any]) -> Any:
     return results
 
 
+def on_row(note: Callable[[int], None]) -> None:
+    """Let `note` get the number of each completion that a function grades by itself, and `NO_ROW` after it."""
+    global _note
+    _note = note
+
+
+def _note(row: int) -> None:
+    """Note nothing: what a function raises tells the row."""
+
+
 def _graded(function: Any, call: dict[str, Any], row_of_batch: int) -> Any:
     """What a function says of one completion; `rewards.failures` reads the row where it raises."""
-    return function(**call)
+    _note(row_of_batch)
+    try:
+        return function(**call)
+    finally:
+        _note(NO_ROW)
 
 
 def _calls(shape: Shape, given: dict[str, Any]) -> list[dict[str, Any]]:

@@ -103,6 +103,10 @@ class RewardsSection(Section):
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="extra keyword arguments by function")
     timeout: float = Field(10.0, gt=0, description="seconds one completion may take a process-isolated grader")
     workers: int = Field(2, ge=1, description="grader processes")
+    isolated: bool = Field(True, description="whether rewards that are not Penny's own run in a process of their own")
+    batch_timeout: float = Field(
+        600.0, gt=0, le=1e7, description="seconds that such a reward may take for a batch of up to 64 completions"
+    )
     max_ungradable: float = Field(0.25, ge=0, le=1, description="share of a batch above which the run stops")
     correct_above: float = Field(
         0.999, description="a completion counts as solved when `accuracy` reward is above this"

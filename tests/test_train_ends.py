@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rewards.errors import BadInput
 from rl import launch, train
@@ -22,7 +24,7 @@ from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 from rl.run.summary import read_summary
 from tests.conftest import fill
-from tests.test_train import STEPS, recipe, same_run
+from tests.test_train import STEPS, adapter, recipe, same_run
 from tests.test_train_modes import AHEAD
 
 REWARD = """
@@ -73,6 +75,54 @@ def test_a_reward_that_raises_ends_the_run_saved(
     (tmp_path / "run.py").write_text(REWARD.format(after=10_000, end="pass"))
     assert run_recipe(failing, run)[0] == 0
     assert [line["step"] for line in read_metrics(run)] == [1, 2, 3, 4, 5]
+
+
+HOSTILE = {
+    "a crash": (
+        "__import__('ctypes').string_at(0)",
+        "crashed its process in compiled code (SIGSEGV) at {file}, line 8",
+    ),
+    "an exit": ("__import__('os')._exit(0)", "ended its process with exit code 0, as os._exit does"),
+    "a hang": ("99 ** 99 ** 99", "gave no answer within 2 s (rewards.batch_timeout) at {file}, line 8"),
+}
+
+
+@pytest.mark.parametrize(("end", "said"), HOSTILE.values(), ids=HOSTILE)
+def test_a_reward_that_breaks_its_process_ends_the_run_saved(
+    end: str, said: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    failing = with_reward(tiny_model, tmp_path / "run", after=5, end=end)  # 1 before, 4 groups a step
+    failing.rewards.batch_timeout = 2.0
+    with pytest.raises(RunStopped) as caught:
+        run_recipe(failing)
+    sentence = str(caught.value)
+    assert said.format(file=tmp_path / "run.py") in sentence and "\n" not in sentence
+    assert "step 1 is saved: correct the reward, then go on with: penny train --resume" in sentence
+    (tmp_path / "run.py").write_text(REWARD.format(after=10_000, end="pass"))
+    assert run_recipe(failing, RunFolder(tmp_path / "run"))[0] == 0
+    whole = with_reward(tiny_model, tmp_path / "whole", after=10_000, end="pass")
+    run_recipe(whole)
+    ours, theirs = adapter(tmp_path / "run", STEPS), adapter(tmp_path / "whole", STEPS)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_second_interrupt_ends_a_reward_that_hangs(tiny_model: Path, tmp_path: Path) -> None:
+    hanging = with_reward(tiny_model, tmp_path / "run", after=5, end="99 ** 99 ** 99", **AHEAD)
+
+    def interrupt_twice() -> None:
+        while len(read_metrics(RunFolder(tmp_path / "run"))) < 1:
+            time.sleep(0.05)
+        for _ in range(2):
+            time.sleep(1.0)
+            os.kill(os.getpid(), signal.SIGINT)  # to the main thread, as a terminal sends it
+
+    threading.Thread(target=interrupt_twice, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(hanging)
+    ended = time.monotonic() + 5
+    while [t for t in threading.enumerate() if t.name.startswith(("grading", "rollouts"))]:
+        assert time.monotonic() < ended, "a thread still waits for the reward"
+        time.sleep(0.05)
 
 
 def test_a_reward_that_raises_in_an_evaluation(tiny_model: Path, tmp_path: Path) -> None:

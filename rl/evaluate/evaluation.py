@@ -42,6 +42,8 @@ def build_grader(section: RewardsSection) -> Grader:
         gated=section.gated,
         sandbox=section.sandbox,
         folder=section.folder,
+        isolated=section.isolated,
+        batch_timeout=section.batch_timeout,
     )
 
 

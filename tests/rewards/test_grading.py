@@ -1,13 +1,10 @@
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rewards import BadInput, Graded, Grader, GraderPool, load_reward
+from rewards import BadInput, Graded, Grader
 from rewards.failures import RewardFailed
-from rewards.gold import checks_gold
-from rewards.verdict import Verdict
 
 SETTINGS: dict[str, Any] = {"timeout": 5.0, "workers": 1, "accuracy": None, "correct_above": 0.999}
 
@@ -47,6 +44,13 @@ class Made:
     def close(self): open("closed", "w").close()
 def bug(completions): raise KeyError("mine")
 """
+
+
+@pytest.fixture(params=[False, True], ids=["within", "isolated"], autouse=True)
+def isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether users' rewards run in a process of their own: what they earn and what is said of them is the same."""
+    monkeypatch.setitem(SETTINGS, "isolated", request.param)
+    return bool(request.param)
 
 
 @pytest.fixture
@@ -112,16 +116,18 @@ def test_process_isolated_rewards_use_the_graders_pool() -> None:
     assert [part.reward for part in graded] == [pytest.approx(1.1), 0.0]
 
 
-def test_verdicts_are_numbers_and_are_logged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    verdicts = [Verdict("correct", "equal"), Verdict("ungradable", "bad gold"), Verdict("unparseable", "no answer")]
-    monkeypatch.setattr("rewards.grading.load_reward", lambda name, folder: lambda completions: verdicts)
-    with Grader({"mine": 1.0}, **SETTINGS) as grader:
+def test_verdicts_are_numbers_and_are_logged(folder: Path) -> None:
+    Path("v.py").write_text(
+        "from rewards.verdict import Verdict\n"
+        "def mine(completions): return [Verdict('correct', 'equal'), Verdict('ungradable', 'bad gold'), "
+        "Verdict('unparseable', 'no answer')]\n"
+    )
+    with Grader({"v.py:mine": 1.0}, **SETTINGS) as grader:
         graded = grader.grade(["a", "b", "c"], ["", "", ""], {})
     assert [(g.reward, g.solved) for g in graded] == [(1.0, True), (None, None), (0.0, False)]
-    assert graded[1].extra == {"mine/verdict": "ungradable", "mine/reason": "bad gold"}
-    third = pytest.approx(1 / 3)
-    expected = {"mine/correct": third, "mine/wrong": 0.0, "mine/unparseable": third, "mine/ungradable": third}
-    assert grader.metrics == expected
+    assert graded[1].extra == {"v.py:mine/verdict": "ungradable", "v.py:mine/reason": "bad gold"}
+    shares = {"correct": 1 / 3, "wrong": 0.0, "unparseable": 1 / 3, "ungradable": 1 / 3}
+    assert grader.metrics == {f"v.py:mine/{outcome}": pytest.approx(share) for outcome, share in shares.items()}
 
 
 def test_truth_values_are_numbers(folder: Path) -> None:
@@ -181,29 +187,28 @@ def test_a_class_is_closed_with_the_grader(folder: Path) -> None:
         Grader({"r.py:Made": 1.0}, **SETTINGS)
 
 
-def test_gold_answers_are_checked_by_the_functions_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    def odd(columns: Mapping[str, Sequence[Any]], pool: GraderPool, options: Mapping[str, Any]) -> list[str | None]:
-        assert options == {"sandbox": "landlock"}
-        return ["odd" if value % 2 else None for value in columns["answer"]]
+GOLDS = """from rewards.gold import checks_gold
+def odd(columns, pool, options):
+    assert options == {"sandbox": "landlock"} and pool.workers == 2
+    return ["odd" if value % 2 else None for value in columns["answer"]]
+def large(columns, pool, options):
+    return ["large" if value > 2 else None for value in columns["answer"]]
+@checks_gold(large)
+def a(completions): return [1.0] * len(completions)
+@checks_gold(odd)
+def b(completions): return [1.0] * len(completions)
+"""
 
-    def large(columns: Mapping[str, Sequence[Any]], pool: GraderPool, options: Mapping[str, Any]) -> list[str | None]:
-        return ["large" if value > 2 else None for value in columns["answer"]]
 
-    functions = {"a": checks_gold(large)(ones), "b": checks_gold(odd)(also_ones), "c": load_reward("exact_number")}
-    monkeypatch.setattr("rewards.grading.load_reward", lambda name, folder: functions[name])
-    with Grader({"a": 1.0, "b": 1.0, "c": 0.0}, **SETTINGS, sandbox="landlock") as grader:
-        assert grader.check_gold({"answer": [1, 2, 3, 4]}) == ["b: odd", None, "a: large", "a: large"]
+def test_gold_answers_are_checked_by_the_functions_that_can(folder: Path) -> None:
+    Path("g.py").write_text(GOLDS)
+    settings = SETTINGS | {"workers": 2}
+    with Grader({"g.py:a": 1.0, "g.py:b": 1.0, "exact_number": 0.0}, **settings, sandbox="landlock") as grader:
+        reasons = ["g.py:b: odd", None, "g.py:a: large", "g.py:a: large"]
+        assert grader.check_gold({"answer": [1, 2, 3, 4]}) == reasons
         assert grader.check_gold({}) == []
-    with Grader({"c": 1.0}, **SETTINGS) as grader:
-        assert grader.check_gold({"answer": ["1", "x"]}) == [None, "c: no number"]
-
-
-def ones(completions: list[str]) -> list[float]:
-    return [1.0] * len(completions)
-
-
-def also_ones(completions: list[str]) -> list[float]:
-    return ones(completions)
+    with Grader({"exact_number": 1.0}, **SETTINGS) as grader:
+        assert grader.check_gold({"answer": ["1", "x"]}) == [None, "exact_number: no number"]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +261,7 @@ def test_a_function_that_does_not_return_numbers_is_named(folder: Path, name: st
 def test_a_bug_in_a_function_keeps_its_own_traceback(folder: Path) -> None:
     with pytest.raises(RewardFailed, match="'r.py:bug' raised KeyError: 'mine' at r.py, line") as caught:
         grade({"r.py:bug": 1.0}, ["a", "b"])
-    assert isinstance(caught.value.__cause__, KeyError)
+    assert SETTINGS["isolated"] or isinstance(caught.value.__cause__, KeyError)
 
 
 def test_no_completions_no_grades() -> None:
