@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from rl.run.folder import RunFolder, is_run
 LAST = "last"
 # Files of a model's folder that may decide what it answers: weights, tokenizer, templates, settings, its own code.
 DECIDING = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
+# What torch raises for a pickle that is damaged, or is no table of tensors; it opens no other.
+BROKEN_PICKLE = (pickle.UnpicklingError, EOFError, LookupError, TypeError, AttributeError)
 WHERE_THE_BASE_LIES = ("base_model_name_or_path", "revision")
 
 
@@ -189,7 +192,7 @@ def merged_weights(section: ModelSection, adapter: Path) -> NamedTensors:
         saved = peft.load_peft_weights(str(adapter), device="cpu")
     # RuntimeError: shapes of another model. ValueError: layers that this one does not have, a config that peft cannot
     # read. OSError, SafetensorError: weights that are missing or cut off.
-    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
+    except (RuntimeError, ValueError, OSError, SafetensorError, *BROKEN_PICKLE) as error:
         reason = str(error).strip().split("\n")[0]
         raise BadInput(f"The adapter {adapter} does not fit {section.name} ({reason}): give its own base.") from error
     own = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
