@@ -22,10 +22,10 @@ from rl.recipe_file import load_recipe
 from rl.rollout.build import pick_device, pick_dtype
 from rl.rollout.engine import NamedTensors
 from rl.run import tables
-from rl.run.checkpoints import BEST, best_checkpoint, file_hash, is_whole, latest_checkpoint
+from rl.run.checkpoints import best_checkpoint, file_hash, is_whole, latest_checkpoint
 from rl.run.folder import RunFolder, is_run
 
-LAST = "last"
+LAST, BEST = "last", "best"
 # Files of a model's folder that may decide what it answers: weights, tokenizer, templates, settings, its own code.
 DECIDING = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
 # What torch raises for a pickle that is damaged, or is no table of tensors; it opens no other.
@@ -133,7 +133,7 @@ def weights_folder(run: RunFolder, checkpoint: str = LAST) -> Path:
     Raises:
         BadInput: the run has no such checkpoint.
     """
-    steps = sorted(tables.step_of(path) for path in run.checkpoints.glob("step-*") if path.is_dir())
+    steps = [step for step, path in tables.step_paths(run.checkpoints).items() if path.is_dir()]
     listed = f"the steps {', '.join(map(str, steps))}" if steps else "none yet"
     if checkpoint == LAST:
         found = latest_checkpoint(run)
