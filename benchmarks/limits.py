@@ -135,6 +135,7 @@ def stock_rollouts(**sizes: Any) -> dict[str, Any]:
 
     llm = LLM(
         model=resolve_model(how_much.model),
+        trust_remote_code=False,
         dtype=settings.dtype,
         max_model_len=settings.max_model_length,
         max_num_seqs=settings.max_num_seqs,

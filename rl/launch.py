@@ -1,6 +1,5 @@
 """Builds the session of a recipe, new or resumed, trains it, and says how it ended."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -28,16 +27,20 @@ from rl.recipe import USUAL_PASS, Recipe
 from rl.recipe_file import dump_recipe
 from rl.rollout.build import build_engine, context_length, download, engine_start, pick_device, pick_dtype
 from rl.run import atomic
-from rl.run.checkpoints import forget_best, last_saved, latest_checkpoint, rewind
+from rl.run.checkpoints import checkpoint_to_go_on, find_best, last_saved, rewind
 from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows
 from rl.run.display import Display
+from rl.run.evaluations import read_evaluations
 from rl.run.failures import ended, how_to_go_on, told_what_is_saved
 from rl.run.folder import RunFolder
-from rl.run.ledger import Ledger
+from rl.run.ledger import Ledger, ledger_totals
 from rl.run.loading import keep_log, loading
-from rl.run.manifest import write_manifest
+from rl.run.manifest import read_manifest, write_manifest
+from rl.run.metrics import read_metrics
+from rl.run.records import check_places, restore_records
 from rl.run.report import write_report
 from rl.run.start import Start, agreed_folder
+from rl.run.stored import damaged, read_object
 from rl.run.summary import read_summary
 from rl.run.trackers import start_trackers
 from rl.session import Session, with_pass
@@ -95,16 +98,19 @@ def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> 
     with ExitStack() as stack:
         books = start.books()
         stack.enter_context(books.lock())
+        checkpoint, put_back = settled_records(start)
         keep_log(books.log)
         console = Console(quiet=True) if ranks.rank() else None
         steps = recipe.optimizer.max_steps
         display = stack.enter_context(Display(recipe.name, steps, json=as_json, console=console, advise=advise))
         rate = recipe.run.dollars_per_hour
+        for name in put_back:
+            display.message(f"{name} was missing or damaged, and is again as the last checkpoint has it")
         ledger = stack.enter_context(Ledger(books, rate, began=began, on_phase=display.phase))
         try:
             with StopSignal(display.stopping).installed() as stop:
                 with ledger.phase("start"):
-                    session = open_session(start, books, ledger, display, stop, stack)
+                    session = open_session(start, checkpoint, books, ledger, display, stop, stack)
                 with told_what_is_saved(target):
                     train(session)
         except StopRequested as request:
@@ -118,10 +124,31 @@ def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> 
     return MISSED if summary.get("band_met") is False else 0
 
 
+def settled_records(start: Start) -> tuple[Path | None, list[str]]:
+    """Return the checkpoint to go on from, and the records that rank 0 has put back as they are there.
+
+    Raises:
+        BadInput: the run's folder is damaged beyond what a checkpoint can mend.
+    """
+    check_places(start.target)
+    checkpoint = checkpoint_to_go_on(start.target)
+    put_back = restore_records(start.target, checkpoint) if ranks.rank() == 0 else []
+    ranks.gather([None])  # the records are there for all
+    for read in (read_manifest, read_evaluations, read_metrics, ledger_totals):
+        read(start.target)  # before a model loads
+    return checkpoint, put_back
+
+
 def open_session(
-    start: Start, books: RunFolder, ledger: Ledger, display: Display, stop: StopSignal, stack: ExitStack
+    start: Start,
+    checkpoint: Path | None,
+    books: RunFolder,
+    ledger: Ledger,
+    display: Display,
+    stop: StopSignal,
+    stack: ExitStack,
 ) -> Session:
-    """Load problems, model and engine, and take the run's last whole checkpoint if it has one.
+    """Load problems, model and engine, and take the checkpoint that the run goes on from, if it has one.
 
     `books` is the folder that this rank writes to.
     """
@@ -166,7 +193,7 @@ def open_session(
         teacher=teacher,
         data=hash_sets(data.sets),
     )
-    go_on(session, start, data)
+    go_on(session, checkpoint, start, data)
     if ranks.rank() == 0:
         start_trackers(session.trackers, books, recipe)
         stack.callback(finish_trackers, session.trackers)
@@ -181,10 +208,9 @@ def agreed_data(start: Start, sets: Sets) -> Data:
     return Data(sets, different)
 
 
-def go_on(session: Session, start: Start, data: Data) -> None:
-    """Take the last whole checkpoint, drop what was written after it, and note what the session is made of."""
-    folder, target = session.folder, start.target
-    checkpoint = latest_checkpoint(target)
+def go_on(session: Session, checkpoint: Path | None, start: Start, data: Data) -> None:
+    """Take the checkpoint, drop what was written after it, and note what the session is made of."""
+    folder = session.folder
     if checkpoint:
         session.restore(checkpoint, same_training="training" not in data.different)
         session.display.begin_after(session.step)
@@ -205,12 +231,11 @@ def go_on(session: Session, start: Start, data: Data) -> None:
         )
     if data.different:
         history["accepted_changed_data"] = {"step": session.step, "rows": data.different}
-    write_manifest(folder, session.recipe, parts, history)
+    write_manifest(folder, start.recipe, parts, history)
     atomic.write_text(folder.recipe, dump_recipe(start.recipe))
     if data.different or not folder.problems.exists():
         write_rows(folder, data.sets)
-    if "held_out" in data.different:
-        forget_best(folder)  # measured on other questions
+    find_best(folder, session.data.get("held_out"))
     if session.step < session.recipe.optimizer.max_steps:
         folder.summary.unlink(missing_ok=True)  # of a run that is not finished any more
 
@@ -245,7 +270,9 @@ def settled_rates(recipe: Recipe, training: Sequence[Problem], target: RunFolder
     if ranks.rank() == 0 and not target.difficulty.exists():
         atomic.write_json(target.difficulty, known_rates(recipe, training, cache_folder()))
     ranks.gather([None])  # the file is there for all
-    rates: dict[str, float] = json.loads(target.difficulty.read_text(encoding="utf-8"))
+    rates = read_object(target.difficulty, "bring it back from a copy, or name another folder in run.dir")
+    if odd := [name for name, rate in rates.items() if not isinstance(rate, int | float)]:
+        raise damaged(target.difficulty, f"{odd[0]} has no rate", "bring it back from a copy")
     return rates
 
 

@@ -24,6 +24,7 @@ from huggingface_hub.errors import (
     HFValidationError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    StrictDataclassError,
 )
 from safetensors import SafetensorError
 from transformers import (
@@ -39,6 +40,13 @@ from transformers.utils import logging
 from rewards.errors import BadInput
 from rl.caches import as_umask_says, cache_folder
 from rl.names.hub import why_hub_is_silent
+from rl.names.model_files import (
+    check_loaded,
+    check_model_folder,
+    check_vocabulary,
+    own_code_sentence,
+    pickle_sentence,
+)
 from rl.names.model_name import check_model_name
 from rl.tiny_models import save_tiny_mixture, save_tiny_model
 
@@ -52,8 +60,8 @@ def resolve_model(name: str, revision: str | None = None) -> str:
     Aliases are prepared on first use. A hub id is returned as it is; nothing is downloaded here.
 
     Raises:
-        BadInput: the name stands for nothing (`check_model_name`), the folder holds no model, the alias needs a package
-            that is not installed, or `revision` is given for something that is not on the hub.
+        BadInput: the name stands for nothing (`check_model_name`), the folder holds no model or a damaged one, the
+            alias needs a package that is not installed, or `revision` is given for something that is not on the hub.
     """
     if name not in ALIASES:
         check_model_name(name)
@@ -71,6 +79,7 @@ def resolve_model(name: str, revision: str | None = None) -> str:
         )
     if not (folder / "config.json").is_file():
         raise BadInput(f"The model folder {name} has no config.json: give a folder saved by save_pretrained.")
+    check_model_folder(folder)
     return str(folder)
 
 
@@ -95,18 +104,19 @@ def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
     """
     path = resolve_model(name, revision)
     with _readable(name):
-        return AutoConfig.from_pretrained(path, revision=revision)
+        return AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load a model's tokenizer; one without a pad token pads with its end-of-sequence token.
 
     Raises:
-        BadInput: there is no such model, or it cannot be fetched.
+        BadInput: there is no such model, it cannot be fetched, or the model lacks tokens that the tokenizer has.
     """
     path = resolve_model(name, revision)
     with _readable(name):
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+    check_vocabulary(name, tokenizer, load_config(name, revision))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -121,13 +131,24 @@ def load_model(
     """Load a causal language model with its weights; its attention is SDPA, which takes the mask of a prefix tree.
 
     Raises:
-        BadInput: there is no such model, or it cannot be fetched.
+        BadInput: there is no such model, it cannot be fetched, or its weights are not those that its configuration asks
+            for. transformers would fill the gaps with random numbers.
     """
     path = resolve_model(name, revision)
     with _readable(name), no_progress_bars():
-        return AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, dtype=dtype, device_map=device, attn_implementation="sdpa"
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path,
+            revision=revision,
+            dtype=dtype,
+            device_map=device,
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `check_loaded` refuses those in one sentence
         )
+    check_loaded(name, info)
+    return model
 
 
 def model_fingerprint(name: str, revision: str | None = None) -> dict[str, Any]:
@@ -189,7 +210,9 @@ def _prepare_smollm2(packaged: Path, folder: Path) -> None:
     tokenizer = _packaged_tokenizer(packaged)
     # The bar for de-quantising has no switch; errors are raised, so nothing else of worth goes to stderr here.
     with redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(packaged, gguf_file=GGUF, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            packaged, gguf_file=GGUF, dtype=torch.float32, trust_remote_code=False
+        )
         # Plain weights now: with these left, save_pretrained would try to write the quantised format.
         del model.config.quantization_config, model.hf_quantizer
         for config in (model.config, model.generation_config):
@@ -208,7 +231,7 @@ def _prepare_tiny_mixture(packaged: Path, folder: Path) -> None:
 
 def _packaged_tokenizer(packaged: Path) -> PreTrainedTokenizerBase:
     """SmolLM2's tokenizer; the GGUF file names `<|im_start|>` as the end of a turn."""
-    tokenizer = AutoTokenizer.from_pretrained(packaged, gguf_file=GGUF)
+    tokenizer = AutoTokenizer.from_pretrained(packaged, gguf_file=GGUF, trust_remote_code=False)
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
     tokenizer.clean_up_tokenization_spaces = False  # True would warn at every decode, and BPE has nothing to clean up
     return tokenizer
@@ -250,7 +273,8 @@ def _readable(name: str) -> Iterator[None]:
         yield
     # OSError: the hub, or missing files. ValueError: unknown architecture or attention, bad JSON or hub id.
     # ImportError: an optional package that the model or its attention asks for. SafetensorError: cut-off weights.
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
+    # StrictDataclassError: a setting of the wrong type.
+    except (OSError, ValueError, ImportError, SafetensorError, StrictDataclassError) as error:
         raise BadInput(_why_unreadable(name, error)) from error
 
 
@@ -268,12 +292,16 @@ def _why_unreadable(name: str, error: BaseException) -> str:
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(link, kinds) for link in chain)
 
+    if "trust_remote_code" in str(error):
+        return own_code_sentence(name)
     if caused_by(GatedRepoError):
         return f"The hub model {name!r} is gated: accept its licence on its page and run `hf auth login`."
     if caused_by(RevisionNotFoundError):
         return f"The hub model {name!r} has no such revision: check model.revision."
     if caused_by(RepositoryNotFoundError, HFValidationError):
         return f"There is no model {name!r} on the hub: check model.name, or run `hf auth login` if it is private."
+    if "model.safetensors" in str(error) and _on_hub(name) and not why_hub_is_silent():
+        return pickle_sentence(name, "it has no model.safetensors")
     if _on_hub(name) and isinstance(error, OSError):
         silent = why_hub_is_silent()
         why = f" and is not in the cache ({silent})" if silent else ""

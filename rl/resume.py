@@ -6,7 +6,8 @@ from pathlib import Path
 from rewards.errors import BadInput
 from rl.recipe import Recipe
 from rl.recipe_file import load_recipe
-from rl.run.folder import RunFolder, check_same_run, is_run
+from rl.run.folder import RunFolder, check_same_run, check_unedited, is_run, settings_of
+from rl.run.stored import read_object
 
 
 def resumed_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -22,6 +23,7 @@ def resumed_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             raise BadInput(f"{override!r} does not change a key of the run's recipe: give SECTION.KEY=VALUE.")
         if key == "run.dir":
             raise BadInput("run.dir is where the run that is resumed lies: leave it out, or copy the folder before.")
+    check_unedited(path)
     recipe = _in_folder(load_recipe(str(folder.recipe), overrides), path)
     check_same_run(path, recipe)
     return recipe
@@ -34,16 +36,24 @@ def latest_unfinished(recipe: Recipe, runs: Path = Path("runs")) -> Path | None:
     """
     folders = [Path(recipe.run.dir)] if recipe.run.dir else sorted(runs.glob(f"{recipe.name}-*"), reverse=True)
     for path in folders:
-        if is_run(path) and not RunFolder(path).summary.exists() and _is_of(path, recipe):
+        if is_run(path) and not _has_ended(path) and _is_of(path, recipe):
             return path
     return None
 
 
 def _is_of(path: Path, recipe: Recipe) -> bool:
     try:
-        return resumed_recipe(path) == _in_folder(recipe, path)
+        return _in_folder(settings_of(path), path) == _in_folder(recipe, path)
     except BadInput:  # written by another version of Penny, whose recipes this one does not read
         return False
+
+
+def _has_ended(path: Path) -> bool:
+    try:
+        read_object(RunFolder(path).summary, "go on with the run")
+    except BadInput:  # there is none, or it is damaged and the run writes it again
+        return False
+    return True
 
 
 def _in_folder(recipe: Recipe, path: Path) -> Recipe:

@@ -80,6 +80,8 @@ def read_tree(path: Path) -> Tree:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadInput(f"Not valid YAML: {error.problem or error.context} ({shown(path)}{line}).") from error
+    except OSError as error:
+        raise BadInput(f"{shown(path)} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"Not a YAML text file ({shown(path)}).") from error
     if not isinstance(tree, dict):

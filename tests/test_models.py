@@ -157,7 +157,7 @@ def test_fingerprint_of_a_folder(tiny_model: Path, monkeypatch: pytest.MonkeyPat
 
 def test_fingerprint_of_a_hub_model_is_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        AutoConfig, "from_pretrained", lambda name, revision: AutoConfig.for_model("llama", _commit_hash="c0ffee")
+        AutoConfig, "from_pretrained", lambda name, **_: AutoConfig.for_model("llama", _commit_hash="c0ffee")
     )
     assert models.model_fingerprint("some/model", "main") == {
         "name": "some/model",
@@ -192,7 +192,7 @@ def test_the_hubs_refusals_are_told_apart(
 ) -> None:
     response = httpx.Response(401, request=httpx.Request("GET", "https://example.org"))
 
-    def refuse(name: str, revision: str | None) -> None:
+    def refuse(name: str, **_: object) -> None:
         # transformers wraps what the hub says in an OSError
         raise OSError("cannot load") from kind("refused", response=response)
 

@@ -108,7 +108,7 @@ def shapes_for(folder: Path, name: str, model: PreTrainedConfig) -> Shapes:
         settings.init_lora_weights = False  # some ways to begin decompose the base's weights
         settings.base_model_name_or_path = None  # peft would warn that it is another
         with torch.device("meta"):
-            adapted = peft.get_peft_model(AutoModelForCausalLM.from_config(model), settings)
+            adapted = peft.get_peft_model(AutoModelForCausalLM.from_config(model, trust_remote_code=False), settings)
     except (ValueError, TypeError) as error:  # layers that this model does not have, settings that peft does not know
         reason = str(error).strip().split("\n")[0]
         raise BadInput(f"The adapter {folder} does not fit {name} ({reason}): give its own base.") from error

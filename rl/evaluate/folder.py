@@ -29,7 +29,6 @@
 Folders of older versions lack some of these fields.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +38,11 @@ from rewards.errors import BadInput
 from rl.names.nearest import missing_folder
 from rl.run import atomic
 from rl.run.evaluations import EvaluationRow, read_answers, write_answers
+from rl.run.stored import damaged, read_object
 
 RESULTS = "results.json"
+RESULT = {"benchmark", "template", "best", "answers", "dataset", "pass@1"}  # keys of each result, in every version
+CURE = "bring it back from a copy, or measure again with the same command of `penny eval`"
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,22 @@ class EvaluationFolder:
         return cls(path)
 
     def results(self) -> dict[str, Any]:
-        """What `results.json` holds."""
-        stored: dict[str, Any] = json.loads(self.results_file.read_text(encoding="utf-8"))
+        """What `results.json` holds. Raises BadInput if it is damaged."""
+        stored = read_object(self.results_file, CURE, {"results": list})
+        for result in stored["results"]:
+            if not isinstance(result, dict) or not result.keys() >= RESULT or not isinstance(result["dataset"], dict):
+                raise damaged(self.results_file, "one of its results is none", CURE)
+        if not stored["results"]:
+            raise damaged(self.results_file, "it has no results", CURE)
         return stored
 
     def rows(self, result: Mapping[str, Any], tokens: bool = True) -> list[EvaluationRow]:
         """Every answer of one of the `results`, by problem and sample; without `tokens` those lists are empty."""
-        return read_answers(self.path / str(result["answers"]), tokens)
+        file = self.path / str(result["answers"])
+        try:
+            return read_answers(file, tokens)
+        except FileNotFoundError as error:
+            raise BadInput(f"{file} is missing, with the answers to {result['benchmark']}: {CURE}.") from error
 
     def write_rows(self, result: Mapping[str, Any], rows: Sequence[EvaluationRow]) -> None:
         """Store the answers of one of the `results`."""

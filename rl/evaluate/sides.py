@@ -22,7 +22,7 @@ from rl.recipe_file import check_tree
 from rl.run.evaluations import EvaluationRow, read_evaluation_rows, read_evaluations
 from rl.run.folder import RunFolder, is_run
 from rl.run.manifest import read_manifest
-from rl.yaml_text import parse_yaml
+from rl.yaml_tree import read_tree
 
 
 class Side(Protocol):
@@ -73,7 +73,12 @@ class RunSide:
 
     def rows(self, result: Mapping[str, Any], tokens: bool = True) -> list[EvaluationRow]:
         """See `Side`; a run has one result."""
-        return read_evaluation_rows(self.folder, self.step, tokens)
+        try:
+            return read_evaluation_rows(self.folder, self.step, tokens)
+        except FileNotFoundError as error:
+            raise BadInput(
+                f"{self.path} has lost its answers of step {self.step}: bring them back from a copy."
+            ) from error
 
     def results(self) -> dict[str, Any]:
         """See `Side`."""
@@ -99,7 +104,7 @@ class RunSide:
         }
 
     def _recipe(self) -> Recipe:
-        return check_tree(parse_yaml(self.folder.recipe.read_text(encoding="utf-8")), str(self.folder.recipe))
+        return check_tree(read_tree(self.folder.recipe), str(self.folder.recipe))
 
     def _result(self, recipe: Recipe, rows: Sequence[EvaluationRow], manifest: Mapping[str, Any]) -> dict[str, Any]:
         section, evaluation = held_out_section(recipe), recipe.evaluation

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,14 @@ from rl.recipe_file import load_recipe
 from rl.rollout.build import pick_device, pick_dtype
 from rl.rollout.engine import NamedTensors
 from rl.run import tables
-from rl.run.checkpoints import BEST, best_checkpoint, file_hash, is_whole, latest_checkpoint
+from rl.run.checkpoints import best_checkpoint, file_hash, is_whole, latest_checkpoint
 from rl.run.folder import RunFolder, is_run
 
-LAST = "last"
+LAST, BEST = "last", "best"
 # Files of a model's folder that may decide what it answers: weights, tokenizer, templates, settings, its own code.
 DECIDING = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
+# What torch raises for a pickle that is damaged, or is no table of tensors; it opens no other.
+BROKEN_PICKLE = (pickle.UnpicklingError, EOFError, LookupError, TypeError, AttributeError)
 WHERE_THE_BASE_LIES = ("base_model_name_or_path", "revision")
 
 
@@ -130,7 +133,7 @@ def weights_folder(run: RunFolder, checkpoint: str = LAST) -> Path:
     Raises:
         BadInput: the run has no such checkpoint.
     """
-    steps = sorted(tables.step_of(path) for path in run.checkpoints.glob("step-*") if path.is_dir())
+    steps = [step for step, path in tables.step_paths(run.checkpoints).items() if path.is_dir()]
     listed = f"the steps {', '.join(map(str, steps))}" if steps else "none yet"
     if checkpoint == LAST:
         found = latest_checkpoint(run)
@@ -189,7 +192,7 @@ def merged_weights(section: ModelSection, adapter: Path) -> NamedTensors:
         saved = peft.load_peft_weights(str(adapter), device="cpu")
     # RuntimeError: shapes of another model. ValueError: layers that this one does not have, a config that peft cannot
     # read. OSError, SafetensorError: weights that are missing or cut off.
-    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
+    except (RuntimeError, ValueError, OSError, SafetensorError, *BROKEN_PICKLE) as error:
         reason = str(error).strip().split("\n")[0]
         raise BadInput(f"The adapter {adapter} does not fit {section.name} ({reason}): give its own base.") from error
     own = peft.get_peft_model_state_dict(model, save_embedding_layers=False)

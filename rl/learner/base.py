@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rewards.errors import BadInput
 from rl.models import resolve_model
 from rl.names.model_name import HUB_IDS
 from rl.recipe import ModelSection
@@ -40,6 +41,9 @@ def base_of(adapter: Path, config: dict[str, Any]) -> ModelSection | None:
     """Return the model that a saved adapter is for; None: it does not say."""
     note = adapter / NOTE
     if note.is_file():
-        return ModelSection(name=json.loads(note.read_text(encoding="utf-8"))["name"])
+        try:
+            return ModelSection(name=json.loads(note.read_text(encoding="utf-8"))["name"])
+        except (OSError, ValueError, LookupError, TypeError) as error:  # no JSON, or nothing that has a name
+            raise BadInput(f"{note} is damaged: bring it back from a copy, or export the adapter again.") from error
     name = config.get("base_model_name_or_path")
     return ModelSection(name=str(name), revision=config.get("revision")) if name else None

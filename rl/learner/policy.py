@@ -99,7 +99,7 @@ class Policy:
         if self.has_adapter:
             peft.set_peft_model_state_dict(self.model, peft.load_peft_weights(str(folder), device=str(self.device)))
             return
-        saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype)
+        saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype, use_safetensors=True)
         self.model.load_state_dict(saved.state_dict())
 
     def _precision(self) -> torch.autocast:

@@ -69,7 +69,7 @@ def shape_of(config: PreTrainedConfig, section: ModelSection) -> Shape:
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     key_value_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         total = sum(parameter.numel() for parameter in model.parameters())
         head = model.get_output_embeddings().weight.numel()
         routers: list[Any] = list(find_routers(model).values())

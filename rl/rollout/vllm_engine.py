@@ -101,6 +101,8 @@ class VllmEngine:
         self._llm = LLM(
             model=model,
             revision=revision,
+            trust_remote_code=False,
+            load_format="safetensors",  # pickles are not opened
             dtype=settings.dtype,
             max_model_len=settings.max_model_length,
             max_num_seqs=settings.max_num_seqs,

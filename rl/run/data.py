@@ -69,9 +69,13 @@ def _last_hashes(folder: RunFolder) -> dict[str, str]:
 
 
 def _stored_rows(path: Path) -> dict[str, Counter[bytes]]:
-    """Count each row's SHA-256 in each set; empty for runs from before these were kept."""
+    """Count each row's SHA-256 in each set; empty where nobody can know, in older runs or of a damaged file."""
     rows: dict[str, Counter[bytes]] = {}
-    for row in tables.read_rows(path) if path.exists() else []:
+    try:
+        stored = tables.read_rows(path, needs=SCHEMA.names) if path.exists() else []
+    except BadInput:  # the manifest knows whether the sets differ; only the number of rows is unknown
+        return {}
+    for row in stored:
         rows.setdefault(row["set"], Counter())[row["sha256"]] += 1
     return rows
 

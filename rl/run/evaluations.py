@@ -1,6 +1,5 @@
 """Answers to problems, as rows: what was measured before, during and after training, and what `penny eval` measured."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from rewards.verdict import Outcome
 from rl.run import atomic, tables
 from rl.run.folder import RunFolder
 from rl.run.rollouts import extra_columns, extra_schema, read_extra
+from rl.run.stored import NUMBER, damaged, read_object
 
 SCHEMA = pa.schema(
     {
@@ -105,7 +105,8 @@ def read_answers(path: Path, tokens: bool = True) -> list[EvaluationRow]:
 
     Without `tokens` the lists by token, most of the file, are left empty.
     """
-    return [_from_columns(columns) for columns in tables.read_rows(path, () if tokens else BY_TOKEN)]
+    rows = tables.read_rows(path, () if tokens else BY_TOKEN, needs=("problem_id", "sample", "completion", "solved"))
+    return [_from_columns(columns) for columns in rows]
 
 
 def _from_columns(columns: dict[str, Any]) -> EvaluationRow:
@@ -114,8 +115,19 @@ def _from_columns(columns: dict[str, Any]) -> EvaluationRow:
 
 
 def read_evaluations(folder: RunFolder) -> list[dict[str, Any]]:
-    """Return the summaries of all finished evaluations, by step."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.evaluations.glob("step-*.json"))]
+    """Return the summaries of all finished evaluations, by step. Raises BadInput if one is damaged."""
+    return [read_evaluation(path) for path in tables.step_paths(folder.evaluations, ".json").values()]
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Return the summary of one evaluation. Raises BadInput if it is damaged."""
+    cure = "bring it back from a copy, or go on with the run, which puts it back or measures again"
+    found = read_object(path, cure, {"step": int, "pass@1": NUMBER, "ci95": list, "n": int})
+    if path.name != f"step-{found['step']:06d}.json":
+        raise damaged(path, f"it is of step {found['step']}", cure)
+    if len(found["ci95"]) != 2 or not all(isinstance(end, int | float) for end in found["ci95"]):
+        raise damaged(path, "its ci95 is no interval", cure)
+    return found
 
 
 def read_evaluation_rows(folder: RunFolder, step: int, tokens: bool = True) -> list[EvaluationRow]:

@@ -2,22 +2,27 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from rewards.errors import BadInput
 from rl.names.nearest import missing_folder
 from rl.recipe import Recipe
-from rl.recipe_file import dump_recipe, load_recipe
-from rl.run import atomic
+from rl.recipe_file import check_tree, dump_recipe, load_recipe
+from rl.run import atomic, tables
 from rl.run.changes import FREE_TEXT, Changes, binds, recipe_changes
 from rl.run.disk import writing
+from rl.run.stored import Kind, read_object
 
 LOCK = ".lock"
 LOG = "libraries.log"
+RECORDS = "records"  # the folder of a checkpoint with a copy of the run's records
+MANIFEST: Mapping[str, Kind] = {"sessions": list, "data": dict, "settings": dict}
+MANIFEST_CURE = "bring it back from a copy, or delete it, and the run begins a new one"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """Which checkpoint has the highest pass@1."""
+        return self.checkpoints / "best"
 
     @property
     def evaluations(self) -> Path:
@@ -102,14 +112,16 @@ class RunFolder:
         """Make the folder of a new run, or enter that of an earlier one with the same recipe.
 
         The recipe is stored in full; of an earlier run's, only keys that do not change what is learnt are updated.
-        Raises BadInput if the folder cannot be written, belongs to another recipe, or holds something else.
+        Raises BadInput if the folder cannot be written, belongs to another recipe, holds something else, or is being
+        trained by another process; then nothing of it has changed.
         """
         cls.check(path, recipe)
         folder = cls(path)
         try:
             for place in (path, folder.rollouts, folder.checkpoints, folder.evaluations):
                 place.mkdir(parents=True, exist_ok=True)
-            atomic.write_text(folder.recipe, dump_recipe(recipe))
+            with folder._taken():
+                atomic.write_text(folder.recipe, dump_recipe(recipe))
         except OSError as error:
             raise BadInput(
                 f"The run folder {path} cannot be written ({error.strerror}): name another in run.dir."
@@ -134,6 +146,14 @@ class RunFolder:
         The kernel releases the lock when the process dies, however it dies. A POSIX lock, as grader processes forked
         from this one would inherit a `flock` and hold it after a kill.
         """
+        with self._taken() as file:
+            with writing(self.path / LOCK):
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n".encode())
+            yield
+
+    @contextmanager
+    def _taken(self) -> Iterator[BinaryIO]:
         with ExitStack() as stack:
             with writing(self.path / LOCK):
                 # Without a buffer: a write that failed is not tried again when the file is closed.
@@ -142,14 +162,11 @@ class RunFolder:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:  # POSIX leaves open which of the two
                 file.seek(0)
-                holder = file.read().decode().strip() or "unknown"
+                holder = file.read(20).decode(errors="replace").strip() or "unknown"
                 raise BadInput(
                     f"{self.path} is being trained by process {holder}: wait for it, stop it, or name another run.dir."
                 ) from error
-            with writing(self.path / LOCK):
-                file.truncate(0)
-                file.write(f"{os.getpid()}\n".encode())
-            yield
+            yield file
 
 
 def is_run(path: Path) -> bool:
@@ -157,9 +174,38 @@ def is_run(path: Path) -> bool:
     return (path / "recipe.yaml").is_file()
 
 
+def settings_of(path: Path) -> Recipe:
+    """Return the recipe that the run in `path` was last trained with, whatever its `recipe.yaml` says now.
+
+    The manifest has it, and so have the checkpoints' copies. Of a run that has none, `recipe.yaml` is believed.
+    """
+    checkpoints = reversed(tables.step_paths(path / "checkpoints").values())
+    for manifest in (RunFolder(path).manifest, *(place / RECORDS / "manifest.json" for place in checkpoints)):
+        try:
+            stored = read_object(manifest, MANIFEST_CURE, may=MANIFEST)
+        except BadInput:  # missing or damaged; who needs it says so, or puts it back
+            continue
+        if "settings" in stored:
+            return check_tree(stored["settings"], str(manifest))
+    return load_recipe(str(path / "recipe.yaml"))
+
+
 def changes_of(path: Path, recipe: Recipe) -> Changes:
     """Return the keys in which a recipe differs from that of the run in `path`; what that lacks has its default."""
-    return recipe_changes(load_recipe(str(path / "recipe.yaml")), recipe)
+    return recipe_changes(settings_of(path), recipe)
+
+
+def check_unedited(path: Path) -> None:
+    """Raise BadInput if the `recipe.yaml` of a run says what the run was not trained with."""
+    file = path / "recipe.yaml"
+    different = {key: values for key, values in changes_of(path, load_recipe(str(file))).items() if binds(key)}
+    if different:
+        key, (old, new) = next(iter(different.items()))
+        more = f" (and {len(different) - 1} more keys)" if len(different) > 1 else ""
+        raise BadInput(
+            f"{file} was edited: it says {key} = {new!r}, and the run was trained with {old!r}{more}: put {old!r} back "
+            f"to go on, or train with {new!r} from the start by `penny train {file} run.dir=NEW`."
+        )
 
 
 def default_path(recipe_name: str, now: datetime | None = None) -> Path:
@@ -177,7 +223,7 @@ def check_same_run(path: Path, recipe: Recipe) -> None:
             f"{path} holds a run with {key} = {old!r}, not {new!r}{more}: use that run's recipe, or name another "
             f"folder in run.dir; of a run that has begun, only these may change: {FREE_TEXT}."
         )
-    done = max((int(place.name.removeprefix("step-")) for place in (path / "checkpoints").glob("step-*")), default=0)
+    done = max(tables.step_paths(path / "checkpoints"), default=0)
     if recipe.optimizer.max_steps < done:
         raise BadInput(
             f"{path} has learned for {done} steps, more than optimizer.max_steps = {recipe.optimizer.max_steps}: "

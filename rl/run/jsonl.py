@@ -10,6 +10,7 @@ from rewards.errors import BadInput
 from rewards.jsonl import parse
 from rl.run import atomic
 from rl.run.disk import writing
+from rl.run.stored import NOTHING, Kind, damaged
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
@@ -26,18 +27,24 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
             raise
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path, needs: Mapping[str, Kind] = NOTHING) -> list[dict[str, Any]]:
     """Return the records of a log; a missing file has none, and a half-written last line does not count.
 
-    Raises BadInput for a line in the middle that is no JSON object.
+    Raises BadInput for a line in the middle that is no JSON object, or lacks a key of `needs`.
     """
     if not path.exists():
         return []
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise damaged(path, error.strerror or str(error), "bring it back from a copy") from error
     records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         record, _ = parse(line)
         if not isinstance(record, dict):
             raise BadInput(f"{path}, line {number} is not a JSON object: mend or delete that line.")
+        if lacking := [key for key, kind in needs.items() if not isinstance(record.get(key), kind)]:
+            raise BadInput(f"{path}, line {number} has no {lacking[0]}: mend or delete that line.")
         records.append(record)
     return records
 

@@ -14,9 +14,18 @@ from typing import Any, Literal, get_args
 
 from rl.run import jsonl
 from rl.run.folder import RunFolder
+from rl.run.stored import NUMBER, Kind
 
 Phase = Literal["start", "generate", "grade", "learn", "sync", "evaluate", "save"]
 PHASES: tuple[str, ...] = (*get_args(Phase), "idle")  # idle: wall time outside all phases
+NEEDS: dict[str, Kind] = {  # what each line has
+    "session": int,
+    "wall": NUMBER,
+    "seconds": dict,
+    "tokens": dict,
+    "dollars": NUMBER,
+    "peak_memory_gib": dict,
+}
 
 
 class Ledger:
@@ -139,7 +148,7 @@ def peak_memory_gib() -> dict[str, float]:
 def ledger_totals(folder: RunFolder) -> dict[str, Any]:
     """Return the sums over all sessions: `seconds` and `dollars_by_phase` per phase, `total_seconds`, `tokens`,
     `dollars`, `sessions` and the highest `peak_memory_gib`."""
-    lines = jsonl.read(folder.ledger)
+    lines = jsonl.read(folder.ledger, NEEDS)
     seconds = {name: sum(line["seconds"][name] for line in lines) for name in PHASES}
     rates = [line["dollars"] / line["wall"] if line["wall"] else 0.0 for line in lines]  # may change between sessions
     dollars = {

@@ -16,9 +16,12 @@ from typing import Any
 
 from rl.problems.problem import Problem
 from rl.recipe import Recipe
+from rl.recipe_file import dump_recipe
 from rl.run import atomic
 from rl.run.checkpoints import file_hash
-from rl.run.folder import RunFolder
+from rl.run.folder import MANIFEST, MANIFEST_CURE, RunFolder
+from rl.run.stored import read_object
+from rl.yaml_text import parse_yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = (
@@ -28,31 +31,33 @@ PACKAGES = (
 
 
 def write_manifest(
-    folder: RunFolder, recipe: Recipe, extra: Mapping[str, Any], history: Mapping[str, Any] = MappingProxyType({})
+    folder: RunFolder, settings: Recipe, extra: Mapping[str, Any], history: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
     """Write `manifest.json`, or add this session to the one of a resumed run, and return it.
 
     `extra` describes what only the caller knows, for example `model` (name, revision, hashes) and `data`. The top level
     describes the first session; each entry of `sessions` has its start, its command, what was `changed` since then,
-    and `history`: what the user decided for this session.
+    and `history`: what the user decided for this session. `settings` is the recipe of the last session, by which an
+    edited `recipe.yaml` is known.
     """
     facts = {**extra, "versions": versions(), "git": git_state(PROJECT), "hardware": hardware()}
     session = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "command": shlex.join(sys.argv)}
     if folder.manifest.exists():
         manifest = read_manifest(folder)
     else:
-        manifest = {"recipe": recipe.name, "seed": recipe.run.seed, **session, **facts, "sessions": []}
+        manifest = {"recipe": settings.name, "seed": settings.run.seed, **session, **facts, "sessions": []}
     first = json.loads(atomic.to_json(manifest))  # tuples and the like as they read back
     now = json.loads(atomic.to_json(facts))
     changed = {key: value for key, value in now.items() if value != first.get(key)}
+    manifest["settings"] = parse_yaml(dump_recipe(settings))
     manifest["sessions"].append({**session, "changed": changed, **history})
     atomic.write_json(folder.manifest, manifest)
     return manifest
 
 
 def read_manifest(folder: RunFolder) -> dict[str, Any]:
-    """Return `manifest.json`, or an empty dictionary if the run has not come that far."""
-    return json.loads(folder.manifest.read_text(encoding="utf-8")) if folder.manifest.exists() else {}
+    """Return `manifest.json`, or an empty dictionary if the run has not come that far. Raises BadInput."""
+    return read_object(folder.manifest, MANIFEST_CURE, may=MANIFEST) if folder.manifest.exists() else {}
 
 
 def versions() -> dict[str, str]:

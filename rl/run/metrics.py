@@ -6,6 +6,8 @@ from typing import Any
 from rl.run import jsonl
 from rl.run.folder import RunFolder
 
+NEEDS = {"step": int}
+
 
 class MetricsLog:
     """Appends steps to `metrics.jsonl`; each line is on the disk before `append` returns."""
@@ -20,7 +22,7 @@ class MetricsLog:
 
     def truncate_after(self, step: int) -> None:
         """Drop the lines of later steps, which a resumed run will write again."""
-        records = jsonl.read(self._path)
+        records = jsonl.read(self._path, NEEDS)
         kept = [record for record in records if record["step"] <= step]
         if len(kept) < len(records):
             jsonl.rewrite(self._path, kept)
@@ -28,4 +30,4 @@ class MetricsLog:
 
 def read_metrics(folder: RunFolder) -> list[dict[str, Any]]:
     """Return the lines of `metrics.jsonl` in order; a half-written last line does not count."""
-    return jsonl.read(folder.metrics)
+    return jsonl.read(folder.metrics, NEEDS)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 from markupsafe import Markup
 
+from rl.recipe_file import check_tree
 from rl.run import atomic, charts
 from rl.run.evaluations import EvaluationRow, read_evaluation_rows, read_evaluations
 from rl.run.folder import RunFolder
@@ -16,7 +16,9 @@ from rl.run.ledger import PHASES, ledger_totals
 from rl.run.manifest import read_manifest
 from rl.run.metrics import read_metrics
 from rl.run.reward_curves import reward_curves
+from rl.run.stored import Kind, read_object
 from rl.run.summary import cost, interval, never_solved, percent, read_summary, reward_change
+from rl.yaml_tree import read_tree
 
 # How many problems are shown of each fate, by (solved before, solved after).
 FATES = {
@@ -60,10 +62,11 @@ def duration(seconds: float) -> str:
 
 
 def _content(folder: RunFolder) -> dict[str, Any]:
-    recipe = yaml.safe_load(folder.recipe.read_text(encoding="utf-8"))
+    recipe = check_tree(read_tree(folder.recipe), str(folder.recipe)).model_dump(mode="json")
     metrics = read_metrics(folder)
     evaluations = read_evaluations(folder)
     manifest = read_manifest(folder)
+    made_with = {key: value for key, value in manifest.items() if key != "settings"}  # the recipe stands beside it
     before = next((item for item in evaluations if item["step"] == 0), None)
     after = next((item for item in reversed(evaluations) if item["step"] > 0), None)
     summary = read_summary(folder)
@@ -72,7 +75,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "recipe": recipe,
         "recipe_text": folder.recipe.read_text(encoding="utf-8"),
         "manifest": manifest,
-        "manifest_text": json.dumps(manifest, indent=2, ensure_ascii=False),
+        "manifest_text": json.dumps(made_with, indent=2, ensure_ascii=False),
         "summary": summary,
         "state": _state(summary),
         "step": step,
@@ -168,7 +171,9 @@ def _costs(folder: RunFolder) -> dict[str, Any]:
 
 def _benchmarks(folder: RunFolder) -> list[dict[str, Any]]:
     """Return a row for each result of `penny eval` on the run, with the address of its page; oldest first."""
-    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in folder.evals.glob("*/results.json")]
+    cure = "bring it back from a copy, or move its folder away"
+    needs: Mapping[str, Kind] = {"created": str, "subject": dict, "results": list}
+    found = [(path, read_object(path, cure, needs)) for path in folder.evals.glob("*/results.json")]
     found.sort(key=lambda item: (item[1]["created"], str(item[0])))
     return [
         {
@@ -210,4 +215,8 @@ def _fate(
 
 
 def _first_samples(folder: RunFolder, step: int) -> dict[str, EvaluationRow]:
-    return {row.problem_id: row for row in read_evaluation_rows(folder, step) if row.sample == 0}
+    try:
+        rows = read_evaluation_rows(folder, step)
+    except FileNotFoundError:  # lost: the score is known from the summary, and the page has no examples
+        return {}
+    return {row.problem_id: row for row in rows if row.sample == 0}

@@ -92,12 +92,12 @@ def write_step(parent: Path, step: int, rows: Sequence[RolloutRow]) -> Path:
 
 def read_rollouts(folder: RunFolder, step: int) -> list[RolloutRow]:
     """Return the completions of one step, exactly as written; raises FileNotFoundError if it has none."""
-    return [_from_columns(columns) for columns in tables.read_rows(_path(folder, step))]
+    return [_from_columns(columns) for columns in tables.read_rows(_path(folder, step), needs=PLAIN)]
 
 
 def rollout_steps(folder: RunFolder) -> list[int]:
     """Return the steps whose completions are stored, in order."""
-    return sorted(tables.step_of(path) for path in folder.rollouts.glob("step-*.parquet"))
+    return list(tables.step_paths(folder.rollouts, ".parquet"))
 
 
 def _path(folder: RunFolder, step: int) -> Path:

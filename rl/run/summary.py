@@ -1,6 +1,5 @@
 """The result of a run for machines, and whether it is the one its recipe promised."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from rl.recipe import Band
 from rl.run import atomic
 from rl.run.folder import RunFolder
+from rl.run.stored import NUMBER, read_object
 
 Result = Mapping[str, Any]  # an evaluation: at least pass@1, ci95 and n
 ROUNDING = 1e-9  # 0.55 - 0.2 must count as 0.35
@@ -55,8 +55,11 @@ def _kept(result: Result) -> dict[str, Any]:
 
 
 def read_summary(folder: RunFolder) -> dict[str, Any] | None:
-    """Return `summary.json`, or None if the run has not ended."""
-    return json.loads(folder.summary.read_text(encoding="utf-8")) if folder.summary.exists() else None
+    """Return `summary.json`, or None if the run has not ended. Raises BadInput if it is damaged."""
+    if not folder.summary.exists():
+        return None
+    cure = f"`penny train --resume {folder.path}` writes it again"
+    return read_object(folder.summary, cure, {"before": dict, "after": dict, "band_reason": str, "tokens": NUMBER})
 
 
 def check_band(before: Result, after: Result, band: Band) -> tuple[bool, str]:

@@ -1,6 +1,7 @@
 """Rows as parquet files, and back."""
 
 import io
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import pyarrow.parquet as pq
 
 from rl.run import atomic
 from rl.run.disk import writing
+from rl.run.stored import damaged
 
 # Log-probabilities keep 64 bits, so that what was trained on is what is read back.
 TOKENS = pa.list_(pa.int32())
 LOGPROBS = pa.list_(pa.float64())
+CURE = "bring it back from a copy, or delete it, and do without its rows"
+STEP = re.compile("step-([0-9]{6,9})")
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: Sequence[dict[str, Any]]) -> None:
@@ -21,16 +25,39 @@ def write_rows(path: Path, schema: pa.Schema, rows: Sequence[dict[str, Any]]) ->
     with writing(path):
         path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), buffer, compression="zstd")
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     atomic.write_bytes(path, buffer.getvalue())
 
 
-def read_rows(path: Path, without: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Return the rows of one parquet file; columns in `without` are not read."""
-    columns = [name for name in pq.read_schema(path).names if name not in without]
-    return pq.read_table(path, columns=columns).to_pylist()
+def read_rows(path: Path, without: Collection[str] = (), needs: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return the rows of one parquet file; columns in `without` are not read.
+
+    Raises:
+        BadInput: the file is damaged, or lacks a column of `needs`.
+        FileNotFoundError: there is none.
+    """
+    try:
+        names = pq.read_schema(path).names
+        columns = [name for name in names if name not in without]
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=columns, page_checksum_verification=True).to_pylist()
+    except FileNotFoundError:
+        raise
+    # OSError: unreadable, or pages that do not fit their checksums. ArrowException: no parquet. ValueError: no UTF-8.
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise damaged(path, "it cannot be read as a parquet file", CURE) from error
+    if lacking := [name for name in needs if name not in names]:
+        raise damaged(path, f"it has no column {lacking[0]}", CURE)
+    return rows
 
 
-def step_of(path: Path) -> int:
-    """Return the step that the name of a file or folder `step-000012` or `step-000012.parquet` gives."""
-    return int(path.stem.removeprefix("step-"))
+def step_paths(place: Path, suffix: str = "") -> dict[int, Path]:
+    """Return the files or folders `step-000012` in a folder, with a suffix such as `.json`, by step and in order.
+
+    What has any other name, such as the copy of a file, is nobody's.
+    """
+    found = {}
+    for path in place.glob(f"step-*{suffix}"):
+        if match := STEP.fullmatch(path.name.removesuffix(suffix)):
+            found[int(match.group(1))] = path
+    return dict(sorted(found.items()))

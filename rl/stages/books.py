@@ -7,23 +7,33 @@ runs/r1-mini/
   report.html
 """
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from rewards.errors import BadInput
 from rl.run import atomic
 from rl.run.folder import RunFolder
 from rl.run.ledger import ledger_totals
+from rl.run.stored import NUMBER, Kind, damaged, read_object
 from rl.stages.pipeline_file import dump_pipeline, load_pipeline
 from rl.stages.schema import BASE, PREVIOUS, TRAINS, Pipeline, data_before, models_before
 
 RESULT = "result.json"
+RESULT_NEEDS: Mapping[str, Kind] = {
+    "kind": str,
+    "model": (str, NoneType),
+    "data": (str, NoneType),
+    "figures": dict,
+    "seconds": NUMBER,
+    "dollars": NUMBER,
+    "tokens": int,
+}
 SETTINGS = "pipeline.yaml"
 MODEL = "model"  # folders of a stage that trains
 ADAPTER = "adapter"
@@ -69,9 +79,15 @@ class PipelineFolder:
         return self.path / f"{list(self.pipeline.stages).index(name) + 1:02d}-{name}"
 
     def result(self, name: str) -> StageResult | None:
-        """What a stage came to; None if it is not done."""
+        """What a stage came to; None if it is not done. Raises BadInput if its `result.json` is damaged."""
         file = self.stage(name) / RESULT
-        return StageResult(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+        if not file.exists():
+            return None
+        cure = f"bring it back from a copy, or do the stage again by --from {name}"
+        stored = read_object(file, cure, RESULT_NEEDS)
+        if unknown := stored.keys() - {item.name for item in fields(StageResult)}:
+            raise damaged(file, f"it has the unknown key {min(unknown)}", cure)
+        return StageResult(**stored)
 
     def finish(self, name: str, result: StageResult) -> StageResult:
         """Keep a stage's result, with what its ledger says it took. From here on the stage is not done again."""

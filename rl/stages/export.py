@@ -141,7 +141,7 @@ def check_gguf(file: Path, model: Path) -> None:
     def value(key: str) -> Any:
         return fields[key].contents() if key in fields else None
 
-    rope = getattr(AutoConfig.from_pretrained(model), "rope_parameters", None) or {}
+    rope = getattr(AutoConfig.from_pretrained(model, trust_remote_code=False), "rope_parameters", None) or {}
     base, written = rope.get("rope_theta"), value(f"{value('general.architecture')}.rope.freq_base") or ROPE_BASE
     byte_level = "ByteLevel" in (model / "tokenizer.json").read_text(encoding="utf-8")
     wrong = []

@@ -27,6 +27,7 @@ from rl.run import atomic, jsonl
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
 from rl.run.loading import loading
+from rl.run.stored import read_object
 from rl.signals import StopRequested, StopSignal
 from rl.stages.books import ADAPTER, MODEL, StageResult, made
 from rl.stages.examples import Encoder, Example, fitting, gather_rows
@@ -101,7 +102,8 @@ def agree_on_data(name: str, folder: Path, examples: Sequence[Example], accept_c
     """Keep the SHA-256 of what is learned; raise BadInput if a checkpoint was made from something else."""
     tokens = json.dumps([[*example.input_ids, example.learned] for example in examples])
     found, file = hashlib.sha256(tokens.encode()).hexdigest(), folder / DATA
-    before = json.loads(file.read_text(encoding="utf-8"))["sha256"] if file.exists() else found
+    cure = f"begin the stage again by --from {name}"
+    before = read_object(file, cure, {"sha256": str})["sha256"] if file.exists() else found
     if before != found and last_checkpoint(folder) and not accept_changed_data:
         raise BadInput(
             f"What stage {name} learns from has changed since its last step: bring the old data back, go on with the "

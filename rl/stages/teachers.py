@@ -5,7 +5,6 @@ from, and graded while others are still written.
 """
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -26,6 +25,7 @@ from rl.rollout.endpoint import Endpoint, EndpointSettings
 from rl.rollout.openai_api import Request
 from rl.rollout.server_url import is_local, normalized
 from rl.run import atomic
+from rl.run.stored import NUMBER, read_object
 from rl.stages.schema import TeacherSection
 
 # Whose published terms of use keep what their models write from training others that compete. Not a complete list, so
@@ -71,7 +71,8 @@ class Spending:
 
     def __post_init__(self) -> None:
         if self.file is not None and self.file.exists():
-            self.dollars = float(json.loads(self.file.read_text(encoding="utf-8"))["dollars"])
+            cure = "bring it back from a copy, or write what the server has cost so far"
+            self.dollars = float(read_object(self.file, cure, {"dollars": NUMBER})["dollars"])
 
     @property
     def over(self) -> bool:
