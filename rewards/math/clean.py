@@ -50,6 +50,7 @@ _OR = re.compile(r"‹[\s,]*+or\s*+›|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=[\s\d)}
 # Thai, Bengali, Telugu, Japanese.
 _AND_BETWEEN = re.compile(r"(?<=\d) (?:y|et|und|и|na|اور|และ|এবং|ও|మరియు) (?=[-\d$])|(?<=\d)と(?=\d)")
 _OR_BETWEEN = re.compile(r"(?<=\d) (?:o|u|ou|oder|или|au|یا|หรือ|বা|లేదా) (?=[-\d$])|(?<=\d)(?:か|または)(?=\d)")
+_NOT = re.compile(r"\\not\s*+(?:(\\in(?![A-Za-z]))|=)")
 _RELATIONS = re.compile(r"<=|>=|=<|=>|!=|==|:=|≤|≥|\\approx|\\sim(?![a-z])")
 _RELATION = {"<=": r"\le ", "=<": r"\le ", ">=": r"\ge ", "=>": r"\Rightarrow ", "!=": r"\ne ", "==": "=", ":=": "=",
              "\\approx": "=", "\\sim": "="}  # fmt: skip
@@ -104,6 +105,8 @@ def clean(text: str) -> str:
     if "." in text:
         text = _MODULE.sub("", text)
     text = _TIMES_TEN.sub("*", _PERCENT_OF.sub(r"\1%", text.replace("~", " ")))
+    if "\\not" in text:
+        text = _NOT.sub(lambda match: r"\notin " if match[1] else r"\ne ", text)
     text = _RELATIONS.sub(lambda match: _RELATION.get(match[0], match[0]), text)
     text = _OR.sub(" ∨ ", _AND.sub(" ∧ ", text))
     text = _OR_BETWEEN.sub(" ∨ ", _AND_BETWEEN.sub(" ∧ ", text))

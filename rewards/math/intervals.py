@@ -1,17 +1,42 @@
-"""Sets of real numbers: intervals, their unions, and inequalities in one unknown, in one form for comparison."""
+"""Reading sets of real numbers: intervals, their unions, inequalities in one unknown, lists of solutions.
 
+`x > 2 and x < 5`, `(2, 5)`, `|2x - 7| < 3` and `{x : 2 < x < 5}` are one set; `2, 5`, `x = 2 or x = 5` and `{2, 5}`
+another. "and" joins conditions and "or" alternatives. A comma joins conditions that can hold together (`x > 2, x < 5`),
+and lists alternatives otherwise (`x < 2, x > 5`). Solutions and intervals are listed by any of the three.
+"""
+
+import functools
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from rewards.math.clean import spaceless
+from rewards.math.clean import spaceless, unbraced
 from rewards.math.exact import NotRational, TooLarge, rational
 from rewards.math.macros import Tree
-from rewards.math.numeric import real_value
-from rewards.math.scalars import Decision, compare_scalars
-from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape, split
+from rewards.math.regions import (
+    ABOVE_ZERO,
+    EMPTY,
+    HIGHEST,
+    LOWEST,
+    REALS,
+    Cut,
+    Region,
+    between,
+    complement,
+    intersection,
+    point,
+    size,
+    solved,
+    union,
+)
+from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape, split_at
 from rewards.math.tree import parse
 
+RealSet = tuple[str, Region]  # the unknown it is about or "", and the numbers
+
+BOUNDS = {"<", ">", "le", "ge"}
+_CONDITIONS = BOUNDS | {"ne", "in", "notin"}
+_FLIPPED = {"<": ">", ">": "<", "le": "ge", "ge": "le", "ne": "ne", "=": "="}
 _INFINITY = re.compile(r"^([+-]?)\s*+(?:\\infty|infinity|inf|oo|‹infinity›)$")
 _REALS = {
     "\\mathbb{R}",
@@ -25,211 +50,232 @@ _REALS = {
     "\\mathbf{R}",
     "realnumbers",
 }
-_FLIPPED = {"<": ">", ">": "<", "le": "ge", "ge": "le", "ne": "ne", "=": "="}
+_SIGNED = re.compile(r"(?:\\mathbb\{?|\\mathbf\{|\\)R\}?[\^_]\{?(?:([+-])|(>|<|\\ge|\\le)\s?0)\}?")
 _UNKNOWN = re.compile(r"^\\?[A-Za-z]+(?:_\w|_\{\w+\})?'*(?:\([^()]*\))?$")
-_WITHOUT = re.compile(r"\\setminus|\\backslash")
-_LOW, _HIGH = float("-inf"), float("inf")
+_REAL_NUMBER = re.compile(r"[xyt]")  # of |x| = 1; |z| = 1 is a modulus, |A| = 1 a number of elements
+_WITHOUT = re.compile(r"\\setminus|\\backslash|(?<=[\])}»R])\s*+-?\s*+(?=«)")
+_CAP = re.compile(r"\\cap(?![A-Za-z])")
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Bounds as text, None for infinity, and whether they belong to the set. A single point has both bounds equal."""
-
-    low: str | None
-    high: str | None
-    low_closed: bool
-    high_closed: bool
-
-
-def real_set(found: Shape) -> tuple[str, list[Interval]] | None:
-    """(the unknown it is about or "", intervals in order) of a set, interval or inequality; None if it is none."""
+@functools.lru_cache(maxsize=8192)
+def real_set(found: Shape) -> RealSet | None:
+    """The set of real numbers that an answer describes, in whatever form; None if it describes none."""
     if isinstance(found, Scalar):
-        return _named_set(found.text)
+        return _scalar(found.text)
     if isinstance(found, Union):
-        parts = [real_set(part) for part in found.parts]
-        intervals: list[Interval] = []
-        for part in parts:
-            if part is None:
-                return None
-            intervals += part[1]
-        return (next((part[0] for part in parts if part and part[0]), ""), _ordered(intervals) or intervals)
+        return _joined([real_set(part) for part in found.parts], union)
     if isinstance(found, Group):
         return _group(found)
-    return _inequality(found)
+    return _relation(found)
 
 
-def compare_sets(gold: list[Interval], answer: list[Interval]) -> Decision:
-    """Whether two sets are the same."""
-    if len(gold) != len(answer):
-        return False, "different sets"
-    decided: bool | None = True
-    for a, b in zip(gold, answer, strict=True):
-        equal = _same_interval(a, b)
-        if equal is False:
-            return False, "different sets"
-        decided = None if equal is None else decided
-    return decided, "the same set" if decided else "not decided as sets"
+def is_region(found: Shape) -> bool:
+    """Whether an answer is written as a set of real numbers and as nothing else, unlike `(1, 2)`, `1, 2`, `x = 1`."""
+    if isinstance(found, Relation):
+        return any(sign in _CONDITIONS for sign in found.signs) or _is_absolute(found)
+    if isinstance(found, Scalar):
+        marked = "\\setminus" in found.text or "\\cap" in found.text or "«" in found.text or "R" in found.text
+        return marked and _scalar(found.text) is not None
+    if isinstance(found, Union):
+        return True
+    if found.kind == "tuple" and len(found.items) == 2:
+        ends = [item.text for item in found.items if isinstance(item, Scalar)]
+        return found.brackets in ("[)", "(]") or any(map(_INFINITY.match, ends))
+    return found.kind in ("list", "set") and any(map(is_region, found.items))
 
 
-def _same_interval(a: Interval, b: Interval) -> bool | None:
-    if (a.low_closed, a.high_closed) != (b.low_closed, b.high_closed):
+def is_finite(found: Shape) -> bool:
+    """Whether an answer lists values, with or without the name of an unknown."""
+    if isinstance(found, Scalar):
+        return parse(found.text) is not None
+    if isinstance(found, Relation):
+        return set(found.signs) == {"="}
+    return isinstance(found, Group) and found.kind in ("list", "set") and all(map(is_finite, found.items))
+
+
+def may_be_interval(found: Group) -> bool:
+    """Whether a pair in parentheses is an interval as well as a point: its first number is below its second."""
+    if found.kind != "tuple" or len(found.items) != 2:
         return False
-    decided: bool | None = True
-    for x, y in ((a.low, b.low), (a.high, b.high)):
-        if (x is None) != (y is None):
-            return False
-        if x is not None and y is not None:
-            equal = compare_scalars(x, y)[0]
-            if equal is False:
-                return False
-            decided = None if equal is None else decided
-    return decided
+    low, high = (size(item.text) if isinstance(item, Scalar) else None for item in found.items)
+    return low is not None and high is not None and low < high
 
 
-def _named_set(text: str) -> tuple[str, list[Interval]] | None:
-    parts = _WITHOUT.split(text)
-    if spaceless(parts[0]) in _REALS:
-        if len(parts) == 1:
-            return "", [Interval(None, None, False, False)]
-        removed = shape(parts[1]) if len(parts) == 2 else None
-        if (
-            isinstance(removed, Group)
-            and removed.kind == "set"
-            and all(isinstance(item, Scalar) for item in removed.items)
-        ):
-            points = [item.text for item in removed.items if isinstance(item, Scalar)]
-            return _without(points)
+def _joined(parts: Sequence[RealSet | None], join: Callable[[Sequence[Region]], Region]) -> RealSet | None:
+    """The sets joined; None if one is unknown, or if they are about two unknowns."""
+    known = [part for part in parts if part is not None]
+    names = {name for name, _ in known if name}
+    if len(known) != len(parts) or len(names) > 1:
+        return None
+    return next(iter(names), ""), join([region for _, region in known])
+
+
+def _scalar(text: str) -> RealSet | None:
+    inner = unbraced(text)
+    if inner != text:
+        return real_set(shape(inner))
+    plain = spaceless(text)
+    if plain == "\\emptyset":
+        return "", EMPTY
+    if plain in _REALS:
+        return "", REALS
+    if (signed := _SIGNED.fullmatch(text)) is not None:
+        sign = "ge" if signed[2] == "\\ge" else "le" if signed[2] == "\\le" else signed[2] or "<>"[signed[1] == "+"]
+        return "", _half_line(sign, "0")
     if text.startswith("«") and text.endswith("»"):
-        inside = text[1:-1]
-        parts = split(inside, "|") if "|" in inside else split(inside, ":")
-        found = shape(parts[1]) if len(parts) == 2 else None
-        return _inequality(found) if isinstance(found, Relation) else None
-    return None
+        return _built(text[1:-1])
+    if len(parts := split_at(text, _CAP)) > 1:
+        return _joined([real_set(shape(part)) for part in parts], intersection)
+    if len(parts := split_at(text, _WITHOUT)) == 2:
+        return _joined(
+            [real_set(shape(part)) for part in parts], lambda sets: intersection([sets[0], complement(sets[1])])
+        )
+    found = point(text)
+    return None if found is None else ("", found)
 
 
-def _without(points: list[str]) -> tuple[str, list[Interval]] | None:
-    valued = sorted((value, point) for point in points if (value := _size(point)) is not None)
-    if len(valued) != len(points):
+def _built(inside: str) -> RealSet | None:
+    """The set of `x | x > 1` and `x \\in R : x > 1`."""
+    bar = min((place for sign in "|:" if (place := inside.find(sign)) >= 0), default=-1)
+    if bar < 0:
         return None
-    bounds = [None, *(point for _, point in valued), None]
-    return "", [Interval(low, high, False, False) for low, high in zip(bounds, bounds[1:], strict=False)]
+    head, condition = shape(inside[:bar]), real_set(shape(inside[bar + 1 :]))
+    if isinstance(head, Scalar):
+        return condition if condition is not None and spaceless(head.text) == condition[0] else None
+    return _joined([real_set(head), condition], intersection) if isinstance(head, Relation) else None
 
 
-def _group(group: Group) -> tuple[str, list[Interval]] | None:
-    if group.kind == "tuple" and len(group.items) == 2 and all(isinstance(item, Scalar) for item in group.items):
-        low, high = (item.text for item in group.items if isinstance(item, Scalar))
-        ends = _bound(low), _bound(high)
-        closed = group.brackets[0] == "[", group.brackets[1] == "]"
-        return "", [Interval(*ends, closed[0] and ends[0] is not None, closed[1] and ends[1] is not None)]
-    if group.kind == "set" and all(isinstance(item, Scalar) for item in group.items):
-        points = [Interval(item.text, item.text, True, True) for item in group.items if isinstance(item, Scalar)]
-        return "", _ordered(points) or points
-    if group.kind == "list" and len(group.items) <= 8 and any(_is_inequality(item) for item in group.items):
-        found = [real_set(item) for item in group.items]
-        both = _intersection([sets[1][0] for sets in found if sets is not None and len(sets[1]) == 1])
-        if group.brackets != "∨" and both is not None and len(found) == 2:
-            return next((sets[0] for sets in found if sets is not None), ""), [both]
-        return real_set(Union(group.items))
-    return None
+def _group(group: Group) -> RealSet | None:
+    if group.kind == "tuple":
+        interval = _interval(group)
+        return None if interval is None else ("", interval)
+    if group.kind == "set":
+        return _joined([real_set(item) for item in group.items], union)
+    return _list(group) if group.kind == "list" else None
 
 
-def _intersection(intervals: list[Interval]) -> Interval | None:
-    """What a lower and an upper bound enclose, as in `x > -2 and x < 5`; None if these are not two such bounds."""
-    if len(intervals) != 2:
+def _interval(group: Group) -> Region | None:
+    texts = [item.text for item in group.items if isinstance(item, Scalar)]
+    if len(texts) != 2 or len(group.items) != 2:
         return None
-    lower = [interval for interval in intervals if interval.low is not None and interval.high is None]
-    upper = [interval for interval in intervals if interval.high is not None and interval.low is None]
-    low, high = (_size(side[0].low if side is lower else side[0].high) if side else None for side in (lower, upper))
-    if low is None or high is None or low >= high:
+    low, high = _cut(texts[0], group.brackets[0] != "["), _cut(texts[1], group.brackets[1] == "]")
+    return (low, high) if low is not None and high is not None and low.place < high.place else None
+
+
+def _list(group: Group) -> RealSet | None:
+    """Conditions or alternatives, by the word or comma between them and by whether they can hold together."""
+    items = group.items
+    related = [
+        item
+        for item in items
+        if not isinstance(item, Scalar) and not (isinstance(item, Group) and item.kind == "tuple")
+    ]
+    parts = [real_set(item) for item in items]
+    if len(related) < len(items) and any(_is_condition(item) for item in related):
+        return _without_points(items)
+    if not any(_is_condition(item) for item in related) or group.brackets == "∨":
+        return _joined(parts, union)
+    if group.brackets == "∧":
+        return _joined(parts, intersection)
+    both = _joined(parts, intersection) if all(_is_condition(item) for item in items) else None
+    return both if both is not None and both[1] else _joined(parts, union)
+
+
+def _is_condition(found: Shape) -> bool:
+    if isinstance(found, Group):
+        return any(map(_is_condition, found.items))
+    return isinstance(found, Relation) and any(sign in _CONDITIONS for sign in found.signs)
+
+
+def _without_points(items: Sequence[Shape]) -> RealSet | None:
+    """The set of `x \\ne 1, 2`; None of other conditions with bare values behind them."""
+    first, rest = items[0], items[1:]
+    if not isinstance(first, Relation) or first.signs != ("ne",) or not all(isinstance(item, Scalar) for item in rest):
         return None
-    return Interval(lower[0].low, upper[0].high, lower[0].low_closed, upper[0].high_closed)
+    return _joined(
+        [real_set(first), *(real_set(item) for item in rest)],
+        lambda sets: intersection([sets[0], *map(complement, sets[1:])]),
+    )
 
 
-def _is_inequality(found: Shape) -> bool:
-    return isinstance(found, Relation) and any(sign in ("<", ">", "le", "ge", "ne", "in") for sign in found.signs)
-
-
-def _bound(text: str) -> str | None:
-    return None if _INFINITY.match(text.strip()) else text
-
-
-def _inequality(found: Relation) -> tuple[str, list[Interval]] | None:
+def _relation(found: Relation) -> RealSet | None:
     sides, signs = found.sides, found.signs
-    if len(sides) == 2 and signs[0] == "in":
+    if len(sides) == 2 and signs[0] in ("in", "notin"):
         inside = real_set(shape(sides[1]))
-        return (spaceless(sides[0]), inside[1]) if inside is not None else None
-    if any(sign not in _FLIPPED for sign in signs) or not 2 <= len(sides) <= 3:
+        if inside is None or inside[0]:
+            return None
+        return spaceless(sides[0]), inside[1] if signs[0] == "in" else complement(inside[1])
+    if any(sign not in _FLIPPED for sign in signs) or len(sides) > 4:
         return None
-    if len(sides) == 3:
-        return _between(found)
-    if signs[0] == "=":
-        return None
-    constant = [_is_constant(side) for side in sides]
-    if constant == [True, False]:
-        sides, signs = (sides[1], sides[0]), (_FLIPPED[signs[0]],)
-    elif constant != [False, True]:
-        return None
-    return _one_sided(sides[0], signs[0], sides[1])
+    return _joined([_pair(*pair) for pair in zip(sides, signs, sides[1:], strict=False)], intersection)
 
 
-def _one_sided(unknown: str, sign: str, bound: str) -> tuple[str, list[Interval]] | None:
-    linear = _linear(unknown)
-    if linear is None and not _UNKNOWN.match(unknown.replace(" ", "")):
+def _pair(left: str, sign: str, right: str) -> RealSet | None:
+    """One equation or inequality between a constant and an expression in one unknown."""
+    constants = _is_constant(left), _is_constant(right)
+    if constants == (True, False):
+        left, sign, right = right, _FLIPPED[sign], left
+    elif constants != (False, True):
         return None
+    if sign in ("=", "ne"):
+        values = real_set(shape(right))
+        region = None if values is None else values[1] if sign == "=" else complement(values[1])
+    else:
+        region = _half_line(sign, right)
+    return None if region is None else _pulled_back(left, region)
+
+
+def _pulled_back(text: str, region: Region) -> RealSet | None:
+    """The values of the unknown for which an expression is in a region: `x`, `2x + 1` or `|2x + 1|`."""
+    read = parse(text)
+    if read is not None and read[0][0] == "abs":
+        above = intersection([region, ABOVE_ZERO])
+        region, linear = union([above, solved(above, Fraction(-1), Fraction(0))]), _linear(read[0][1])
+        return None if linear is None else (linear[0], solved(region, *linear[1:]))
+    linear = None if read is None else _linear(read[0])
     if linear is not None:
-        name, factor, shift = linear
-        if (factor, shift) != (1, 0):
-            bound = f"(({bound})-({shift}))*({1 / factor})"
-            sign = sign if factor > 0 else _FLIPPED[sign]
-        unknown = name
-    if sign == "ne":
-        return unknown, [Interval(None, bound, False, False), Interval(bound, None, False, False)]
-    end = _bound(bound)
-    if end is None:
-        return unknown, [Interval(None, None, False, False)]
-    closed = sign in ("le", "ge")
-    low = sign in (">", "ge")
-    return unknown, [Interval(end, None, closed, False) if low else Interval(None, end, False, closed)]
+        return linear[0], solved(region, *linear[1:])
+    return (spaceless(text), region) if _UNKNOWN.match(text.replace(" ", "")) is not None else None
 
 
-def _between(found: Relation) -> tuple[str, list[Interval]] | None:
-    (low, middle, high), signs = found.sides, found.signs
-    if (
-        not (_is_constant(low) or _bound(low) is None)
-        or not (_is_constant(high) or _bound(high) is None)
-        or _is_constant(middle)
-    ):
+def _half_line(sign: str, bound: str) -> Region | None:
+    cut = _cut(bound, sign in (">", "le"))
+    if cut is None:
         return None
-    if all(sign in (">", "ge") for sign in signs):
-        low, high, signs = high, low, (_FLIPPED[signs[1]], _FLIPPED[signs[0]])
-    if not _UNKNOWN.match(middle.replace(" ", "")):
-        return None
-    if not all(sign in ("<", "le") for sign in signs) or _linear(middle) not in (
-        None,
-        (spaceless(middle), Fraction(1), Fraction(0)),
-    ):
-        return None
-    ends = _bound(low), _bound(high)
-    closed = signs[0] == "le" and ends[0] is not None, signs[1] == "le" and ends[1] is not None
-    return spaceless(middle), [Interval(*ends, *closed)]
+    return between(cut, HIGHEST) if sign in (">", "ge") else between(LOWEST, cut)
+
+
+def _cut(text: str, after: bool) -> Cut | None:
+    infinite = _INFINITY.match(text.strip())
+    if infinite is not None:
+        return LOWEST if infinite[1] == "-" else HIGHEST
+    value = size(text)
+    return None if value is None else Cut(value, after, text)
 
 
 def _is_constant(text: str) -> bool:
-    read = parse(text)
-    return read is not None and real_value(read[0]) is not None or _bound(text) is None
+    if "\\pm" in text or "\\mp" in text or "," in text:
+        found = shape(text)
+        return isinstance(found, Group) and found.kind in ("list", "set") and real_set(found) is not None
+    return size(text) is not None or _INFINITY.match(text.strip()) is not None
 
 
-def _linear(text: str) -> tuple[str, Fraction, Fraction] | None:
+def _is_absolute(found: Relation) -> bool:
+    """Whether an equation is one for the absolute value of an unknown real number, and so has two solutions."""
+    read = parse(found.sides[0]) if found.signs == ("=",) else None
+    if read is None or read[0][0] != "abs" or _linear(read[0][1]) is None:
+        return False
+    return read[0][1][0] != "sym" or _REAL_NUMBER.fullmatch(read[0][1][1]) is not None
+
+
+def _linear(tree: Tree) -> tuple[str, Fraction, Fraction] | None:
     """(name, a, b) of a x + b with rational a, b; None for everything else."""
-    read = parse(text)
-    if read is None:
-        return None
     try:
-        names = _names(read[0])
+        names = _names(tree)
         if len(names) != 1:
             return None
         (name,) = names
-        values = [rational(_with(read[0], name, x)) for x in (0, 1, 3, -2)]
+        values = [rational(_with(tree, name, x)) for x in (0, 1, 3, -2)]
     except (NotRational, TooLarge):
         return None
     slope = values[1] - values[0]
@@ -246,36 +292,3 @@ def _with(tree: Tree, name: str, value: int) -> Tree:
     if tree[0] == "sym":
         return ("num", Fraction(value)) if tree[1] == name else tree
     return tree if tree[0] == "num" else (tree[0], *(_with(part, name, value) for part in tree[1:]))
-
-
-def _size(text: str | None) -> float | None:
-    read = parse(text) if text else None
-    return None if read is None else real_value(read[0])
-
-
-def _ordered(intervals: list[Interval]) -> list[Interval] | None:
-    """In order of their bounds, those that touch or overlap made one; None if a bound has no known size."""
-    sized = []
-    for interval in intervals:
-        low = _LOW if interval.low is None else _size(interval.low)
-        high = _HIGH if interval.high is None else _size(interval.high)
-        if low is None or high is None:
-            return None
-        sized.append((low, not interval.low_closed, high, interval))
-    sized.sort(key=lambda item: item[:3])
-    merged: list[tuple[float, Interval]] = []
-    for low, _, high, interval in sized:
-        if merged and _touch(merged[-1][0], merged[-1][1], low, interval):
-            end, last = merged[-1]
-            if high > end:
-                last, end = Interval(last.low, interval.high, last.low_closed, interval.high_closed), high
-            elif high == end and interval.high_closed:
-                last = Interval(last.low, last.high, last.low_closed, True)
-            merged[-1] = (end, last)
-        else:
-            merged.append((high, interval))
-    return [interval for _, interval in merged]
-
-
-def _touch(end: float, last: Interval, low: float, interval: Interval) -> bool:
-    return low < end or (low == end and (last.high_closed or interval.low_closed))

@@ -3,9 +3,10 @@
 import re
 
 from rewards.math.clean import spaceless
-from rewards.math.intervals import compare_sets, real_set
+from rewards.math.intervals import real_set
 from rewards.math.macros import Tree
 from rewards.math.numeric import proportional
+from rewards.math.regions import same_region
 from rewards.math.scalars import Decision, compare_scalars, is_text
 from rewards.math.shapes import Relation
 from rewards.math.tree import parse
@@ -66,7 +67,7 @@ def compare_relations(gold: Relation, answer: Relation) -> Decision:
             return (
                 (False, "about another unknown") if len(wanted[0]) == len(given[0]) == 1 else (None, "another unknown")
             )
-        return compare_sets(wanted[1], given[1])
+        return same_region(wanted[1], given[1])
     if (wanted is None) != (given is None):
         return None, "relations of two kinds"
     if len(gold.sides) != 2 or len(answer.sides) != 2 or "in" in (gold.signs[0], answer.signs[0]):

@@ -14,13 +14,16 @@ MOST_ITEMS = 200
 DEEPEST = 6
 
 _OPEN, _CLOSE = "([{«", ")]}»"
-_RELATION = re.compile(r"\\(?:le|ge|ne|in)(?![A-Za-z])|[=<>]")
+_RELATION = re.compile(r"\\(?:le|ge|ne|in|notin)(?![A-Za-z])|[=<>]")
 _MATRIX = re.compile(
     r"^[(\[|{\s]*+\\begin\s?\{(?P<kind>[pbBvV]?matrix|smallmatrix|array)\}(?:\s*+\{[^{}]*+\})?+(?P<body>.*)\\end\s?\{(?P=kind)\}[)\]|}\s]*+$",
     re.DOTALL,
 )
 _UNION = re.compile(r"\\cup(?![A-Za-z])")
-_FRENCH = re.compile(r"[\[\]][^\[\]()]{1,200}[,;][^\[\]()]{1,200}[\[\]]")
+_FRENCH = re.compile(  # ]a;b[ for (a,b)
+    r"(^|\\(?:in|cup|cap|setminus)(?![A-Za-z])|[|:])\s*+([\[\]])([^\[\](),;]{1,200}[,;][^\[\](),;]{1,200})([\[\]])"
+    r"(?=\s*+(?:$|\\(?:cup|cap|setminus)))"
+)
 _HALF_OPEN = re.compile(r"([A-Za-z])\s?(\([^()\[\],]{1,80},[^()\[\],]{1,80}\]|\[[^()\[\],]{1,80},[^()\[\],]{1,80}\))")
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 
@@ -36,7 +39,7 @@ class Scalar:
 class Group:
     """Several answers. `kind`: `list` (bare), `tuple` (brackets `()` or `[]`), `set`, `ratio`, `row` or `matrix`.
 
-    `brackets`: of a tuple; of a list joined by "or" the sign `∨`.
+    `brackets`: of a tuple; of a list joined by "or" or "and" the sign `∨` or `∧`.
     """
 
     kind: str
@@ -53,7 +56,10 @@ class Union:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A chain such as `0 < x <= 1`: its sides, and the signs between them (`=`, `<`, `>`, `le`, `ge`, `ne`, `in`)."""
+    """A chain such as `0 < x <= 1`: its sides, and the signs between them.
+
+    A sign is one of `=`, `<`, `>`, `le`, `ge`, `ne`, `in`, `notin`.
+    """
 
     sides: tuple[str, ...]
     signs: tuple[str, ...]
@@ -77,9 +83,9 @@ def _shape(text: str, depth: int) -> Shape:
         return _matrix(matrix, depth)
     if "\\begin" in text or ("∧" in text and read_number(text) is not None):
         return Scalar(text)
-    if _FRENCH.fullmatch(text) and (text[0] == "]" or text[-1] == "["):  # ]a,b[ is (a,b) in French
-        return _bracketed("[("[text[0] == "]"] + text[1:-1] + "])"[text[-1] == "["], depth)
-    for separators in (";", "∨∧", ","):
+    if "]" in text and (text[0] == "]" or text[-1] == "[" or "\\in" in text):
+        text = _FRENCH.sub(_unfrench, text)
+    for separators in (";", "∨", "∧", ","):
         parts = split(text, separators)
         if len(parts) > 1:
             parts = [part for part in parts if part.strip(" ‹›")]
@@ -90,7 +96,7 @@ def _shape(text: str, depth: int) -> Shape:
             return Group(
                 "list",
                 tuple(itertools.chain.from_iterable(_items(part, separators, depth) for part in parts[:MOST_ITEMS])),
-                "∨" if separators == "∨∧" and "∨" in text else "",
+                separators if separators in "∨∧" else "",
             )
     found = _relation(text) or _named_interval(text)
     if found is not None:
@@ -98,10 +104,14 @@ def _shape(text: str, depth: int) -> Shape:
     return _single(text, depth)
 
 
+def _unfrench(match: re.Match[str]) -> str:
+    return f"{match[1]} {'[('[match[2] == ']']}{match[3]}{'])'[match[4] == '[']}"
+
+
 def _items(part: str, separators: str, depth: int) -> tuple[Shape, ...]:
     """One part of a list. Of `p=5, q=2; p=7, q=2` each is a tuple; of `1, 2 and 3` or `±5` each item counts."""
     found = _shape(part, depth + 1)
-    if isinstance(found, Group) and found.kind == "list":
+    if isinstance(found, Group) and found.kind == "list" and not any(map(_is_condition, found.items)):
         pair = separators == ";" or all(isinstance(item, Relation) and item.signs == ("=",) for item in found.items)
         return (
             (Group("tuple", found.items, "()"),)
@@ -111,9 +121,13 @@ def _items(part: str, separators: str, depth: int) -> tuple[Shape, ...]:
     return (found,)
 
 
+def _is_condition(found: Shape) -> bool:
+    return isinstance(found, Relation) and found.signs != ("=",)
+
+
 def _single(text: str, depth: int) -> Shape:
     if _UNION.search(text):
-        parts = _split_at(text, _UNION)
+        parts = split_at(text, _UNION)
         if len(parts) > 1:
             return Union(tuple(_shape(part, depth + 1) for part in parts))
     if text[0] in _OPEN and text[-1] in _CLOSE and closing(text, 0) == len(text) - 1:
@@ -244,7 +258,8 @@ def split(text: str, separators: str) -> list[str]:
     return parts
 
 
-def _split_at(text: str, pattern: re.Pattern[str]) -> list[str]:
+def split_at(text: str, pattern: re.Pattern[str]) -> list[str]:
+    """The parts between matches of a pattern that are in no bracket."""
     parts, start = [], 0
     for match in pattern.finditer(text):
         if depth_at(text, match.start()) == 0:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 
 from rewards.math.clean import words
-from rewards.math.intervals import compare_sets, real_set
-from rewards.math.relations import chain_value, compare_relations, named_value
+from rewards.math.intervals import BOUNDS, is_finite, is_region, may_be_interval, real_set
+from rewards.math.regions import same_region
+from rewards.math.relations import chain_value, compare_relations, is_name, named_value
 from rewards.math.scalars import Decision, compare_scalars, is_formula, is_text
 from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape
 from rewards.math.times import is_clock, ratio
@@ -16,6 +17,10 @@ _ELLIPSIS = re.compile(r"\\ldots|\.\.\.")
 
 
 def compare_shapes(gold: Shape, answer: Shape, a: str = "", b: str = "") -> Decision:
+    """Whether two answers say the same; `a` and `b` are their texts, where they are known."""
+    regions = _regions(gold, answer)
+    if regions is not None:
+        return regions
     if isinstance(gold, Relation) or isinstance(answer, Relation):
         return _with_relation(gold, answer)
     if isinstance(gold, Scalar) and isinstance(answer, Scalar):
@@ -26,13 +31,44 @@ def compare_shapes(gold: Shape, answer: Shape, a: str = "", b: str = "") -> Deci
     if isinstance(gold, Group) and isinstance(answer, Group):
         return _groups(gold, answer)
     if isinstance(gold, Union) or isinstance(answer, Union):
-        return _sets(gold, answer) or _no_value(gold, answer) or (None, "not decided as sets")
+        return _unions(gold, answer) or _no_value(gold, answer) or (None, "not decided as sets")
     return _group_and_scalar(gold, answer)
+
+
+def _regions(gold: Shape, answer: Shape) -> Decision | None:
+    """The decision where one side can be nothing but a set of real numbers; None where that does not decide."""
+    regions = is_region(gold), is_region(answer)
+    if not any(regions):
+        return None
+    wanted, given = real_set(gold), real_set(answer)
+    if wanted is not None and given is not None:
+        if wanted[0] and given[0] and wanted[0] != given[0]:
+            return (False, "about another unknown") if len(wanted[0]) == len(given[0]) == 1 else None
+        return same_region(wanted[1], given[1])
+    members = _members(gold), _members(answer)
+    if members != (gold, answer):
+        return compare_shapes(*members)
+    if not all(regions) and any(map(is_finite, (gold, answer))) and any(map(_is_range, (gold, answer))):
+        return False, "values for an interval" if regions[0] else "an interval for values"
+    return None
+
+
+def _members(found: Shape) -> Shape:
+    """The set on the right of `x \\in ...`; every other answer as it is."""
+    is_membership = isinstance(found, Relation) and found.signs == ("in",) and is_name(found.sides[0])
+    return shape(found.sides[1]) if isinstance(found, Relation) and is_membership else found
+
+
+def _is_range(found: Shape) -> bool:
+    """Whether an answer bounds something, or is an interval that no point is written like."""
+    if isinstance(found, Relation):
+        return any(sign in BOUNDS for sign in found.signs)
+    return isinstance(found, Union) or (isinstance(found, Group) and found.kind == "tuple")
 
 
 def _sets(gold: Shape, answer: Shape) -> Decision | None:
     wanted, given = real_set(gold), real_set(answer)
-    return None if wanted is None or given is None else compare_sets(wanted[1], given[1])
+    return None if wanted is None or given is None else same_region(wanted[1], given[1])
 
 
 def _with_relation(gold: Shape, answer: Shape) -> Decision:
@@ -60,9 +96,6 @@ def _equations(gold: Shape, answer: Shape) -> Decision:
 
 
 def _relation_and_other(gold: Shape, answer: Shape) -> Decision:
-    sets = _sets(gold, answer)
-    if sets is not None:
-        return sets
     relation, other = (gold, answer) if isinstance(gold, Relation) else (answer, gold)
     assert isinstance(relation, Relation)
     chain = chain_value(relation)
@@ -70,7 +103,7 @@ def _relation_and_other(gold: Shape, answer: Shape) -> Decision:
         if chain[0] is True:
             return compare_shapes(other, shape(chain[1]))
         return (False, "an equation for a value") if chain[0] is False else (None, "not decided")
-    bounded = any(sign in ("<", ">", "le", "ge", "ne") for sign in relation.signs)
+    bounded = any(sign in BOUNDS or sign == "ne" for sign in relation.signs)
     if isinstance(other, Scalar) and (real_set(relation) is not None or (bounded and is_formula(other.text))):
         return False, "an inequality for a value"
     return None, "a relation against something else"
@@ -86,9 +119,6 @@ def _group_and_scalar(gold: Shape, answer: Shape) -> Decision:
     assert isinstance(group, Group)
     if group.kind in ("list", "set") and (single := _distinct(group.items)) is not None:
         return compare_shapes(single, answer) if group is gold else compare_shapes(gold, single)
-    sets = _sets(gold, answer)
-    if sets is not None:
-        return sets
     if group.kind == "ratio" and isinstance(scalar, Scalar) and is_clock(scalar.text):
         parts = [Scalar(part) for part in ratio(scalar.text)]
         return _in_order(group.items, parts, "ratio") if group is gold else _in_order(parts, group.items, "ratio")
@@ -100,6 +130,14 @@ def _group_and_scalar(gold: Shape, answer: Shape) -> Decision:
     if group.kind == "list":
         return False, "several answers for one" if group is answer else "one answer for several"
     return _no_value(gold, answer) or (None, "a group against a value")
+
+
+def _unions(gold: Shape, answer: Shape) -> Decision | None:
+    """Equality of two unions part by part, where their bounds have letters; None where that does not show it."""
+    if not isinstance(gold, Union) or not isinstance(answer, Union):
+        return None
+    decided = _unordered(gold.parts, answer.parts)
+    return decided if decided[0] else None
 
 
 def _no_value(gold: Shape, answer: Shape) -> Decision | None:
@@ -129,22 +167,21 @@ def _groups(gold: Group, answer: Group) -> Decision:
         return _list_and_tuple(gold, answer)
     if any(_ELLIPSIS.search(item.text) for item in (*gold.items, *answer.items) if isinstance(item, Scalar)):
         return _in_order(gold.items, answer.items, "sequence")
-    sets = _sets(gold, answer) if any(isinstance(item, Relation) for item in (*gold.items, *answer.items)) else None
-    if sets is not None and sets[0] is not None:
-        return sets
     return _unordered(gold.items, answer.items)
 
 
 def _tuples(gold: Group, answer: Group) -> Decision:
     if len(gold.items) == 2 and gold.brackets != answer.brackets:
         return False, "other brackets"
-    if len(gold.items) == 2 and len(answer.items) == 2 and gold.brackets not in ("()", "[]"):
-        return _sets(gold, answer) or (None, "not decided as intervals")
     return _in_order(gold.items, answer.items, "tuple")
 
 
 def _list_and_tuple(gold: Group, answer: Group) -> Decision:
-    """`x=1, y=2` or `1, 2` against `(1, 2)`: in order. A set is not a tuple, nor is an interval a list."""
+    """`x=1, y=2` or `1, 2` against `(1, 2)`: in order. A set is not a tuple, nor is an interval a list.
+
+    `(2, 5)` may be an interval, so bare values are not paid for it, nor the other way round: they may be the two
+    solutions that bound it. Values with two names are the coordinates of a point, and `(5, 2)` is nothing else.
+    """
     bare, ordered = (gold, answer) if answer.kind == "tuple" else (answer, gold)
     if bare.kind != "list" or "[" in ordered.brackets and "]" not in ordered.brackets:
         return False, "a set for a tuple" if bare.kind == "set" else "other brackets"
@@ -156,10 +193,11 @@ def _list_and_tuple(gold: Group, answer: Group) -> Decision:
         values = [named_value(item) for item in bare.items if isinstance(item, Relation)]
         named = [value for value in values if value is not None]
         if len(named) == len(bare.items):
-            bare_items = tuple(
-                shape(value) for _, value in (sorted(named) if len({n for n, _ in named}) > 1 else named)
-            )
-            bare = Group("list", bare_items)
+            if len({name for name, _ in named}) < len(named):
+                return False, "several values of one unknown"
+            bare = Group("list", tuple(shape(value) for _, value in sorted(named)))
+    elif may_be_interval(ordered) or bare.brackets == "∨":
+        return False, "values, and an interval or a point"
     return (
         _in_order(bare.items, ordered.items, "tuple")
         if answer is ordered
