@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rewards.code.lines import CLOSED, INVISIBLE, SPACES, first_code, masked
+from rewards.code.lines import CLOSED, INVISIBLE, SPACES, first_code, masked, quote_after
 from rewards.turns import MARK, end_of_turn
 
 PYTHON = {"python", "py", "python3", "py3", "python2", "ipython", "ipython3"}
@@ -160,6 +160,9 @@ class _Reader:
         self.number = 0
         self.begun = False  # some text was read
         self.mind_strings = True
+        self.has_thought = False
+        self.quote = ""  # of a string over several lines, in a program without a fence
+        self.string_end = 0  # the line that closes such a string
 
     def read_line(self) -> None:
         """Read a line of prose, or the block that begins with it."""
@@ -168,10 +171,12 @@ class _Reader:
             line = self._without_marks(line)
         self.begun = self.begun or bool(line.strip())
         opening = self._opening(TAG.sub("", line) if "answer>" in line else line)
-        if opening is None:
-            self.number += 1
-        else:
+        if opening is not None:
             self._read_block(*opening)
+            return
+        if self.has_thought:
+            self.quote = quote_after(line, self.quote)
+        self.number += 1
 
     def _without_marks(self, line: str) -> str:
         """Take note of a line's tags; what is left of the line."""
@@ -181,7 +186,8 @@ class _Reader:
             del self.found.lines[self.number + 1 :]
         line, mask = cleaned(line[:end], mask[:end]), cleaned(mask[:end], mask[:end])
         before, thought, _ = mask.rpartition(END_OF_THINKING)
-        if thought:
+        if thought and not (self.has_thought and self._is_in_string(before)):
+            self.has_thought, self.quote = True, ""
             self.found = Reading(self.found.lines, self.number)
             line, mask = (text[len(before) + len(thought) :] for text in (line, mask))
         if "<think>" in mask:
@@ -190,6 +196,15 @@ class _Reader:
             self.found.tags.append(Tag(bool(tag[1]), self.number, *tag.span()))
         self.found.lines[self.number] = line
         return line
+
+    def _is_in_string(self, before: str) -> bool:
+        """Whether a string over several lines is open after the beginning of a line, and is closed later on."""
+        if self.number < self.string_end:
+            return True
+        quote = quote_after(before, self.quote)
+        places = (place for place in range(self.number, len(self.found.lines)) if quote in self.found.lines[place])
+        self.string_end = next(places, 0) if quote else 0
+        return self.string_end > 0
 
     def _opening(self, line: str) -> tuple[str, str, int] | None:
         """Fence, words and indentation of the block that a line opens; None if it opens none."""

@@ -5,9 +5,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 TOKENS = re.compile(r"'''|\"\"\"|#|'|\"|\\.|[()\[\]{}]")
-INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # zero width, direction, a byte order mark
+# Zero width, direction, variants of a letter, a byte order mark.
+RANGES = ((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x180B, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E))
+RANGES += ((0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF))
+INVISIBLE = "".join(chr(code) for first, last in RANGES for code in range(first, last + 1))
 # Spaces that Python does not take for white space.
 SPACES = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+
+
+TRIPLE = re.compile(r"\"\"\"|\'\'\'")
 
 
 class Open(NamedTuple):
@@ -69,3 +75,10 @@ def first_code(lines: Sequence[str]) -> str:
 def open_after(line: str, before: Open) -> Open:
     """What is open after a line, given what was open before it."""
     return masked(line, before)[1]
+
+
+def quote_after(line: str, quote: str) -> str:
+    """The triple quote that is open after a line, given the one that was open before it."""
+    for found in TRIPLE.findall(line):
+        quote = "" if quote == found else quote or found
+    return quote

@@ -293,7 +293,7 @@ def _mirrored(remote: Remote, name: str, parents: list[type[BaseException]]) -> 
 
     def text(self: Any) -> str:
         said = vars(self).get("_said")
-        return super(made, self).__str__() if said is None else str(said)
+        return parents[0].__str__(self) if said is None else str(said)
 
     body = {"__getattr__": missing, "__str__": text, "__module__": "__main__"}
     try:

@@ -46,6 +46,62 @@ def test_programs(completion: str, program: str | None) -> None:
     assert program_text(completion) == program
 
 
+FENCED = f"```python\n{CODE}```"
+CALL = "Use it:\n```python\nprint(add(1, 2))\n```"
+
+
+@pytest.mark.parametrize(
+    "mark", [*"\u00ad\u061c\u180e\u200b\u200d\u200e\u202a\u202e\u2060\u2063\u2066\u2069\ufe0f\ufeff"]
+)
+def test_marks_that_nobody_sees_hide_no_program(mark: str) -> None:
+    lines = [f"{mark}{line}{mark}" for line in FENCED.split("\n")]
+    for answer in (mark + FENCED, "\n".join(lines), f"```{mark}python\n{CODE}```{mark}", f"{mark}\n{mark}{CODE}{mark}"):
+        found = program_text(answer, "add")
+        assert found is not None and found.strip() == CODE.strip(), answer
+    inside = program_text(FENCED.replace("a + b", f"a {mark}+ b"))
+    assert inside is not None and mark in inside  # Python does not take it
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{FENCED}\n{CALL}",
+        f"{CALL}\n{FENCED}",
+        f"{FENCED}\n```python\nassert add(1, 2) == 3\n```",
+        f"{FENCED}\n```python\nfrom solution import add\nx = add(1, 2)\n```",
+        f"{FENCED}\n```python\nif __name__ == '__main__':\n    print(add(1, 2))\n```",
+        f"{FENCED}\n```python\ndef test_add():\n    assert add(1, 2) == 3\n```",
+        f"{FENCED}\n```\n>>> add(1, 2)\n3\n```",
+    ],
+)
+def test_a_block_that_uses_the_program_does_not_hide_it(answer: str) -> None:
+    assert program_text(answer, "add") == CODE
+
+
+BODIES = [
+    "s = '</think>'",
+    's = "a </think> b"',
+    "'''Text.\n    </think>\n    '''",
+    "s = f'{a}</think>'",
+    "s = '<think>'",
+]
+
+
+@pytest.mark.parametrize("body", [*BODIES, "'''\n    </think>\n    </think>\n    '''"])
+@pytest.mark.parametrize(
+    "form", ["<think>x</think>\n{}", "<think>x</think>\n```python\n{}```", "it's ''' x</think>\n{}"]
+)
+def test_a_mark_of_thinking_in_a_string_is_text(body: str, form: str) -> None:
+    code = f"def add(a, b):\n    {body}\n    return a + b\n"
+    found = program_text(form.format(code), "add")
+    assert found is not None and found.strip() == code.strip()
+
+
+def test_thinking_may_end_twice() -> None:
+    for thought in ("x</think>\ny</think>\n", "'''</think>\ny</think>\n", "x</think>\nit's '''\n</think>\n"):
+        assert program_text(f"<think>{thought}{FENCED}", "add") == CODE
+
+
 def test_the_whole_answer_where_there_is_no_fence() -> None:
     found = extract(CODE)
     assert found is not None and found.text == CODE and not found.fenced

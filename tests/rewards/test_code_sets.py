@@ -5,7 +5,7 @@ Needs the benchmarks in the folder PENNY_DATA, and code_attacks.jsonl and code_m
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from rewards.code import grade_code
 from rewards.files import grade_file
 from rewards.pool import GraderPool
+from rl.problems.programs import HUMANEVAL_PLUS, MBPP_PLUS, with_program_columns
 
 Row = dict[str, Any]
 SECONDS = 120.0  # one solution of MBPP takes more than 5 s of processor time, one of MBPP+ 14
@@ -128,3 +129,40 @@ def test_programs_in_the_manner_of_bug_reports(tmp_path: Path) -> None:
     graded = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
     assert {row["name"]: row["reason"] for row in graded if row["reward"] != row["expected_reward"]} == {}
     assert (len(rows), summary.rows, summary.verdicts["correct"], summary.verdicts["wrong"]) == (52, 50, 42, 8)
+
+
+NOTHING = ("[]", "()", "{}", "None", "0", "0.0", "True", '""', "np.array([])", "float('nan')", "object()")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "name"), [("humanevalplus", HUMANEVAL_PLUS), ("mbppplus", MBPP_PLUS)])
+def test_nothing_passes_no_task(file: str, name: str) -> None:
+    rows = [row for _, row in with_program_columns(name, enumerate_rows(lines_of("PENNY_DATA", f"{file}.jsonl")))]
+    passed: dict[str, list[Any]] = {}
+    with GraderPool(2, 10) as pool:
+        for value in NOTHING:
+            head = "```python\nimport numpy as np\ndef"
+            answers = [
+                {**row, "completion": f"{head} {row['entry_point']}(*a, **k): return {value}\n```"} for row in rows
+            ]
+            verdicts = zip(rows, grade_code(answers, pool), strict=True)
+            passed[value] = [row["task_id"] for row, said in verdicts if said.outcome != "wrong"]
+    assert len(rows) in (163, 378) and passed == dict.fromkeys(NOTHING, []), passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "name", "bad"), [("humanevalplus", HUMANEVAL_PLUS, set()), ("mbppplus", MBPP_PLUS, set())]
+)
+def test_solutions_pass_the_stricter_scripts(file: str, name: str, bad: set[str]) -> None:
+    rows = [row for _, row in with_program_columns(name, enumerate_rows(lines_of("PENNY_DATA", f"{file}.jsonl")))]
+    with GraderPool(2, 10) as pool:
+        verdicts = grade_code([{**row, "completion": f"```python\n{row['solution']}\n```"} for row in rows], pool)
+    failed = {
+        str(row["task_id"]): said.reason for row, said in zip(rows, verdicts, strict=True) if said.outcome != "correct"
+    }
+    assert failed.keys() == bad, failed
+
+
+def enumerate_rows(rows: list[Row]) -> Iterator[tuple[str, Row]]:
+    return ((str(row["task_id"]), row) for row in rows)
