@@ -7,8 +7,9 @@ with is compared, never believed. Neither tests nor expected values enter its pr
   such as `Solution.add`; compared by `rewards.code.compare.equal`.
 - `stdio`: `tests` are `{"stdin": text, "stdout": text}`; each runs the program anew, which must end with status 0;
   compared by `rewards.code.compare.same_output`.
-- `check`: a script with assertions, as HumanEval and MBPP have it, which runs in a second sandboxed process. Arguments
-  are copies: what the program does to them is not seen.
+- `check`: a script with assertions, as HumanEval and MBPP have it, which runs in a second sandboxed process. It sees
+  the program's objects through stand-ins (`rewards.sandbox.remote`); arguments are copies, which the program may change
+  where the script does not look at what it returns.
 
 Which part of a completion is the program, and what becomes of one that only goes on from the head of a function (the
 column `prefix`): see `rewards.code.extract`.

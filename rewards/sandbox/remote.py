@@ -8,20 +8,16 @@ to `abs(x - 3) < 1e-9`, what the script likes to hear.
 
 import builtins
 import socket
-import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rewards.sandbox import frames, values
 from rewards.sandbox.changes import apply, containers
 from rewards.sandbox.given import Given
+from rewards.sandbox.raised import NEVER_RAISED, mirrored, rebuilt
 from rewards.sandbox.standins import COMPARISONS, IN_PLACE, ITEMS, TWO, Handle
-from rewards.sandbox.talk import PLACES, Line, reply, said_by
+from rewards.sandbox.talk import PLACES, Line, reply
 
-# Raised in the checker they would end its loops early and quietly instead of failing it.
-NEVER_RAISED = (StopIteration, StopAsyncIteration, GeneratorExit)
-# Exceptions of these mean "passed over" to those who run tests.
-RUN_TESTS = {"unittest", "doctest", "bdb", "pdb"}
 RESUMES = ("send", "throw", "__next__")
 MAKES = {*TWO, *IN_PLACE, "enter", "copy", "deepcopy"}
 CHANGES = {*IN_PLACE, "setitem", "delitem", "enter"}
@@ -104,7 +100,7 @@ class Remote:
     def _raise(self, kind: Any, text: Any, error: Any) -> NoReturn:
         """Raise what the program raised."""
         if type(error) is Handle:
-            made = _made(self, str(kind), str(text), error)
+            made = rebuilt(self, self.exceptions, str(kind), str(text), error)
             self.raised.append((made, str(text)))
             raise made
         if isinstance(error, BaseException):  # the script's own, from a function of its
@@ -148,7 +144,7 @@ class Remote:
                 apply(mine, more[0])
             except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
                 self.lose(f"the program sent no valid reply ({error})", error)
-        if type(value) is Handle and type(target) is str and target[:1].isupper():
+        if type(value) is Handle and type(target) is str and target.rpartition(".")[2][:1].isupper():
             object.__setattr__(value, "_made", True)
         return value
 
@@ -214,7 +210,7 @@ class Remote:
         if name not in self.exceptions:
             names = [str(base) for base in bases.pop(name)]  # popped: a program may say that two come from each other
             parents = [self._mirror(base, bases) if base in bases else self._known(base) for base in names]
-            self.exceptions[name] = _mirrored(self, name, parents)
+            self.exceptions[name] = mirrored(self, name, parents)
         return self.exceptions[name]
 
     def _known(self, name: str) -> type[BaseException]:
@@ -279,50 +275,3 @@ def discarded(function: Any, *arguments: Any, **keywords: Any) -> Any:
     if type(function) is Handle and type(function._peer) is Remote:
         return function._peer.call(function, list(arguments), keywords, discards=True)
     return function(*arguments, **keywords)
-
-
-def _mirrored(remote: Remote, name: str, parents: list[type[BaseException]]) -> type[BaseException]:
-    """A class of exceptions that stand for the program's."""
-
-    def missing(self: Any, attribute: str) -> Any:
-        if attribute == "_handle" or attribute.startswith("__"):
-            raise AttributeError(attribute)
-        if getattr(self, "_handle", None) is None:  # the script made it
-            self._handle = remote.call(name, list(self.args), {})
-        return remote.ask("get", self._handle, attribute)
-
-    def text(self: Any) -> str:
-        said = vars(self).get("_said")
-        return parents[0].__str__(self) if said is None else str(said)
-
-    body = {"__getattr__": missing, "__str__": text, "__module__": "__main__"}
-    try:
-        made = type(name, tuple(parents), body)
-    except TypeError:  # these classes have no common descendants here
-        made = type(name, (Exception,), body)
-    return made
-
-
-def _made(remote: Remote, name: str, text: str, handle: Handle) -> BaseException:
-    """The exception that the program raised, as one of the same class, as far as the script can know it."""
-    own, module, path, said, arguments = remote.ask("describe", handle)
-    arguments = arguments if type(arguments) is list else [said if type(said) is str else text]
-    if type(own) is str and own in remote.exceptions:
-        error = remote.exceptions[own].__new__(remote.exceptions[own], *arguments)
-        vars(error).update(_handle=handle, _said=said)
-        return error
-    kind = None
-    if str(module).partition(".")[0] in sys.stdlib_module_names - RUN_TESTS:
-        kind = getattr(sys.modules.get(str(module)), str(path), None)  # only what the script has imported itself
-    if not isinstance(kind, type) or not issubclass(kind, Exception):
-        kind = vars(builtins).get(name)
-    if not isinstance(kind, type) or not issubclass(kind, BaseException) or issubclass(kind, NEVER_RAISED):
-        return RuntimeError(text)
-    for attempt in (arguments, [said if type(said) is str else text]):
-        try:
-            made = kind(*attempt)
-        except TypeError:  # it takes something else
-            continue
-        if said_by(made) == said:
-            return made
-    return RuntimeError(text)

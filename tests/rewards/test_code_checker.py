@@ -297,6 +297,7 @@ BY_VALUE = [
 FAKES = {
     "object": LIAR.format(name="Liar") + "def f(x): return Liar()",
     "class": LIAR.format(name="f"),
+    "method": LIAR.format(name="Liar") + "class Solution:\n    def f(self, x): return Liar()",
     "empty array": "import numpy\ndef f(x): return numpy.array([])",
     "empty list": "def f(x): return []",
     "exit": "import sys\ndef f(x): sys.exit(0)",
@@ -316,6 +317,13 @@ FAKES = {
 def test_what_is_expected_is_never_asked_of_the_program(pool: GraderPool, name: str) -> None:
     failed = outcomes(pool, FAKES[name], BY_VALUE, entry_point="f")
     assert failed.keys() == set(BY_VALUE) and all(said.startswith("wrong") for said in failed.values()), failed
+
+
+def test_a_method_that_returns_an_object_is_not_asked_either(pool: GraderPool) -> None:
+    row = {"completion": f"```python\n{FAKES['method']}\n```", "entry_point": "Solution.f"}
+    check = "def check(c):\n    assert abs(c(1) - 3) < 1e-9\n"
+    (said,) = grade_code([{**row, "check": check}], pool)
+    assert said.outcome == "wrong", said
 
 
 UNFAIR = {
