@@ -126,6 +126,7 @@ class Handle:
     def __class__(self) -> Any:
         """For `isinstance`: a generator is one on both sides."""
         if self._kind is None:
+            object.__setattr__(self, "_kind", Handle)  # meanwhile: the encoder may ask what this is
             object.__setattr__(self, "_kind", KINDS.get(str(self._peer.ask("kind", self)), Handle))
         return self._kind
 

@@ -209,6 +209,7 @@ CALLBACKS = [
     "g = gen(2)\nassert next(g) == 0 and list(g) == [1] and list(gen(3)) == [0, 1, 2] and next(g, 'x') == 'x'",
     "import itertools, types\nassert list(itertools.islice(forever(), 3)) == [0, 1, 2]\n"
     "assert isinstance(gen(1), types.GeneratorType) and iter(g := gen(1)) is not None and sum(gen(4)) == 6",
+    "import numpy\nout = twice(abs)\nassert not isinstance(out, bool) and not isinstance(gen(1), numpy.ndarray)",
     "g = gen(1)\nassert g.send(None) == 0\ntry:\n    g.send(1)\n"
     "except StopIteration as e:\n    assert e.value == 'end'\nelse:\n    assert False",
     "def outer():\n    return (yield from gen(2))\no = outer()\nassert [next(o), next(o)] == [0, 1]",
