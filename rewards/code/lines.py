@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 TOKENS = re.compile(r"'''|\"\"\"|#|'|\"|\\.|[()\[\]{}]")
 # Zero width, direction, variants of a letter, a byte order mark.
-RANGES = ((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x180B, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E))
-RANGES += ((0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF))
+RANGES: tuple[tuple[int, int], ...] = (
+    *((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x180B, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E)),
+    *((0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)),
+)
 INVISIBLE = "".join(chr(code) for first, last in RANGES for code in range(first, last + 1))
 # Spaces that Python does not take for white space.
 SPACES = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
