@@ -136,7 +136,7 @@ def load_model(
     """
     path = resolve_model(name, revision)
     with _readable(name), no_progress_bars():
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             revision=revision,
             dtype=dtype,
@@ -147,8 +147,10 @@ def load_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # `check_loaded` refuses those in one sentence
         )
+    model, info = loaded
     check_loaded(name, info)
-    return model
+    found: PreTrainedModel = model
+    return found
 
 
 def model_fingerprint(name: str, revision: str | None = None) -> dict[str, Any]:
