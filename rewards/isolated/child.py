@@ -32,6 +32,7 @@ from rewards.shapes import REQUIRED, RewardFunction, on_row
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 TAKE_FIRST = 500  # of 1000: short of memory, the system is to take this process and not the run
+NOTHING: Mapping[str, Any] = {"completions": []}  # what was graded where nothing was
 
 functions: dict[int, RewardFunction] = {}  # by the number that the run gave each
 
@@ -78,22 +79,20 @@ def _prepare(places: int, dump: int) -> None:
 
 def _answer(request: dict[str, Any]) -> bytes:
     """Do what is asked, and write what came of it, or why nothing did."""
-    number = request.pop("number")
+    number, do = request.pop("number"), DOES[request.pop("do")]
     try:
-        answer = DOES[request.pop("do")](**request)
+        answer = do(**request)
     except BadInput as error:
         answer = {"bad_input": str(error)}
-    except RewardFailed as error:
-        answer = {"failed": {"said": error.said, "line": error.line, "row": error.row, "trace": error.trace}}
+    except BaseException as error:  # the author's own code ran: it may raise anything, and no Ctrl-C comes here
+        failed = error if isinstance(error, RewardFailed) else failure_of("", error, request.get("given", NOTHING))
+        answer = {"failed": {"said": failed.said, "line": failed.line, "row": failed.row, "trace": failed.trace}}
     return to_line(answer | {"number": number})
 
 
 def load(key: int, spec: str, folder: str | None) -> dict[str, Any]:
     """Import a reward and describe it."""
-    try:
-        function = functions[key] = registry.load_reward(spec, folder)
-    except KeyboardInterrupt as error:  # of the author's own: no Ctrl-C comes here
-        raise BadInput(f"the reward {spec!r} does not import: it raises KeyboardInterrupt; correct it") from error
+    function = functions[key] = registry.load_reward(spec, folder)
     return {
         "parameters": [
             [p.name, int(p.kind), _kind_of_default(p)] for p in inspect.signature(function).parameters.values()
@@ -120,10 +119,7 @@ def grade(
     }
     given |= {name: ours[name](settings) for name, settings in offered.items()}
     began = time.perf_counter()
-    try:
-        grades = part_of(name, functions[key], given, options, logs)
-    except KeyboardInterrupt as error:  # of the author's own: no Ctrl-C comes here
-        raise failure_of(name, error, given) from error
+    grades = part_of(name, functions[key], given, options, logs)
     seconds = time.perf_counter() - began
     columns, values = logs.logged()
     texts = {column: [as_text(value) for value in items] for column, items in columns.items()}
@@ -145,12 +141,9 @@ def bad_golds(
     return {"reasons": check(columns, _pool(*pool), options)}
 
 
-def close(key: int, name: str) -> dict[str, Any]:
+def close(key: int) -> dict[str, Any]:
     """End what a reward holds open."""
-    try:
-        registry.close(functions[key])
-    except BaseException as error:  # the author's own code ran: it may raise anything, SystemExit among it
-        raise failure_of(name, error, {"completions": []}) from error
+    registry.close(functions[key])
     return {}
 
 

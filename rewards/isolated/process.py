@@ -142,7 +142,13 @@ class RewardProcess:
     def _started(self, theirs: int) -> "subprocess.Popen[bytes]":
         files = [theirs, self._places.fileno(), self._dump.fileno()]
         return subprocess.Popen(
-            [sys.executable, "-c", START, *map(str, files), json.dumps([path or os.getcwd() for path in sys.path])],
+            [
+                sys.executable,
+                "-c",
+                START,
+                *map(str, files),
+                json.dumps([str(path) or os.getcwd() for path in sys.path]),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -116,11 +116,10 @@ class Home:
         request = {"do": "load", "key": reward.key, "spec": reward.spec, "folder": reward.folder}
         try:
             description = _checked(reward.spec, self._process.ask(request, START_SECONDS))
-        except Ended as ended:
-            at = f" at {ended.line}" if ended.line else ""
-            raise BadInput(
-                f"the reward {reward.spec!r} does not import: its file {ended.how}{at}; correct it"
-            ) from ended
+        except (Ended, RewardFailed) as error:
+            how = error.how if isinstance(error, Ended) else error.said
+            at = f" at {error.line}" if error.line else ""
+            raise BadInput(f"the reward {reward.spec!r} does not import: its file {how}{at}; correct it") from error
         reward.loaded_by = self._process.pid
         return description
 
@@ -203,7 +202,7 @@ class IsolatedReward:
     def close(self) -> None:
         """End what the reward holds open. Used again, it is set up anew."""
         if self._closes and self._home.holds(self):
-            self._checked({"do": "close", "name": self.spec}, CLOSE_SECONDS)
+            self._asked({"do": "close"}, CLOSE_SECONDS)
 
     def stop_work(self) -> None:
         """End what the reward does now."""
@@ -222,6 +221,13 @@ class IsolatedReward:
         return list(self._checked(request, seconds)["reasons"])
 
     def _checked(self, request: dict[str, Any], seconds: float = START_SECONDS) -> Any:
+        """The answer to a question about problems, before a run: what fails then is bad input."""
+        try:
+            return self._asked(request, seconds)
+        except RewardFailed as failed:
+            raise BadInput(f"{failed}, when it checked problems; correct it") from failed
+
+    def _asked(self, request: dict[str, Any], seconds: float) -> Any:
         try:
             return self._home.ask(self, request, seconds)
         except Ended as ended:

@@ -196,7 +196,7 @@ def test_standard_input_is_empty() -> None:
 IMPORT_ENDS = {
     "os._exit(3)": "ended its process with exit code 3, as os._exit does",
     "ctypes.string_at(0)": "crashed its process in compiled code (SIGSEGV) at mine.py, line 2",
-    "raise KeyboardInterrupt": "raises KeyboardInterrupt",
+    "raise KeyboardInterrupt": "raised KeyboardInterrupt at mine.py, line 2",
     "sys.exit(1)": "SystemExit: 1",
 }
 
@@ -208,6 +208,33 @@ def test_a_file_that_ends_its_process_when_it_is_imported_is_bad_input(deed: str
         Grader({"mine.py:f": 1.0}, **SETTINGS)
     assert "does not import: " in str(refused.value) and said in str(refused.value)
     assert str(refused.value).endswith("; correct it")
+
+
+@pytest.mark.parametrize(
+    ("deed", "said"),
+    [
+        ("raise KeyError('mine')", "raised KeyError: 'mine' at mine.py, line 4"),
+        ("os._exit(3)", "ended its process with exit code 3, as os._exit does"),
+    ],
+)
+def test_a_check_of_gold_answers_that_fails_is_bad_input(deed: str, said: str) -> None:
+    Path("mine.py").write_text(
+        f"import os\nfrom rewards.gold import checks_gold\ndef golds(columns, pool, options):\n    {deed}\n"
+        "@checks_gold(golds)\ndef f(completion): return 1.0\n"
+    )
+    with Grader({"mine.py:f": 1.0}, **SETTINGS) as grader, pytest.raises(BadInput) as refused:
+        grader.check_gold({"answer": ["1"]})
+    assert str(refused.value) == f"the reward 'mine.py:f' {said}, when it checked problems; correct it"
+
+
+def test_a_reward_that_fails_when_it_is_closed_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    for deed in ("raise KeyError", "os._exit(3)"):
+        Path("mine.py").write_text(
+            f"import os\nclass f:\n    def __call__(self, completion): return 1.0\n    def close(self): {deed}\n"
+        )
+        with Grader({"mine.py:f": 1.0}, **SETTINGS) as grader:
+            assert grade(grader) == [1.0, 1.0, 1.0]
+    assert caplog.text.count("the reward 'mine.py:f' could not be closed") == 2
 
 
 def test_files_share_a_process_and_what_is_in_it_lasts() -> None:
