@@ -107,13 +107,14 @@ def test_a_reward_that_breaks_its_process_ends_the_run_saved(
 
 
 def test_a_second_interrupt_ends_a_reward_that_hangs(tiny_model: Path, tmp_path: Path) -> None:
-    hanging = with_reward(tiny_model, tmp_path / "run", after=5, end="99 ** 99 ** 99", **AHEAD)
+    end = f"open({str(tmp_path / 'hangs')!r}, 'w').close(); 99 ** 99 ** 99"
+    hanging = with_reward(tiny_model, tmp_path / "run", after=5, end=end, **AHEAD)
 
     def interrupt_twice() -> None:
-        while len(read_metrics(RunFolder(tmp_path / "run"))) < 1:
+        while not (tmp_path / "hangs").exists():
             time.sleep(0.05)
         for _ in range(2):
-            time.sleep(1.0)
+            time.sleep(0.5)
             os.kill(os.getpid(), signal.SIGINT)  # to the main thread, as a terminal sends it
 
     threading.Thread(target=interrupt_twice, daemon=True).start()

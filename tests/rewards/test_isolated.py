@@ -14,6 +14,7 @@ import pytest
 from rewards.errors import BadInput
 from rewards.failures import RewardFailed
 from rewards.grading import Grader
+from rewards.isolated.reward import IsolatedReward, Settings
 
 SETTINGS: dict[str, Any] = {"timeout": 5.0, "workers": 1, "accuracy": None, "correct_above": 0.5, "isolated": True}
 SAID = ["right", "wrong", "right"]
@@ -93,8 +94,6 @@ def test_a_hang_ends_with_the_time_for_the_batch(deed: str, where: str, monkeypa
 
 
 def test_a_large_batch_may_take_longer() -> None:
-    from rewards.isolated.reward import Settings
-
     assert [Settings(1, 5.0, 600.0).seconds(count) for count in (0, 1, 64, 65, 640)] == [600, 600, 600, 1200, 6000]
 
 
@@ -304,3 +303,48 @@ def test_closing_at_once_ends_work_of_another_thread() -> None:
     grader.close(now=True)
     thread.join(10)
     assert said == ["the reward 'mine.py:f' was stopped, on completion 1 of the batch"]
+
+
+def test_a_limit_of_memory_that_it_sets_is_its_own() -> None:
+    deed = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2); return len(bytes(2 << 30))"
+    assert "raised MemoryError at mine.py, line 3, on completion 1 of the batch" in str(failure(write(deed)))
+    assert len(bytes(2 << 20)) == 2 << 20  # here there is none
+
+
+def test_it_has_the_environment_and_the_folders_of_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "library").mkdir()
+    (folder / "library" / "mine_only.py").write_text("WORTH = 0.25\n")
+    monkeypatch.syspath_prepend(str(folder / "library"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with write(
+        "import mine_only\nright = os.environ['CUDA_VISIBLE_DEVICES'] == '3' and os.path.isfile('mine.py')\n"
+        "return mine_only.WORTH * right"
+    ) as grader:
+        assert grade(grader) == [0.25] * 3
+
+
+def test_a_client_that_is_opened_in_a_loop_stays_usable() -> None:
+    Path("mine.py").write_text(
+        "import asyncio\nqueue = None\nasync def f(completion):\n    global queue\n"
+        "    queue = queue or asyncio.Queue()\n    await queue.put(1)\n    await asyncio.sleep(0)\n"
+        "    return float(queue.qsize())\n"
+    )
+    with Grader({"mine.py:f": 1.0}, **SETTINGS) as grader:
+        assert max(filter(None, grade(grader))) == 3.0 and max(filter(None, grade(grader))) == 6.0
+
+
+def test_grader_processes_work_there(folder: Path) -> None:
+    Path("mine.py").write_text(
+        "def f(completions, grader_pool):\n"
+        "    results = grader_pool.map('rewards.worker:ready', [(1,)] * len(completions))\n"
+        "    return [float(r.value) + grader_pool.workers for r in results]\n"
+    )
+    with Grader({"mine.py:f": 1.0}, **(SETTINGS | {"workers": 2})) as grader:
+        assert grade(grader) == [3.0] * 3
+
+
+def test_penny_s_own_rewards_stay_in_the_run() -> None:
+    with Grader({"exact_number": 1.0}, **SETTINGS) as grader:
+        assert not isinstance(grader._functions["exact_number"], IsolatedReward)
+    with write("return 1.0") as grader:
+        assert isinstance(grader._functions["mine.py:f"], IsolatedReward)
