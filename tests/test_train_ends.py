@@ -39,12 +39,15 @@ def low(completions, **columns):
 """
 
 
-def with_reward(model: Path, folder: Path, after: int, end: str, **sections: dict[str, Any]) -> Recipe:
-    """A run whose reward does something else after so many calls."""
+def with_reward(
+    model: Path, folder: Path, after: int, end: str, seconds: float = 600.0, **sections: dict[str, Any]
+) -> Recipe:
+    """A run whose reward does something else after so many calls, and may take so long for a batch."""
     file = folder.with_suffix(".py")
     file.write_text(REWARD.format(after=after, end=end))
     rare = {"evaluation": {"every": 0}, "run": {"dir": str(folder), "save_steps": 100}}
-    return recipe(model, folder, rewards={"functions": {f"{file}:low": 1.0}}, **rare | sections)
+    rewards = {"functions": {f"{file}:low": 1.0}, "batch_timeout": seconds}
+    return recipe(model, folder, rewards=rewards, **rare | sections)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +94,7 @@ HOSTILE = {
 def test_a_reward_that_breaks_its_process_ends_the_run_saved(
     end: str, said: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    failing = with_reward(tiny_model, tmp_path / "run", after=5, end=end)  # 1 before, 4 groups a step
-    failing.rewards.batch_timeout = 2.0
+    failing = with_reward(tiny_model, tmp_path / "run", after=5, end=end, seconds=2.0)  # 1 before, 4 groups a step
     with pytest.raises(RunStopped) as caught:
         run_recipe(failing)
     sentence = str(caught.value)
@@ -114,7 +116,7 @@ def test_a_second_interrupt_ends_a_reward_that_hangs(tiny_model: Path, tmp_path:
         while not (tmp_path / "hangs").exists():
             time.sleep(0.05)
         for _ in range(2):
-            time.sleep(0.5)
+            time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGINT)  # to the main thread, as a terminal sends it
 
     threading.Thread(target=interrupt_twice, daemon=True).start()

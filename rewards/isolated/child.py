@@ -31,6 +31,7 @@ from rewards.pool import GraderPool
 from rewards.shapes import REQUIRED, RewardFunction, on_row
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
+FOR_THE_RUN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a scheduler signals all processes; the run ends this one
 TAKE_FIRST = 500  # of 1000: short of memory, the system is to take this process and not the run
 NOTHING: Mapping[str, Any] = {"completions": []}  # what was graded where nothing was
 
@@ -43,7 +44,7 @@ def main() -> None:
     _prepare(places, dump)
     own, work = os.getpid(), socket.socket(fileno=connection)
     work.set_inheritable(False)
-    os.register_at_fork(after_in_child=work.close)
+    os.register_at_fork(after_in_child=lambda: _forked(work))
     with contextlib.suppress(ConnectionError):
         for line in work.makefile("rb"):
             answer = _answer(from_line(line))
@@ -68,6 +69,8 @@ def _prepare(places: int, dump: int) -> None:
             Path("/proc/self/oom_score_adj").write_text(str(TAKE_FIRST))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are those of a new interpreter
+    for number in FOR_THE_RUN:
+        signal.signal(number, lambda *_: None)  # unlike SIG_IGN, programs that it starts do not inherit this
     faulthandler.enable(dump)
     faulthandler.register(signal.SIGUSR1, dump)
     for descriptor in (places, dump):
@@ -75,6 +78,13 @@ def _prepare(places: int, dump: int) -> None:
     row = mmap.mmap(places, 0)
     on_row(lambda number: row.__setitem__(slice(None), number.to_bytes(len(row), sys.byteorder, signed=True)))
     del sys.argv[1:]
+
+
+def _forked(work: socket.socket) -> None:
+    """Leave the work to the process that was forked: this one is the author's own."""
+    work.close()
+    for number in FOR_THE_RUN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _answer(request: dict[str, Any]) -> bytes:

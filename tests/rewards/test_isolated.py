@@ -53,8 +53,8 @@ ENDS = {
     "os.kill(os.getpid(), signal.SIGKILL)": (
         f"lost its process, which was killed (SIGKILL), as the system does when memory is short, {AT_TWO}"
     ),
-    "os.kill(os.getpid(), signal.SIGTERM)": f"lost its process, which was killed (SIGTERM), {AT_TWO}",
-    "os.killpg(0, signal.SIGHUP)": f"lost its process, which was killed (SIGHUP), {AT_TWO}",
+    "os.kill(os.getpid(), signal.SIGUSR2)": f"lost its process, which was killed (SIGUSR2), {AT_TWO}",
+    "os.killpg(0, signal.SIGALRM)": f"lost its process, which was killed (SIGALRM), {AT_TWO}",
     "os.closerange(3, 4096)": "closed the connection to the run, by closing descriptors that it did not open",
     "sys.exit(0)": f"raised SystemExit: 0 at mine.py, line 3, {AT_TWO}",
     "raise KeyboardInterrupt": f"raised KeyboardInterrupt at mine.py, line 3, {AT_TWO}",
@@ -98,6 +98,9 @@ def test_a_large_batch_may_take_longer() -> None:
 
 
 HARMLESS = {
+    "os.killpg(0, signal.SIGTERM); os.killpg(0, signal.SIGHUP); os.killpg(0, signal.SIGINT)": "None",
+    "with multiprocessing.get_context('fork').Pool(2) as pool: pool.map(len, ['a', 'b'])": "None",
+    "multiprocessing.get_context('spawn').Process(target=len, args=['a']).start()": "None",
     "os.chdir('/')": "os.getcwd()",
     "signal.signal(signal.SIGINT, signal.SIG_IGN)": "signal.getsignal(signal.SIGINT)",
     "os.environ['PENNY_TEST_OF_REWARDS'] = 'x'": "os.environ.get('PENNY_TEST_OF_REWARDS')",
