@@ -86,7 +86,7 @@ HOSTILE = {
         "crashed its process in compiled code (SIGSEGV) at {file}, line 8",
     ),
     "an exit": ("__import__('os')._exit(0)", "ended its process with exit code 0, as os._exit does"),
-    "a hang": ("99 ** 99 ** 99", "gave no answer within 2 s (rewards.batch_timeout) at {file}, line 8"),
+    "a hang": ("99 ** 99 ** 99", "gave no answer within 4 s (rewards.batch_timeout) at {file}, line 8"),
 }
 
 
@@ -94,7 +94,7 @@ HOSTILE = {
 def test_a_reward_that_breaks_its_process_ends_the_run_saved(
     end: str, said: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    failing = with_reward(tiny_model, tmp_path / "run", after=5, end=end, seconds=2.0)  # 1 before, 4 groups a step
+    failing = with_reward(tiny_model, tmp_path / "run", after=5, end=end, seconds=4.0)  # 1 before, 4 groups a step
     with pytest.raises(RunStopped) as caught:
         run_recipe(failing)
     sentence = str(caught.value)
