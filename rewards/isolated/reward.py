@@ -28,6 +28,16 @@ BATCH = 64  # completions that may take so long
 START_SECONDS = 300.0  # to import a reward, and what it imports, on a slow disk
 CLOSE_SECONDS = 30.0
 CURE = "set rewards.isolated to false to run rewards within the run"
+KINDS = {
+    int(kind): kind
+    for kind in (
+        Parameter.POSITIONAL_ONLY,
+        Parameter.POSITIONAL_OR_KEYWORD,
+        Parameter.VAR_POSITIONAL,
+        Parameter.KEYWORD_ONLY,
+        Parameter.VAR_KEYWORD,
+    )
+}
 MADE_THERE = ("grader_pool", "log_extra", "log_metric")  # what the process offers by itself
 
 
@@ -274,4 +284,4 @@ def _fail(name: str, ended: Ended, completions: Sequence[Any]) -> NoReturn:
 
 def _parameter(name: str, kind: int, default: str) -> Parameter:
     defaults = {"none": Parameter.empty, "required": REQUIRED, "some": None}
-    return Parameter(name, list(type(Parameter.VAR_KEYWORD))[kind], default=defaults[default])
+    return Parameter(name, KINDS[kind], default=defaults[default])
