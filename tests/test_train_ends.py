@@ -80,17 +80,23 @@ def test_a_reward_that_raises_ends_the_run_saved(
     assert [line["step"] for line in read_metrics(run)] == [1, 2, 3, 4, 5]
 
 
-HOSTILE = {
-    "a crash": (
-        "__import__('ctypes').string_at(0)",
-        "crashed its process in compiled code (SIGSEGV) at {file}, line 8",
-    ),
-    "an exit": ("__import__('os')._exit(0)", "ended its process with exit code 0, as os._exit does"),
-    "a hang": ("99 ** 99 ** 99", "gave no answer within 4 s (rewards.batch_timeout) at {file}, line 8"),
-}
-
-
-@pytest.mark.parametrize(("end", "said"), HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("__import__('ctypes').string_at(0)", "crashed its process in compiled code (SIGSEGV) at {file}, line 8"),
+        pytest.param(
+            "__import__('os')._exit(0)",
+            "ended its process with exit code 0, as os._exit does",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "99 ** 99 ** 99",
+            "gave no answer within 4 s (rewards.batch_timeout) at {file}, line 8",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["a crash", "an exit", "a hang"],
+)
 def test_a_reward_that_breaks_its_process_ends_the_run_saved(
     end: str, said: str, tiny_model: Path, tmp_path: Path
 ) -> None:
