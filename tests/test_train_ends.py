@@ -39,12 +39,15 @@ def low(completions, **columns):
 """
 
 
-def with_reward(model: Path, folder: Path, after: int, end: str, **sections: dict[str, Any]) -> Recipe:
-    """A run whose reward does something else after so many calls."""
+def with_reward(
+    model: Path, folder: Path, after: int, end: str, seconds: float = 600.0, **sections: dict[str, Any]
+) -> Recipe:
+    """A run whose reward does something else after so many calls, and may take so long for a batch."""
     file = folder.with_suffix(".py")
     file.write_text(REWARD.format(after=after, end=end))
     rare = {"evaluation": {"every": 0}, "run": {"dir": str(folder), "save_steps": 100}}
-    return recipe(model, folder, rewards={"functions": {f"{file}:low": 1.0}}, **rare | sections)
+    rewards = {"functions": {f"{file}:low": 1.0}, "batch_timeout": seconds}
+    return recipe(model, folder, rewards=rewards, **rare | sections)
 
 
 @pytest.mark.parametrize(
@@ -77,22 +80,27 @@ def test_a_reward_that_raises_ends_the_run_saved(
     assert [line["step"] for line in read_metrics(run)] == [1, 2, 3, 4, 5]
 
 
-HOSTILE = {
-    "a crash": (
-        "__import__('ctypes').string_at(0)",
-        "crashed its process in compiled code (SIGSEGV) at {file}, line 8",
-    ),
-    "an exit": ("__import__('os')._exit(0)", "ended its process with exit code 0, as os._exit does"),
-    "a hang": ("99 ** 99 ** 99", "gave no answer within 2 s (rewards.batch_timeout) at {file}, line 8"),
-}
-
-
-@pytest.mark.parametrize(("end", "said"), HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("__import__('ctypes').string_at(0)", "crashed its process in compiled code (SIGSEGV) at {file}, line 8"),
+        pytest.param(
+            "__import__('os')._exit(0)",
+            "ended its process with exit code 0, as os._exit does",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "99 ** 99 ** 99",
+            "gave no answer within 4 s (rewards.batch_timeout) at {file}, line 8",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["a crash", "an exit", "a hang"],
+)
 def test_a_reward_that_breaks_its_process_ends_the_run_saved(
     end: str, said: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    failing = with_reward(tiny_model, tmp_path / "run", after=5, end=end)  # 1 before, 4 groups a step
-    failing.rewards.batch_timeout = 2.0
+    failing = with_reward(tiny_model, tmp_path / "run", after=5, end=end, seconds=4.0)  # 1 before, 4 groups a step
     with pytest.raises(RunStopped) as caught:
         run_recipe(failing)
     sentence = str(caught.value)
@@ -107,13 +115,14 @@ def test_a_reward_that_breaks_its_process_ends_the_run_saved(
 
 
 def test_a_second_interrupt_ends_a_reward_that_hangs(tiny_model: Path, tmp_path: Path) -> None:
-    hanging = with_reward(tiny_model, tmp_path / "run", after=5, end="99 ** 99 ** 99", **AHEAD)
+    end = f"open({str(tmp_path / 'hangs')!r}, 'w').close(); 99 ** 99 ** 99"
+    hanging = with_reward(tiny_model, tmp_path / "run", after=5, end=end, **AHEAD)
 
     def interrupt_twice() -> None:
-        while len(read_metrics(RunFolder(tmp_path / "run"))) < 1:
+        while not (tmp_path / "hangs").exists():
             time.sleep(0.05)
         for _ in range(2):
-            time.sleep(1.0)
+            time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGINT)  # to the main thread, as a terminal sends it
 
     threading.Thread(target=interrupt_twice, daemon=True).start()

@@ -31,7 +31,9 @@ from rewards.pool import GraderPool
 from rewards.shapes import REQUIRED, RewardFunction, on_row
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
+FOR_THE_RUN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a scheduler signals all processes; the run ends this one
 TAKE_FIRST = 500  # of 1000: short of memory, the system is to take this process and not the run
+NOTHING: Mapping[str, Any] = {"completions": []}  # what was graded where nothing was
 
 functions: dict[int, RewardFunction] = {}  # by the number that the run gave each
 
@@ -42,7 +44,7 @@ def main() -> None:
     _prepare(places, dump)
     own, work = os.getpid(), socket.socket(fileno=connection)
     work.set_inheritable(False)
-    os.register_at_fork(after_in_child=work.close)
+    os.register_at_fork(after_in_child=lambda: _forked(work))
     with contextlib.suppress(ConnectionError):
         for line in work.makefile("rb"):
             answer = _answer(from_line(line))
@@ -67,6 +69,8 @@ def _prepare(places: int, dump: int) -> None:
             Path("/proc/self/oom_score_adj").write_text(str(TAKE_FIRST))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are those of a new interpreter
+    for number in FOR_THE_RUN:
+        signal.signal(number, lambda *_: None)  # unlike SIG_IGN, programs that it starts do not inherit this
     faulthandler.enable(dump)
     faulthandler.register(signal.SIGUSR1, dump)
     for descriptor in (places, dump):
@@ -76,24 +80,29 @@ def _prepare(places: int, dump: int) -> None:
     del sys.argv[1:]
 
 
+def _forked(work: socket.socket) -> None:
+    """Leave the work to the process that was forked: this one is the author's own."""
+    work.close()
+    for number in FOR_THE_RUN:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _answer(request: dict[str, Any]) -> bytes:
     """Do what is asked, and write what came of it, or why nothing did."""
-    number = request.pop("number")
+    number, do = request.pop("number"), DOES[request.pop("do")]
     try:
-        answer = DOES[request.pop("do")](**request)
+        answer = do(**request)
     except BadInput as error:
         answer = {"bad_input": str(error)}
-    except RewardFailed as error:
-        answer = {"failed": {"said": error.said, "line": error.line, "row": error.row, "trace": error.trace}}
+    except BaseException as error:  # the author's own code ran: it may raise anything, and no Ctrl-C comes here
+        failed = error if isinstance(error, RewardFailed) else failure_of("", error, request.get("given", NOTHING))
+        answer = {"failed": {"said": failed.said, "line": failed.line, "row": failed.row, "trace": failed.trace}}
     return to_line(answer | {"number": number})
 
 
 def load(key: int, spec: str, folder: str | None) -> dict[str, Any]:
     """Import a reward and describe it."""
-    try:
-        function = functions[key] = registry.load_reward(spec, folder)
-    except KeyboardInterrupt as error:  # of the author's own: no Ctrl-C comes here
-        raise BadInput(f"the reward {spec!r} does not import: it raises KeyboardInterrupt; correct it") from error
+    function = functions[key] = registry.load_reward(spec, folder)
     return {
         "parameters": [
             [p.name, int(p.kind), _kind_of_default(p)] for p in inspect.signature(function).parameters.values()
@@ -120,10 +129,7 @@ def grade(
     }
     given |= {name: ours[name](settings) for name, settings in offered.items()}
     began = time.perf_counter()
-    try:
-        grades = part_of(name, functions[key], given, options, logs)
-    except KeyboardInterrupt as error:  # of the author's own: no Ctrl-C comes here
-        raise failure_of(name, error, given) from error
+    grades = part_of(name, functions[key], given, options, logs)
     seconds = time.perf_counter() - began
     columns, values = logs.logged()
     texts = {column: [as_text(value) for value in items] for column, items in columns.items()}
@@ -145,12 +151,9 @@ def bad_golds(
     return {"reasons": check(columns, _pool(*pool), options)}
 
 
-def close(key: int, name: str) -> dict[str, Any]:
+def close(key: int) -> dict[str, Any]:
     """End what a reward holds open."""
-    try:
-        registry.close(functions[key])
-    except BaseException as error:  # the author's own code ran: it may raise anything, SystemExit among it
-        raise failure_of(name, error, {"completions": []}) from error
+    registry.close(functions[key])
     return {}
 
 

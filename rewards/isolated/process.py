@@ -39,10 +39,7 @@ class RewardProcess:
     """A process that answers one request after the other.
 
     Args:
-        quiet: what it writes is kept and not shown.
-
-    Attributes:
-        said: the end of what it has written.
+        quiet: what it writes is not shown.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -51,7 +48,7 @@ class RewardProcess:
         self._row = mmap.mmap(self._places.fileno(), ROW_BYTES)
         self._dump = tempfile.TemporaryFile()  # noqa: SIM115  (closed by stop)
         self._connection, theirs = socket.socketpair()
-        self._hung_up = False
+        self._hung_up = self._gone = False
         self._asked = 0
         with theirs:
             try:
@@ -110,12 +107,15 @@ class RewardProcess:
     def kill(self) -> None:
         """Kill it and what it started, from any thread; who waits for its answer sees that it has ended."""
         self._hung_up = True
-        self._kill(self._family())
-        self._hang_up()
+        if not self._gone:
+            self._kill(self._family())
+            self._hang_up()
 
     def stop(self, seconds: float = 0.0) -> None:
         """End it: after so many seconds, in which it can end by itself, kill it."""
-        self._hung_up = True
+        if self._gone:  # its number may be that of another process by now
+            return
+        self._hung_up = self._gone = True
         family = self._family()  # what is orphaned by its end is not found any more
         self._hang_up()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -142,7 +142,13 @@ class RewardProcess:
     def _started(self, theirs: int) -> "subprocess.Popen[bytes]":
         files = [theirs, self._places.fileno(), self._dump.fileno()]
         return subprocess.Popen(
-            [sys.executable, "-c", START, *map(str, files), json.dumps([path or os.getcwd() for path in sys.path])],
+            [
+                sys.executable,
+                "-c",
+                START,
+                *map(str, files),
+                json.dumps([str(path) or os.getcwd() for path in sys.path]),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

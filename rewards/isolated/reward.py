@@ -28,6 +28,16 @@ BATCH = 64  # completions that may take so long
 START_SECONDS = 300.0  # to import a reward, and what it imports, on a slow disk
 CLOSE_SECONDS = 30.0
 CURE = "set rewards.isolated to false to run rewards within the run"
+KINDS = {
+    int(kind): kind
+    for kind in (
+        Parameter.POSITIONAL_ONLY,
+        Parameter.POSITIONAL_OR_KEYWORD,
+        Parameter.VAR_POSITIONAL,
+        Parameter.KEYWORD_ONLY,
+        Parameter.VAR_KEYWORD,
+    )
+}
 MADE_THERE = ("grader_pool", "log_extra", "log_metric")  # what the process offers by itself
 
 
@@ -116,11 +126,10 @@ class Home:
         request = {"do": "load", "key": reward.key, "spec": reward.spec, "folder": reward.folder}
         try:
             description = _checked(reward.spec, self._process.ask(request, START_SECONDS))
-        except Ended as ended:
-            at = f" at {ended.line}" if ended.line else ""
-            raise BadInput(
-                f"the reward {reward.spec!r} does not import: its file {ended.how}{at}; correct it"
-            ) from ended
+        except (Ended, RewardFailed) as error:
+            how = error.how if isinstance(error, Ended) else error.said
+            at = f" at {error.line}" if error.line else ""
+            raise BadInput(f"the reward {reward.spec!r} does not import: its file {how}{at}; correct it") from error
         reward.loaded_by = self._process.pid
         return description
 
@@ -203,7 +212,7 @@ class IsolatedReward:
     def close(self) -> None:
         """End what the reward holds open. Used again, it is set up anew."""
         if self._closes and self._home.holds(self):
-            self._checked({"do": "close", "name": self.spec}, CLOSE_SECONDS)
+            self._asked({"do": "close"}, CLOSE_SECONDS)
 
     def stop_work(self) -> None:
         """End what the reward does now."""
@@ -222,6 +231,13 @@ class IsolatedReward:
         return list(self._checked(request, seconds)["reasons"])
 
     def _checked(self, request: dict[str, Any], seconds: float = START_SECONDS) -> Any:
+        """The answer to a question about problems, before a run: what fails then is bad input."""
+        try:
+            return self._asked(request, seconds)
+        except RewardFailed as failed:
+            raise BadInput(f"{failed}, when it checked problems; correct it") from failed
+
+    def _asked(self, request: dict[str, Any], seconds: float) -> Any:
         try:
             return self._home.ask(self, request, seconds)
         except Ended as ended:
@@ -268,4 +284,4 @@ def _fail(name: str, ended: Ended, completions: Sequence[Any]) -> NoReturn:
 
 def _parameter(name: str, kind: int, default: str) -> Parameter:
     defaults = {"none": Parameter.empty, "required": REQUIRED, "some": None}
-    return Parameter(name, list(type(Parameter.VAR_KEYWORD))[kind], default=defaults[default])
+    return Parameter(name, KINDS[kind], default=defaults[default])

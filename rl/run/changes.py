@@ -13,6 +13,8 @@ FREE_KEYS = (
     "evaluation.band",
     "rollout.server_url",
     "rewards.folder",
+    "rewards.isolated",
+    "rewards.batch_timeout",
     "run",
     "description",
     "status",

@@ -14,6 +14,7 @@ import pytest
 from rewards.errors import BadInput
 from rewards.failures import RewardFailed
 from rewards.grading import Grader
+from rewards.isolated.reward import IsolatedReward, Settings
 
 SETTINGS: dict[str, Any] = {"timeout": 5.0, "workers": 1, "accuracy": None, "correct_above": 0.5, "isolated": True}
 SAID = ["right", "wrong", "right"]
@@ -52,8 +53,8 @@ ENDS = {
     "os.kill(os.getpid(), signal.SIGKILL)": (
         f"lost its process, which was killed (SIGKILL), as the system does when memory is short, {AT_TWO}"
     ),
-    "os.kill(os.getpid(), signal.SIGTERM)": f"lost its process, which was killed (SIGTERM), {AT_TWO}",
-    "os.killpg(0, signal.SIGHUP)": f"lost its process, which was killed (SIGHUP), {AT_TWO}",
+    "os.kill(os.getpid(), signal.SIGUSR2)": f"lost its process, which was killed (SIGUSR2), {AT_TWO}",
+    "os.killpg(0, signal.SIGALRM)": f"lost its process, which was killed (SIGALRM), {AT_TWO}",
     "os.closerange(3, 4096)": "closed the connection to the run, by closing descriptors that it did not open",
     "sys.exit(0)": f"raised SystemExit: 0 at mine.py, line 3, {AT_TWO}",
     "raise KeyboardInterrupt": f"raised KeyboardInterrupt at mine.py, line 3, {AT_TWO}",
@@ -93,12 +94,13 @@ def test_a_hang_ends_with_the_time_for_the_batch(deed: str, where: str, monkeypa
 
 
 def test_a_large_batch_may_take_longer() -> None:
-    from rewards.isolated.reward import Settings
-
     assert [Settings(1, 5.0, 600.0).seconds(count) for count in (0, 1, 64, 65, 640)] == [600, 600, 600, 1200, 6000]
 
 
 HARMLESS = {
+    "os.killpg(0, signal.SIGTERM); os.killpg(0, signal.SIGHUP); os.killpg(0, signal.SIGINT)": "None",
+    "with multiprocessing.get_context('fork').Pool(2) as pool: pool.map(len, ['a', 'b'])": "None",
+    "multiprocessing.get_context('spawn').Process(target=len, args=['a']).start()": "None",
     "os.chdir('/')": "os.getcwd()",
     "signal.signal(signal.SIGINT, signal.SIG_IGN)": "signal.getsignal(signal.SIGINT)",
     "os.environ['PENNY_TEST_OF_REWARDS'] = 'x'": "os.environ.get('PENNY_TEST_OF_REWARDS')",
@@ -196,7 +198,7 @@ def test_standard_input_is_empty() -> None:
 IMPORT_ENDS = {
     "os._exit(3)": "ended its process with exit code 3, as os._exit does",
     "ctypes.string_at(0)": "crashed its process in compiled code (SIGSEGV) at mine.py, line 2",
-    "raise KeyboardInterrupt": "raises KeyboardInterrupt",
+    "raise KeyboardInterrupt": "raised KeyboardInterrupt at mine.py, line 2",
     "sys.exit(1)": "SystemExit: 1",
 }
 
@@ -208,6 +210,33 @@ def test_a_file_that_ends_its_process_when_it_is_imported_is_bad_input(deed: str
         Grader({"mine.py:f": 1.0}, **SETTINGS)
     assert "does not import: " in str(refused.value) and said in str(refused.value)
     assert str(refused.value).endswith("; correct it")
+
+
+@pytest.mark.parametrize(
+    ("deed", "said"),
+    [
+        ("raise KeyError('mine')", "raised KeyError: 'mine' at mine.py, line 4"),
+        ("os._exit(3)", "ended its process with exit code 3, as os._exit does"),
+    ],
+)
+def test_a_check_of_gold_answers_that_fails_is_bad_input(deed: str, said: str) -> None:
+    Path("mine.py").write_text(
+        f"import os\nfrom rewards.gold import checks_gold\ndef golds(columns, pool, options):\n    {deed}\n"
+        "@checks_gold(golds)\ndef f(completion): return 1.0\n"
+    )
+    with Grader({"mine.py:f": 1.0}, **SETTINGS) as grader, pytest.raises(BadInput) as refused:
+        grader.check_gold({"answer": ["1"]})
+    assert str(refused.value) == f"the reward 'mine.py:f' {said}, when it checked problems; correct it"
+
+
+def test_a_reward_that_fails_when_it_is_closed_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    for deed in ("raise KeyError", "os._exit(3)"):
+        Path("mine.py").write_text(
+            f"import os\nclass f:\n    def __call__(self, completion): return 1.0\n    def close(self): {deed}\n"
+        )
+        with Grader({"mine.py:f": 1.0}, **SETTINGS) as grader:
+            assert grade(grader) == [1.0, 1.0, 1.0]
+    assert caplog.text.count("the reward 'mine.py:f' could not be closed") == 2
 
 
 def test_files_share_a_process_and_what_is_in_it_lasts() -> None:
@@ -277,3 +306,48 @@ def test_closing_at_once_ends_work_of_another_thread() -> None:
     grader.close(now=True)
     thread.join(10)
     assert said == ["the reward 'mine.py:f' was stopped, on completion 1 of the batch"]
+
+
+def test_a_limit_of_memory_that_it_sets_is_its_own() -> None:
+    deed = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2); return len(bytes(2 << 30))"
+    assert "raised MemoryError at mine.py, line 3, on completion 1 of the batch" in str(failure(write(deed)))
+    assert len(bytes(2 << 20)) == 2 << 20  # here there is none
+
+
+def test_it_has_the_environment_and_the_folders_of_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "library").mkdir()
+    (folder / "library" / "mine_only.py").write_text("WORTH = 0.25\n")
+    monkeypatch.syspath_prepend(str(folder / "library"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with write(
+        "import mine_only\nright = os.environ['CUDA_VISIBLE_DEVICES'] == '3' and os.path.isfile('mine.py')\n"
+        "return mine_only.WORTH * right"
+    ) as grader:
+        assert grade(grader) == [0.25] * 3
+
+
+def test_a_client_that_is_opened_in_a_loop_stays_usable() -> None:
+    Path("mine.py").write_text(
+        "import asyncio\nqueue = None\nasync def f(completion):\n    global queue\n"
+        "    queue = queue or asyncio.Queue()\n    await queue.put(1)\n    await asyncio.sleep(0)\n"
+        "    return float(queue.qsize())\n"
+    )
+    with Grader({"mine.py:f": 1.0}, **SETTINGS) as grader:
+        assert max(filter(None, grade(grader))) == 3.0 and max(filter(None, grade(grader))) == 6.0
+
+
+def test_grader_processes_work_there(folder: Path) -> None:
+    Path("mine.py").write_text(
+        "def f(completions, grader_pool):\n"
+        "    results = grader_pool.map('rewards.worker:ready', [(1,)] * len(completions))\n"
+        "    return [float(r.value) + grader_pool.workers for r in results]\n"
+    )
+    with Grader({"mine.py:f": 1.0}, **(SETTINGS | {"workers": 2})) as grader:
+        assert grade(grader) == [3.0] * 3
+
+
+def test_penny_s_own_rewards_stay_in_the_run() -> None:
+    with Grader({"exact_number": 1.0}, **SETTINGS) as grader:
+        assert not isinstance(grader._functions["exact_number"], IsolatedReward)
+    with write("return 1.0") as grader:
+        assert isinstance(grader._functions["mine.py:f"], IsolatedReward)

@@ -112,15 +112,17 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("isolated", [False, True])
 @pytest.mark.parametrize(("written", "number"), KINDS.items())
-def test_every_kind_of_number_is_taken(written: str, number: float | None, tmp_path: Path) -> None:
+def test_every_kind_of_number_is_taken(written: str, number: float | None, isolated: bool, tmp_path: Path) -> None:
     (tmp_path / "f.py").write_text(
         "import numpy, torch\nfrom fractions import Fraction\nfrom rewards.verdict import Verdict\n"
         f"def sample(completion): return {written}\n"
         f"async def batch(completions): return [{written} for _ in completions]\n"
     )
     sample, batch = f"{tmp_path}/f.py:sample", f"{tmp_path}/f.py:batch"
-    with Grader({sample: 1.0, batch: 1.0}, timeout=5, workers=1, accuracy=None, correct_above=0.9) as grader:
+    settings: dict[str, Any] = {"accuracy": None, "correct_above": 0.9, "isolated": isolated}
+    with Grader({sample: 1.0, batch: 1.0}, timeout=5, workers=1, **settings) as grader:
         (graded,) = grader.grade(["x"], ["p"], {})
     assert graded.parts == {sample: number, batch: number}
 

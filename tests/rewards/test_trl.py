@@ -103,13 +103,15 @@ def test_ours_grade_conversations_as_they_grade_their_texts(name: str) -> None:
     assert len(plain) == len(texts) and not any(grade is not None and math.isnan(grade) for grade in plain)
 
 
-def test_trls_rewards_in_our_grader() -> None:
+@pytest.mark.parametrize("isolated", [False, True])
+def test_trls_rewards_in_our_grader(isolated: bool) -> None:
     functions = {
         "trl.rewards:accuracy_reward": 1.0,
         "trl.rewards:think_format_reward": 0.5,
         "trl.rewards:reasoning_accuracy_reward": 0.0,
     }
-    with Grader(functions, timeout=10, workers=1, accuracy=None, correct_above=0.9) as grader:
+    settings: dict[str, Any] = {"accuracy": None, "correct_above": 0.9, "isolated": isolated}
+    with Grader(functions, timeout=10, workers=1, **settings) as grader:
         grader.check_columns({"solution"})
         completions = [RIGHT, WRONG, "12"]
         graded = grader.grade(completions, QUESTIONS[:1] * 3, {"solution": ["$12$"] * 3})
