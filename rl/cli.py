@@ -20,6 +20,7 @@ from rewards.errors import BadInput
 from rl import eval_commands
 from rl.errors import INTERRUPTED
 from rl.grade_commands import Json, RunArgument, doctor, grade, print_table, regrade
+from rl.names.visible import emit
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.run.loading import LIBRARIES, forget_log, loading
@@ -44,7 +45,7 @@ app = typer.Typer(
 def show_version(asked: bool) -> None:
     """Print the version and leave."""
     if asked:
-        print(f"penny {version('penny-rl')}")
+        emit(f"penny {version('penny-rl')}")
         raise typer.Exit
 
 
@@ -98,7 +99,7 @@ def train(
 
         first_rank = ranks.rank() == 0
         for warning in warnings if first_rank else ():
-            print(f"warning: {warning}", file=sys.stderr)
+            emit(f"warning: {warning}", file=sys.stderr)
         begun.append(recipe)
         code, path = run_recipe(
             recipe,
@@ -108,7 +109,7 @@ def train(
             accept_changed_data=accept_changed_data,
         )
         if as_json and first_rank:
-            print(json.dumps({"run": str(path), "exit_code": code} | (read_summary(RunFolder(path)) or {})))
+            emit(json.dumps({"run": str(path), "exit_code": code} | (read_summary(RunFolder(path)) or {})))
     raise typer.Exit(code)
 
 
@@ -122,7 +123,7 @@ def recipes(as_json: Json = False) -> None:
         rows = [recipe_row(recipe, recipe.run.min_gpu_memory_gib, []) for recipe in list_recipes()]
         rows += [recipe_row(line, line.min_gpu_memory_gib, list(line.stages)) for line in list_pipelines()]
         if as_json:
-            print(json.dumps(rows))
+            emit(json.dumps(rows))
             return
         print_table(
             ["command", "needs", "what"],
@@ -169,7 +170,7 @@ def report(
             path = write_page(EvaluationFolder(runs[0]))
         else:
             path = write_report(RunFolder.open(runs[0]))
-        print(json.dumps({"report": str(path)}) if as_json else path)
+        emit(json.dumps({"report": str(path)}) if as_json else path)
 
 
 @app.command()
@@ -185,15 +186,15 @@ def samples(
         if as_json:
             keys = ("problem_id", "sample", "prompt", "completion", "reward", "solved", "finish_reason", "extra")
             picked = [{"step": shown_step} | {key: getattr(row, key) for key in keys} for row in rows[:count]]
-            print(json.dumps(picked))
+            emit(json.dumps(picked))
             return
         for row in rows[:count]:
             verdict = "ungradable" if row.solved is None else "solved" if row.solved else "not solved"
-            print(f"--- step {shown_step}, {row.problem_id}, sample {row.sample}: {verdict}, reward {row.reward}")
-            print(f"{row.prompt}[completion]{row.completion}")
+            emit(f"--- step {shown_step}, {row.problem_id}, sample {row.sample}: {verdict}, reward {row.reward}")
+            emit(f"{row.prompt}[completion]{row.completion}")
             for name, value in row.extra.items():
-                print(f"[{name}] {value}")
-            print()
+                emit(f"[{name}] {value}")
+            emit()
 
 
 app.command()(plan)
@@ -249,11 +250,11 @@ def show_plan(recipe: "Recipe", warnings: list[str], as_json: bool) -> None:
 
     made = make_plan(recipe)
     if as_json:
-        print(json.dumps(plan_dict(made, warnings)))
+        emit(json.dumps(plan_dict(made, warnings)))
         return
-    print(plan_text(made, output_width()))
+    emit(plan_text(made, output_width()))
     for warning in warnings:
-        print(f"warning: {warning}")
+        emit(f"warning: {warning}")
 
 
 def read_samples(run: Path, step: int | None) -> tuple[int, list["RolloutRow"]]:
@@ -284,7 +285,7 @@ def resumable() -> Iterator[list["Recipe"]]:
 
             folder = latest_unfinished(begun[0])
             how = f"go on with: penny train --resume {folder}" if folder else how
-        print(f"\nstopped; {how}", file=sys.stderr)
+        emit(f"\nstopped; {how}", file=sys.stderr)
         raise
 
 

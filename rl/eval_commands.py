@@ -13,6 +13,7 @@ import typer
 from rewards.errors import BadInput
 from rl.errors import MISSED
 from rl.grade_commands import Json
+from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_benchmark, complete_model
 from rl.shell.progress import Show, answer_progress
@@ -129,10 +130,10 @@ def evaluate(
             concurrency=concurrency,
         )
         with answer_progress() as progress, stopped_with_count(request, progress) as counted:
-            path, results = measure(request, Listener(lambda text: print(f"note: {text}", file=sys.stderr), counted))
+            path, results = measure(request, Listener(lambda text: emit(f"note: {text}", file=sys.stderr), counted))
         print_evaluation(path, results, as_json)
     if require_all and not results["complete"]:
-        print(f"answers are missing and --require-all was given; what is there is in {path}", file=sys.stderr)
+        emit(f"answers are missing and --require-all was given; what is there is in {path}", file=sys.stderr)
         raise typer.Exit(MISSED)
 
 
@@ -154,12 +155,12 @@ def compare(
 
         found = compare_evaluations(first, *([] if second is None else [second]))
         if as_json:
-            print(json.dumps(found))
+            emit(json.dumps(found))
             return
         width = output_width()
-        print(table_text(comparison_columns(found), width))
+        emit(table_text(comparison_columns(found), width))
         for note in comparison_notes(found):
-            print(sentence_text(note, width))
+            emit(sentence_text(note, width))
 
 
 def results(
@@ -182,11 +183,11 @@ def results(
         if harness is not None:
             for folder in folders:
                 for path in write_harness(folder, harness):
-                    print(path, file=sys.stderr)
+                    emit(path, file=sys.stderr)
         if model_card is not None:
             for folder in folders:
                 write_model_card(folder, model_card)
-            print(model_card, file=sys.stderr)
+            emit(model_card, file=sys.stderr)
 
 
 def benchmarks(as_json: Json = False) -> None:
@@ -198,10 +199,10 @@ def benchmarks(as_json: Json = False) -> None:
 
         rows = described_benchmarks()
         if as_json:
-            print(json.dumps({"benchmarks": rows, "suites": suite_table()}))
+            emit(json.dumps({"benchmarks": rows, "suites": suite_table()}))
             return
         suites = [(name, f"suite: {', '.join(members)}") for name, members in suite_table().items()]
-        print(listing_text([*((row["name"], row["description"]) for row in rows), *suites], output_width()))
+        emit(listing_text([*((row["name"], row["description"]) for row in rows), *suites], output_width()))
 
 
 def decontaminate(
@@ -233,7 +234,7 @@ def decontaminate(
         report = audit(target, benchmark or [], column=column, n=ngram, min_coverage=coverage)
         if output is not None:
             write_json(output, report.as_dict())
-        print(json.dumps(report.as_dict()) if as_json else report_text(report))
+        emit(json.dumps(report.as_dict()) if as_json else report_text(report))
 
 
 def show_results(folders: list[Any], form: Form) -> None:
@@ -244,12 +245,12 @@ def show_results(folders: list[Any], form: Form) -> None:
     stored = [(folder.path.name, folder.results()) for folder in folders]
     alone = stored[0][1] if len(stored) == 1 else None
     if form is Form.json:
-        print(json.dumps(alone or [found for _, found in stored]))
+        emit(json.dumps(alone or [found for _, found in stored]))
     elif form is Form.markdown:
-        print(table.results_markdown(alone) if alone else table.side_by_side_markdown(stored))
+        emit(table.results_markdown(alone) if alone else table.side_by_side_markdown(stored))
     else:
         width = output_width()
-        print(table.results_text(alone, width) if alone else table.side_by_side(stored, width))
+        emit(table.results_text(alone, width) if alone else table.side_by_side(stored, width))
 
 
 def print_evaluation(path: Path, found: dict[str, Any], as_json: bool) -> None:
@@ -263,10 +264,10 @@ def print_evaluation(path: Path, found: dict[str, Any], as_json: bool) -> None:
 
     if as_json:
         alone = found["results"][0] if len(found["results"]) == 1 else {}
-        print(json.dumps({**found, **alone, "folder": str(path)}))
+        emit(json.dumps({**found, **alone, "folder": str(path)}))
         return
-    print(table.results_text(found, output_width()))
-    print(f"kept in {path}: results.json and all answers\npage: {EvaluationFolder(path).report}")
+    emit(table.results_text(found, output_width()))
+    emit(f"kept in {path}: results.json and all answers\npage: {EvaluationFolder(path).report}")
 
 
 def split_templates(names: list[str]) -> list[str]:
@@ -301,5 +302,5 @@ def stopped_with_count(request: "EvaluationRequest", progress: Show) -> Iterator
         yield counted
     except KeyboardInterrupt:
         kept = "they are kept, and the same command asks for the rest" if request.use_cache else "nothing was kept"
-        print(f"\nstopped {there}; {kept}", file=sys.stderr)
+        emit(f"\nstopped {there}; {kept}", file=sys.stderr)
         raise

@@ -12,6 +12,7 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json, print_table
+from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_model
 from rl.told import told
@@ -61,13 +62,13 @@ def serve(
         options = []
         if manner is not None:
             options = manner_options(manner, load_tokenizer(subject.model.name, subject.model.revision))
-            print(manner.sentence(), file=sys.stderr)
+            emit(manner.sentence(), file=sys.stderr)
             if manner.params.stop:
                 told_stop = json.dumps({"stop": manner.params.stop})
-                print(f"vLLM's server keeps no stop strings: send {told_stop} with each request", file=sys.stderr)
+                emit(f"vLLM's server keeps no stop strings: send {told_stop} with each request", file=sys.stderr)
         served = name or Path(model).name
         command = server_command(servable(subject), served, host, port, [*options, *(extra or [])])
-        print(f"serving {served} on http://{host}:{port}/v1", file=sys.stderr, flush=True)
+        emit(f"serving {served} on http://{host}:{port}/v1", file=sys.stderr, flush=True)
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GiB; else vLLM wants nine tenths of a CPU's memory
         os.execv(command[0], command)  # so that signals are the server's
@@ -112,13 +113,13 @@ def chat(
         )
         if manner is not None:
             manner = replace(manner, params=params)
-            print(manner.sentence(), file=sys.stderr)
+            emit(manner.sentence(), file=sys.stderr)
         tokenizer = load_tokenizer(subject.model.name, subject.model.revision)
         with opened(subject, found, checkpoint, engine, context, params.max_tokens) as running:
             talk = Talk(running, tokenizer, params, manner, context)
             for asked in question or typed():
                 answer = talk.say(asked).strip()
-                print(json.dumps({"question": asked, "answer": answer}) if as_json else answer, flush=True)
+                emit(json.dumps({"question": asked, "answer": answer}) if as_json else answer, flush=True)
 
 
 def price(
@@ -160,7 +161,7 @@ def price(
             for speed in speeds
         ]
         if as_json:
-            print(json.dumps({"model": model, "dollars_per_hour": dollars_per_hour, "speeds": rows}))
+            emit(json.dumps({"model": model, "dollars_per_hour": dollars_per_hour, "speeds": rows}))
             return
         print_table(
             ["batch", "tokens/s", "lowest to highest", "cents per million"],
@@ -174,9 +175,9 @@ def price(
                 for row in rows
             ],
         )
-        print(f"At {dollars_per_hour:g} dollars an hour; written tokens alone.")
+        emit(f"At {dollars_per_hour:g} dollars an hour; written tokens alone.")
         if compare:
-            print(f"Press reports gave {YI_LIGHTNING:g} cents for Yi-Lightning, a far larger model.")
+            emit(f"Press reports gave {YI_LIGHTNING:g} cents for Yi-Lightning, a far larger model.")
 
 
 def export(
@@ -206,10 +207,10 @@ def export(
         section = check(ExportSection, asked, "command line")
         if output.exists() and any(output.iterdir()):
             raise BadInput(f"{output} is not empty: name a new folder.")
-        listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
+        listener = Listener(lambda text: emit(f"note: {text}", file=sys.stderr))
         facts = facts_about(Path(model))
         files = write_export(model_in(model), checkpoint, adapter_in(model), section, output, facts, listener)
-        print(json.dumps({"folder": str(output), "files": files}) if as_json else f"{output}: {', '.join(files)}")
+        emit(json.dumps({"folder": str(output), "files": files}) if as_json else f"{output}: {', '.join(files)}")
 
 
 def numbers(text: str) -> list[int]:
@@ -227,7 +228,7 @@ def typed() -> Iterator[str]:
     """Questions as they are typed, until the end of the input."""
     while True:
         if sys.stdin.isatty():
-            print("> ", end="", file=sys.stderr, flush=True)
+            emit("> ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             return
