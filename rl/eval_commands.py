@@ -95,7 +95,10 @@ def evaluate(
     """Measure a model, a server or stored outputs on benchmarks; the same command goes on after a stop."""
     with told(as_json):
         from rl.evaluate.benchmarks import find_suite
+        from rl.names.key_variable import check_key_variable
         from rl.names.model_name import check_model_name
+
+        check_key_variable(api_key_env, "--api-key-env")
 
         if context.args or not benchmark:
             raise BadInput(what_to_measure(context.args, benchmark or [], model))

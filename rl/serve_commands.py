@@ -39,6 +39,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     name: Annotated[str | None, typer.Option(help="What the server calls the model; default: the last part.")] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Variable with the key that clients must send; default: no key.")
+    ] = None,
     raw: Raw = False,
     extra: Annotated[list[str] | None, typer.Argument(help="Further options of vLLM's server, after --.")] = None,
 ) -> None:
@@ -48,6 +51,7 @@ def serve(
 
         from rl.names.model_name import check_model_name
 
+        key = "" if api_key_env is None else serving_key(api_key_env)
         check_model_name(model)
         if importlib.util.find_spec("vllm") is None:
             raise BadInput("vLLM is not installed: run `make install`.")
@@ -68,10 +72,38 @@ def serve(
                 emit(f"vLLM's server keeps no stop strings: send {told_stop} with each request", file=sys.stderr)
         served = name or Path(model).name
         command = server_command(servable(subject), served, host, port, [*options, *(extra or [])])
-        emit(f"serving {served} on http://{host}:{port}/v1", file=sys.stderr, flush=True)
+        for line in serving_lines(served, host, port, api_key_env, extra or []):
+            emit(line, file=sys.stderr, flush=True)
+        if key:
+            os.environ["VLLM_API_KEY"] = key  # not an option of the command, which every user of the machine can read
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GiB; else vLLM wants nine tenths of a CPU's memory
         os.execv(command[0], command)  # so that signals are the server's
+
+
+def serving_key(name: str) -> str:
+    """Read the key that clients must send. Raises BadInput if the variable has none."""
+    from rl.names.key_variable import check_key_variable
+    from rl.rollout.server_url import read_key
+
+    check_key_variable(name, "--api-key-env")
+    if not (key := read_key(name)):
+        raise BadInput(f"The environment variable {name} is empty: set it to the key that clients must send.")
+    return key
+
+
+def serving_lines(served: str, host: str, port: int, key_name: str | None, extra: list[str]) -> Iterator[str]:
+    """Say where the server is, how it is called, and whether anybody may call it."""
+    from rl.rollout.server_url import is_local
+
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}/v1"
+    yield f"serving {served} on {url}"
+    if key_name is not None:
+        yield f'ask with the key: curl {url}/models -H "Authorization: Bearer ${key_name}"'
+    keyed = key_name is not None or os.environ.get("VLLM_API_KEY") or any(o.startswith("--api-key") for o in extra)
+    if not keyed and (host in ("0.0.0.0", "::", "") or not is_local(url)):
+        yield f"warning: without a key whoever reaches {shown}:{port} may use the model; give --api-key-env NAME"
 
 
 def chat(

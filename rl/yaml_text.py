@@ -1,12 +1,21 @@
-"""YAML as recipes use it: YAML 1.2 numbers such as `1e-5`, and no key twice in one mapping."""
+"""YAML as recipes use it: YAML 1.2 numbers such as `1e-5`, no key twice in one mapping, and a limit to its size.
 
+A few lines of aliases of aliases can stand for more values than a machine can hold, so values are counted as often as
+they stand for something before any is made.
+"""
+
+import itertools
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import yaml
 
 _NUMBER = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")  # what PyYAML, being YAML 1.1, reads as a string
+
+LARGEST = 2**20  # characters of a file
+MOST_VALUES = 100_000  # with those that aliases repeat
+DEEPEST = 100  # levels of lists and mappings
 
 _RARE_BREAKS = {"\r", "\x85", "\u2028", "\u2029"}
 
@@ -43,8 +52,47 @@ _Dumper.add_representer(str, _text)
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse one YAML document. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_Loader)
+    """Parse one YAML document. Raises yaml.YAMLError, also where it is too large or has a value that cannot be."""
+    if len(text) > LARGEST:
+        raise TooMuch(f"it has {len(text):,} characters, more than {LARGEST:,}")
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {}, DEEPEST)
+        return loader.construct_document(node)
+    except RecursionError:
+        raise TooMuch(f"its lists and mappings are nested more than {DEEPEST} levels deep") from None
+    except (ValueError, OverflowError) as error:  # of a date such as 2001-99-99, or a number with thousands of digits
+        raise TooMuch(f"a value cannot be read ({error})") from error
+    finally:
+        loader.dispose()
+
+
+class TooMuch(yaml.YAMLError):
+    """A document is too large, or has a value that cannot be; its text says which."""
+
+
+def _count(node: yaml.Node, known: dict[int, int], levels: int) -> int:
+    """Count the values that a node stands for, aliases each time. Raises `TooMuch` beyond the limits."""
+    if levels < 0:
+        raise TooMuch(f"its lists and mappings are nested more than {DEEPEST} levels deep, or hold themselves")
+    if id(node) in known:
+        return known[id(node)]
+    inner: Iterable[yaml.Node] = ()
+    if isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    elif isinstance(node, yaml.MappingNode):
+        inner = itertools.chain.from_iterable(node.value)
+    # 64 characters of text count as a further value, since aliases repeat text, too.
+    values = 1 + (len(node.value) // 64 if isinstance(node, yaml.ScalarNode) else 0)
+    for part in inner:
+        values += _count(part, known, levels - 1)
+        if values > MOST_VALUES:
+            raise TooMuch(f"it stands for more than {MOST_VALUES:,} values, aliases counted each time")
+    known[id(node)] = values
+    return values
 
 
 def dump_yaml(value: Any) -> str:

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from rewards.errors import BadInput
 from rl.names.keys import meant_key
 from rl.recipe import Section
-from rl.yaml_text import parse_yaml
+from rl.yaml_text import LARGEST, TooMuch, parse_yaml
 
 Tree = dict[str, Any]  # sections of keys before they are checked
 Origins = Sequence[tuple[str, str]]  # (dotted key, where it was set): for error messages, last wins
@@ -47,8 +47,10 @@ def parse_override(schema: type[Section], text: str) -> tuple[str, Any]:
         return dotted, None if raw in ("null", "") else raw
     try:
         return dotted, parse_yaml(raw)
+    except TooMuch as error:
+        raise BadInput(f"The value of {dotted} cannot be taken: {error}; correct it (command line).") from error
     except yaml.YAMLError as error:
-        raise BadInput(f"The value of {dotted} is not YAML: {raw!r}; quote it if it is text (command line).") from error
+        raise BadInput(f"The value of {dotted} is not YAML: {_short(raw)}; quote it if it is text (command line).") from error
 
 
 def _touches(key: str, other: str) -> bool:
@@ -76,12 +78,15 @@ def _text_keys(schema: type[Section]) -> set[str]:
 def read_tree(path: Path) -> Tree:
     """The sections of a YAML file, not checked. Raises BadInput."""
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8", newline="") as file:
+            tree = parse_yaml(file.read(LARGEST + 1))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadInput(f"Not valid YAML: {error.problem or error.context} ({shown(path)}{line}).") from error
     except OSError as error:
         raise BadInput(f"{shown(path)} cannot be read ({error.strerror}).") from error
+    except TooMuch as error:
+        raise BadInput(f"The YAML file cannot be taken: {error}; correct it ({shown(path)}).") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"Not a YAML text file ({shown(path)}).") from error
     if not isinstance(tree, dict):
@@ -127,6 +132,8 @@ def _sentence(schema: type[Section], error: ErrorDetails, dotted: str) -> str:
         case "model_type" | "model_attributes_type":
             like = f"; write {dotted}.name={error['input']}" if f"{dotted}.name" in known_keys(schema) else ""
             return f"{dotted or 'The recipe'} must be a section of keys, not {error['input']!r}{like}."
+        case "key_variable":  # what was given may be a secret
+            return f"{dotted} {error['msg']}"
         case "dict_type":
             return f"{dotted} must be keys with values, like {{name: 1.0}}, not {error['input']!r}."
     message = error["msg"]

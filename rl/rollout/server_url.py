@@ -6,6 +6,7 @@ import os
 import httpx
 
 from rewards.errors import BadInput
+from rl.names.key_variable import check_key_variable
 
 
 def normalized(url: str) -> str:
@@ -39,6 +40,7 @@ def is_local(url: str) -> bool:
 
 def read_key(name: str) -> str:
     """The key in the environment variable; empty if there is none. Raises `BadInput` if it cannot be sent."""
+    check_key_variable(name, "The option for the server's key")
     key = os.environ.get(name, "").strip()
     if not (key.isascii() and key.isprintable()):
         raise BadInput(f"The environment variable {name} holds what cannot be a key: set it to the key alone.")
