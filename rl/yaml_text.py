@@ -14,14 +14,26 @@ import yaml
 _NUMBER = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")  # what PyYAML, being YAML 1.1, reads as a string
 
 LARGEST = 2**20  # characters of a file
-MOST_VALUES = 100_000  # with those that aliases repeat
+MOST_VALUES = 50_000  # with those that aliases repeat
 DEEPEST = 100  # levels of lists and mappings
 
 _RARE_BREAKS = {"\r", "\x85", "\u2028", "\u2029"}
 
 
 class _Loader(yaml.SafeLoader):  # PyYAML's one way to change its rules
-    pass
+    composed = 0  # values so far
+    level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.composed += 1
+        self.level += 1
+        if self.composed > MOST_VALUES:
+            raise TooMuch(f"it has more than {MOST_VALUES:,} values")
+        if self.level > DEEPEST:
+            raise TooMuch(f"its lists and mappings are nested more than {DEEPEST} levels deep")
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
 
 
 class _Dumper(yaml.SafeDumper):
@@ -31,8 +43,12 @@ class _Dumper(yaml.SafeDumper):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     seen: set[Hashable] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
-        if isinstance(key, Hashable) and key in seen:
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, "a key is a list or a mapping", key_node.start_mark)
+        if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
@@ -62,8 +78,6 @@ def parse_yaml(text: str) -> Any:
             return None
         _count(node, {}, DEEPEST)
         return loader.construct_document(node)
-    except RecursionError:
-        raise TooMuch(f"its lists and mappings are nested more than {DEEPEST} levels deep") from None
     except (ValueError, OverflowError) as error:  # of a date such as 2001-99-99, or a number with thousands of digits
         raise TooMuch(f"a value cannot be read ({error})") from error
     finally:

@@ -44,7 +44,7 @@ class TeacherSection(Section):
     api_key_env: Annotated[str, AfterValidator(key_variable)] = Field(
         "OPENAI_API_KEY", description="endpoint: variable with the key"
     )
-    concurrency: int = Field(16, ge=1, description="endpoint: requests at once")
+    concurrency: int = Field(16, ge=1, le=4096, description="endpoint: requests at once")
     requests_per_minute: float | None = Field(None, gt=0, description="endpoint: at most; default: no limit")
     dollars_per_million: tuple[float, float] | None = Field(
         None, description="endpoint: price of a million tokens, of prompts and of completions"
