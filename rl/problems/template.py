@@ -86,7 +86,9 @@ def _fields(template: str, option: str) -> tuple[str, ...]:
         ) from error
     for field, form in parts:
         if "." in re.sub(r"\[[^]]*\]", "", field):
-            raise BadInput(f"{option} does not fit: {field!r} reads an attribute, and columns have elements alone, as in nums[0].")
+            raise BadInput(
+                f"{option} does not fit: {field!r} reads an attribute, and columns have elements alone, as in nums[0]."
+            )
         if "{" in form:
             raise BadInput(f"{option}: the format of {field} has braces in it; write the format itself.")
         # A number of many digits need not be read: that takes long, too.
