@@ -26,6 +26,7 @@ from rl.reward_commands import reward_app
 from rl.run.loading import LIBRARIES, forget_log, loading
 from rl.serve_commands import chat, export, price, serve
 from rl.shell.completion import complete_recipe
+from rl.shell.numbers import MOST
 from rl.stage_commands import AcceptChangedData, difficulty, run, stage
 from rl.told import told
 
@@ -176,8 +177,8 @@ def report(
 @app.command()
 def samples(
     run: RunArgument,
-    step: Annotated[int | None, typer.Option(min=1, help="Of this step; default: the last one.")] = None,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 4,
+    step: Annotated[int | None, typer.Option(min=1, max=MOST, help="Of this step; default: the last one.")] = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=MOST, help="How many.")] = 4,
     as_json: Json = False,
 ) -> None:
     """Show completions of a run, while it runs or later."""

@@ -16,6 +16,7 @@ from rl.grade_commands import Json
 from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_benchmark, complete_model
+from rl.shell.numbers import MOST, MOST_SAMPLES, MOST_TOKENS, finite
 from rl.shell.progress import Show, answer_progress
 from rl.shell.words import what_to_measure
 from rl.told import told
@@ -67,13 +68,15 @@ def evaluate(
             metavar="NAME", help="Prompt templates: chat, plain, few-shot, none, r1, or all. Best is reported."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
-    num_samples: Annotated[int | None, typer.Option("-n", "--num-samples", min=1, help="Answers a problem.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="0: greedy.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="Only the first so many problems.")] = None,
+    num_samples: Annotated[
+        int | None, typer.Option("-n", "--num-samples", min=1, max=MOST_SAMPLES, help="Answers a problem.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(callback=finite, min=0, help="0: greedy.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus sampling.")] = None,
-    top_k: Annotated[int | None, typer.Option(min=0, help="0: all tokens.")] = None,
+    top_k: Annotated[int | None, typer.Option(min=0, max=MOST, help="0: all tokens.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Least share of the likeliest token's probability.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, max=MOST_TOKENS, help="Longest completion.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the samples.")] = 0,
     engine: Annotated[Engine, typer.Option(help="What generates.")] = Engine.auto,
     output: Annotated[
@@ -81,7 +84,9 @@ def evaluate(
         typer.Option("-o", "--output", metavar="DIR", help="Keep it here; default: evals/..., or in the run."),
     ] = None,
     cache: Annotated[bool, typer.Option(help="Reuse answers that were paid for before.")] = True,
-    dollars_per_hour: Annotated[float | None, typer.Option(min=0, help="Price of the machine.")] = None,
+    dollars_per_hour: Annotated[
+        float | None, typer.Option(callback=finite, min=0, help="Price of the machine.")
+    ] = None,
     dollars_per_million: Annotated[
         str | None,
         typer.Option(metavar="IN,OUT", help="A server's price of a million tokens, prompts and completions."),
@@ -89,7 +94,7 @@ def evaluate(
     api_key_env: Annotated[
         str, typer.Option(metavar="NAME", help="Variable with the server's key.")
     ] = "OPENAI_API_KEY",
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests to a server at once.")] = 16,
+    concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Requests to a server at once.")] = 16,
     as_json: Json = False,
 ) -> None:
     """Measure a model, a server or stored outputs on benchmarks; the same command goes on after a stop."""
@@ -217,9 +222,14 @@ def decontaminate(
         typer.Option(metavar="NAME", help="Benchmark, repeated for several; default: the recipe's own."),
     ] = None,
     column: Annotated[str | None, typer.Option(help="Of a file: what is compared.")] = None,
-    ngram: Annotated[int | None, typer.Option(min=2, help="Words of an n-gram; default: the recipe's.")] = None,
+    ngram: Annotated[
+        int | None, typer.Option(min=2, max=1000, help="Words of an n-gram; default: the recipe's.")
+    ] = None,
     min_coverage: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of a benchmark problem's n-grams from which it counts.")
+        float | None,
+        typer.Option(
+            callback=finite, min=0, max=1, help="Share of a benchmark problem's n-grams from which it counts."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Also write the report as JSON.")

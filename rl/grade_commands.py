@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from rl.names.visible import emit
+from rl.shell.numbers import finite
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def grade(
         Path | None, typer.Option("-o", "--output", metavar="OUT", help="The same lines with verdicts; default: print.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds that one answer may take; default: 10, or a row's own.")
+        float | None,
+        typer.Option(callback=finite, min=0.1, help="Seconds that one answer may take; default: 10, or a row's own."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Grader processes.")] = os.cpu_count() or 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Grader processes.")] = os.cpu_count() or 1,
     sandbox: SandboxOption = Sandbox.auto,
     extraction: Annotated[
         Extraction, typer.Option(help="How answers of math are read: strict wants a mark, flexible reads prose, too.")

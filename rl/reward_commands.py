@@ -13,6 +13,7 @@ from rl.errors import MISSED
 from rl.grade_commands import print_table
 from rl.names.visible import emit
 from rl.shell.completion import complete_reward
+from rl.shell.numbers import MOST, finite
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def test(
         list[str] | None,
         typer.Option("--options", metavar="KEY=VALUE|JSON", help="Options of the reward. Repeatable."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Only the first so many problems.")] = ROWS,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one batch may take.")] = 60.0,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="Only the first so many problems.")] = ROWS,
+    timeout: Annotated[float, typer.Option(callback=finite, min=0.1, help="Seconds that one batch may take.")] = 60.0,
     may_pay: Annotated[float, typer.Option(help="What a completion that is not right may earn at most.")] = 0.0,
     as_json: Json = False,
 ) -> None:

@@ -15,6 +15,7 @@ from rl.grade_commands import Json, print_table
 from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_model
+from rl.shell.numbers import MOST_TOKENS, finite
 from rl.told import told
 
 Model = Annotated[
@@ -112,12 +113,16 @@ def chat(
     checkpoint: Checkpoint = "last",
     engine: EngineOption = "auto",
     temperature: Annotated[
-        float | None, typer.Option(min=0, help=f"0: greedy; default: of the run, else {FREE_TEMPERATURE}.")
+        float | None,
+        typer.Option(callback=finite, min=0, help=f"0: greedy; default: of the run, else {FREE_TEMPERATURE}."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help=f"Longest answer; default: of the run, else {FREE_TOKENS}.")
+        int | None,
+        typer.Option(min=1, max=MOST_TOKENS, help=f"Longest answer; default: of the run, else {FREE_TOKENS}."),
     ] = None,
-    context: Annotated[int, typer.Option(min=1, help="Longest talk, in tokens, beside the answer.")] = 1024,
+    context: Annotated[
+        int, typer.Option(min=1, max=MOST_TOKENS, help="Longest talk, in tokens, beside the answer.")
+    ] = 1024,
     raw: Raw = False,
     as_json: Json = False,
 ) -> None:
@@ -156,12 +161,12 @@ def chat(
 
 def price(
     model: Model,
-    dollars_per_hour: Annotated[float, typer.Option(min=0, help="Price of the machine.")],
+    dollars_per_hour: Annotated[float, typer.Option(callback=finite, min=0, help="Price of the machine.")],
     checkpoint: Checkpoint = "last",
     engine: EngineOption = "auto",
     batch: Annotated[str, typer.Option(metavar="N,N,...", help="Sequences at once.")] = "1,8,32,64",
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 128,
-    repeats: Annotated[int, typer.Option(min=1)] = 3,
+    max_tokens: Annotated[int, typer.Option(min=1, max=MOST_TOKENS, help="Longest completion.")] = 128,
+    repeats: Annotated[int, typer.Option(min=1, max=1000)] = 3,
     compare: Annotated[bool, typer.Option("--compare", help="Add what the press reported of another model.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -13,6 +13,7 @@ from rl.grade_commands import Json, print_table
 from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_pipeline, complete_recipe
+from rl.shell.numbers import MOST, MOST_SAMPLES
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -108,8 +109,12 @@ def difficulty(
             autocompletion=complete_recipe,
         ),
     ],
-    samples: Annotated[int, typer.Option("-n", "--num-samples", min=1, help="Answers a problem.")] = 4,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many training problems.")] = None,
+    samples: Annotated[
+        int, typer.Option("-n", "--num-samples", min=1, max=MOST_SAMPLES, help="Answers a problem.")
+    ] = 4,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="Only the first so many training problems.")
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="With the recipe's smoke settings.")] = False,
     as_json: Json = False,
 ) -> None:
