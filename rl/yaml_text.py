@@ -13,8 +13,9 @@ import yaml
 
 _NUMBER = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")  # what PyYAML, being YAML 1.1, reads as a string
 
-LARGEST = 2**20  # characters of a file
+LARGEST = 2**22  # characters of a file: what a recipe stands for, written out again, has fewer
 MOST_VALUES = 50_000  # with those that aliases repeat
+CHARACTERS = 20  # of a text, that count as one value
 DEEPEST = 100  # levels of lists and mappings
 
 _RARE_BREAKS = {"\r", "\x85", "\u2028", "\u2029"}
@@ -99,8 +100,8 @@ def _count(node: yaml.Node, known: dict[int, int], levels: int) -> int:
         inner = node.value
     elif isinstance(node, yaml.MappingNode):
         inner = itertools.chain.from_iterable(node.value)
-    # 64 characters of text count as a further value, since aliases repeat text, too.
-    values = 1 + (len(node.value) // 64 if isinstance(node, yaml.ScalarNode) else 0)
+    # Long text counts as several values, since aliases repeat text, too.
+    values = 1 + (len(node.value) // CHARACTERS if isinstance(node, yaml.ScalarNode) else 0)
     for part in inner:
         values += _count(part, known, levels - 1)
         if values > MOST_VALUES:

@@ -176,6 +176,13 @@ def test_formats_elements_and_conversions_stay(template: str, text: str) -> None
     assert fill(template, ROW, "problem p") == text
 
 
+def test_the_largest_recipe_is_read_again_once_it_is_written_out() -> None:
+    shared = ["y" * 2000] * 400
+    tree = parse_yaml("text: &t " + "y" * 2000 + "\nall: [" + ", ".join(["*t"] * 400) + "]\n")
+    assert tree["all"] == shared
+    assert parse_yaml(dump_yaml({"all": ["y" * 2000 + str(n) for n in range(400)]}))["all"][0] == "y" * 2000 + "0"
+
+
 LINES = {
     "deep": b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "a number of many digits": b'{"a": ' + b"9" * 5000 + b"}",

@@ -145,7 +145,7 @@ class Endpoint:
         names = read_models(response.content)
         if names is None:
             raise BadInput(
-                f"{self.url}/models gives no list of models but {excerpt(response.content)}: "
+                f"{self.url}/models gives no list of models but {self._without_key(excerpt(response.content))}: "
                 "give the base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."
             )
         return names
@@ -238,7 +238,7 @@ class Endpoint:
                 try:
                     return read_reply(response.content, params.max_tokens, len(body))
                 except Malformed as error:
-                    raise _Trouble(str(error)) from error
+                    raise _Trouble(self._without_key(str(error))) from error
             if response.status in PASSING or response.status >= 500:
                 said = f"HTTP {response.status}: {self._refusal(response).sentence}"
                 raise _Trouble(said, retry_after(response.headers.get("Retry-After")))
@@ -270,11 +270,16 @@ class Endpoint:
     def _refusal(self, response: Answered) -> Refusal:
         """What the server says, without the key."""
         refusal = read_refusal(response.content)
-        return Refusal(refusal.sentence.replace(self._key, "***"), refusal.parameter) if self._key else refusal
+        return Refusal(self._without_key(refusal.sentence), refusal.parameter)
+
+    def _without_key(self, said: str) -> str:
+        """Blot out the key: some servers send back what they were sent."""
+        return said.replace(self._key, "***") if self._key else said
 
     def _require_admission(self, response: Answered, url: str) -> None:
         if response.redirect is not None:
-            raise BadInput(f"{url} redirects to {excerpt(response.redirect.encode())}: give the URL behind it.")
+            behind = self._without_key(excerpt(response.redirect.encode()))
+            raise BadInput(f"{url} redirects to {behind}: give the URL behind it.")
         if response.status in (401, 403):
             what = "does not take the key in" if self._key else "asks for a key, and there is none in"
             raise BadInput(

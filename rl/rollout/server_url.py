@@ -6,11 +6,13 @@ import os
 import httpx
 
 from rewards.errors import BadInput
-from rl.names.key_variable import check_key_variable
+from rl.names.key_variable import check_key_variable, looks_like_key
 
 
 def normalized(url: str) -> str:
     """The base URL: `/v1` where there is no path, no slash and no method of the API at the end. Raises `BadInput`."""
+    if looks_like_key(url.strip()):
+        raise BadInput("What should be the URL of a server looks like a key (not shown): give its URL.")
     try:
         parsed = httpx.URL(url.strip())
     except httpx.InvalidURL as error:

@@ -77,6 +77,12 @@ def test_commands_refuse_a_key_before_anything_is_written(
     assert not list(tmp_path.rglob("*"))
 
 
+def test_a_key_in_the_place_of_a_url_is_not_shown() -> None:
+    with pytest.raises(BadInput, match="looks like a key") as said:
+        Endpoint(EndpointSettings(KEYS[0], "m"))
+    assert KEYS[0] not in str(said.value)
+
+
 PIPELINE = """
 name: x
 defaults:

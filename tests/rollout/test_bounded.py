@@ -197,3 +197,26 @@ def test_nonsense_in_lists_and_errors_is_read_as_far_as_it_goes() -> None:
 def test_the_limit_grows_with_what_is_asked() -> None:
     assert reply_limit(8, 100) < 2 * 2**20
     assert reply_limit(32_768, 100) > 32_768 * 1500  # a chat's token with its bytes and log-probability takes 150
+
+
+ECHOES = {
+    "a page": Answer(b"<html>Authorization: Bearer very-secret</html>"),
+    "an error": error(500, "no user very-secret"),
+    "a refusal": error(400, "no user very-secret"),
+    "a redirect": Answer(b"", 302, {"Location": "http://elsewhere/?key=very-secret"}),
+    "no admission": error(401, "very-secret is no key"),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_key_that_a_server_sends_back_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "very-secret")
+    with FakeEndpoint(lambda number, body: ECHOES[name], models=ECHOES[name]) as fake:
+        endpoint = client(fake, api_key_env="MY_KEY", retries=0)
+        with pytest.raises((BadInput, EndpointDown)) as said:
+            answers(endpoint, texts("x"))
+        assert "very-secret" not in str(said.value) and "***" in str(said.value)
+        if name != "a refusal":  # a server without a list of models is taken
+            with pytest.raises(BadInput) as listed:
+                endpoint.models()
+            assert "very-secret" not in str(listed.value)
