@@ -96,6 +96,8 @@ def read_tree(path: Path) -> Tree:
         raise BadInput(f"Not a YAML text file ({shown(path)}).") from error
     if not isinstance(tree, dict):
         raise BadInput(f"A recipe is a YAML mapping of sections, and this is none ({shown(path)}).")
+    if (odd := next((key for key in tree if not isinstance(key, str)), "")) != "":
+        raise BadInput(f"{odd!r} is a number or nothing, and the name of a section is text ({shown(path)}).")
     return tree
 
 

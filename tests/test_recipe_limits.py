@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from rewards.errors import BadInput
 from rewards.jsonl import jsonl_rows
+from rl.cli import app
 from rl.problems.template import fill
 from rl.recipe_file import load_recipe
 from rl.yaml_text import dump_yaml, parse_yaml
@@ -38,6 +40,9 @@ DOCUMENTS = {
     "a date that is none": "a: 2001-99-99\n",
     "a time that is none": "a: 2001-01-01 99:99:99\n",
     "a date as a key": "2001-01-01: x\n",
+    "a number as a key": "1: x\n",
+    "nothing as a key": "? \n: x\n",
+    "a truth value as a key": "true: x\n",
     "bytes as a key": "? !!binary aGk=\n: x\n",
     "a list as a key": "? [a, b]\n: x\n",
     "an object": "a: !!python/object/apply:os.system [true]\n",
@@ -215,3 +220,14 @@ def test_a_line_of_the_longest_length_is_read(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "p.jsonl"
     path.write_text(f"{line}\n{line}")
     assert [number for number, _ in jsonl_rows(path)] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["laughs", "merges", "itself", "deep lists", "a date as a key", "a number as a key"])
+@pytest.mark.parametrize("command", [["train"], ["plan"], ["run"], ["eval", "--model", "tiny", "--benchmark"]])
+def test_commands_refuse_such_a_file_in_a_sentence(command: list[str], name: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(DOCUMENTS[name])
+    result = CliRunner().invoke(app, [*command, str(path)])
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit) and "error: " in result.output
+    assert len(result.output) < 2000
