@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rewards.errors import BadInput
 
@@ -28,6 +28,7 @@ OTHER_KINDS = {
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
 }
+LONGEST_LINE = 2**28  # bytes; the longest row of a known data set has a fifth of it
 DEEPEST = 200  # levels of lists and objects in a row: more of them overflow the stack of whoever walks them
 ADVICE = "write one JSON object a line"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -72,13 +73,23 @@ def file_lines(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
             if file.peek(2)[:2] == GZIP:
                 with gzip.open(file) as unpacked:
-                    yield from unpacked
+                    yield from _limited(unpacked, path)
             else:
-                yield from file
+                yield from _limited(file, path)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         # OSError: also what is gzipped wrongly; EOFError: it is cut off; ValueError: a name with a NUL character.
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"{path} cannot be read: {reason}; give an existing file of JSON lines") from error
+
+
+def _limited(file: BinaryIO | gzip.GzipFile, path: Path) -> Iterator[bytes]:
+    """Read lines as the file itself does, but none that fills the memory. Raises BadInput for a longer one."""
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE and not (len(line) == LONGEST_LINE + 1 and line.endswith(b"\n")):
+            raise BadInput(f"{path}, line {number}: more than {LONGEST_LINE:,} bytes: {ADVICE}")
+        yield line
 
 
 def plain_size(path: Path) -> int:

@@ -20,11 +20,13 @@ from rewards.errors import BadInput
 from rl import eval_commands
 from rl.errors import INTERRUPTED
 from rl.grade_commands import Json, RunArgument, doctor, grade, print_table, regrade
+from rl.names.visible import emit
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.run.loading import LIBRARIES, forget_log, loading
 from rl.serve_commands import chat, export, price, serve
 from rl.shell.completion import complete_recipe
+from rl.shell.numbers import MOST
 from rl.stage_commands import AcceptChangedData, difficulty, run, stage
 from rl.told import told
 
@@ -44,7 +46,7 @@ app = typer.Typer(
 def show_version(asked: bool) -> None:
     """Print the version and leave."""
     if asked:
-        print(f"penny {version('penny-rl')}")
+        emit(f"penny {version('penny-rl')}")
         raise typer.Exit
 
 
@@ -98,7 +100,7 @@ def train(
 
         first_rank = ranks.rank() == 0
         for warning in warnings if first_rank else ():
-            print(f"warning: {warning}", file=sys.stderr)
+            emit(f"warning: {warning}", file=sys.stderr)
         begun.append(recipe)
         code, path = run_recipe(
             recipe,
@@ -108,7 +110,7 @@ def train(
             accept_changed_data=accept_changed_data,
         )
         if as_json and first_rank:
-            print(json.dumps({"run": str(path), "exit_code": code} | (read_summary(RunFolder(path)) or {})))
+            emit(json.dumps({"run": str(path), "exit_code": code} | (read_summary(RunFolder(path)) or {})))
     raise typer.Exit(code)
 
 
@@ -122,7 +124,7 @@ def recipes(as_json: Json = False) -> None:
         rows = [recipe_row(recipe, recipe.run.min_gpu_memory_gib, []) for recipe in list_recipes()]
         rows += [recipe_row(line, line.min_gpu_memory_gib, list(line.stages)) for line in list_pipelines()]
         if as_json:
-            print(json.dumps(rows))
+            emit(json.dumps(rows))
             return
         print_table(
             ["command", "needs", "what"],
@@ -169,14 +171,14 @@ def report(
             path = write_page(EvaluationFolder(runs[0]))
         else:
             path = write_report(RunFolder.open(runs[0]))
-        print(json.dumps({"report": str(path)}) if as_json else path)
+        emit(json.dumps({"report": str(path)}) if as_json else path)
 
 
 @app.command()
 def samples(
     run: RunArgument,
-    step: Annotated[int | None, typer.Option(min=1, help="Of this step; default: the last one.")] = None,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 4,
+    step: Annotated[int | None, typer.Option(min=1, max=MOST, help="Of this step; default: the last one.")] = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=MOST, help="How many.")] = 4,
     as_json: Json = False,
 ) -> None:
     """Show completions of a run, while it runs or later."""
@@ -185,15 +187,15 @@ def samples(
         if as_json:
             keys = ("problem_id", "sample", "prompt", "completion", "reward", "solved", "finish_reason", "extra")
             picked = [{"step": shown_step} | {key: getattr(row, key) for key in keys} for row in rows[:count]]
-            print(json.dumps(picked))
+            emit(json.dumps(picked))
             return
         for row in rows[:count]:
             verdict = "ungradable" if row.solved is None else "solved" if row.solved else "not solved"
-            print(f"--- step {shown_step}, {row.problem_id}, sample {row.sample}: {verdict}, reward {row.reward}")
-            print(f"{row.prompt}[completion]{row.completion}")
+            emit(f"--- step {shown_step}, {row.problem_id}, sample {row.sample}: {verdict}, reward {row.reward}")
+            emit(f"{row.prompt}[completion]{row.completion}")
             for name, value in row.extra.items():
-                print(f"[{name}] {value}")
-            print()
+                emit(f"[{name}] {value}")
+            emit()
 
 
 app.command()(plan)
@@ -249,11 +251,11 @@ def show_plan(recipe: "Recipe", warnings: list[str], as_json: bool) -> None:
 
     made = make_plan(recipe)
     if as_json:
-        print(json.dumps(plan_dict(made, warnings)))
+        emit(json.dumps(plan_dict(made, warnings)))
         return
-    print(plan_text(made, output_width()))
+    emit(plan_text(made, output_width()))
     for warning in warnings:
-        print(f"warning: {warning}")
+        emit(f"warning: {warning}")
 
 
 def read_samples(run: Path, step: int | None) -> tuple[int, list["RolloutRow"]]:
@@ -284,7 +286,7 @@ def resumable() -> Iterator[list["Recipe"]]:
 
             folder = latest_unfinished(begun[0])
             how = f"go on with: penny train --resume {folder}" if folder else how
-        print(f"\nstopped; {how}", file=sys.stderr)
+        emit(f"\nstopped; {how}", file=sys.stderr)
         raise
 
 

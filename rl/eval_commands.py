@@ -13,8 +13,10 @@ import typer
 from rewards.errors import BadInput
 from rl.errors import MISSED
 from rl.grade_commands import Json
+from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_benchmark, complete_model
+from rl.shell.numbers import MOST, MOST_SAMPLES, MOST_TOKENS, finite
 from rl.shell.progress import Show, answer_progress
 from rl.shell.words import what_to_measure
 from rl.told import told
@@ -66,13 +68,15 @@ def evaluate(
             metavar="NAME", help="Prompt templates: chat, plain, few-shot, none, r1, or all. Best is reported."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
-    num_samples: Annotated[int | None, typer.Option("-n", "--num-samples", min=1, help="Answers a problem.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="0: greedy.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="Only the first so many problems.")] = None,
+    num_samples: Annotated[
+        int | None, typer.Option("-n", "--num-samples", min=1, max=MOST_SAMPLES, help="Answers a problem.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(callback=finite, min=0, help="0: greedy.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus sampling.")] = None,
-    top_k: Annotated[int | None, typer.Option(min=0, help="0: all tokens.")] = None,
+    top_k: Annotated[int | None, typer.Option(min=0, max=MOST, help="0: all tokens.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Least share of the likeliest token's probability.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, max=MOST_TOKENS, help="Longest completion.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the samples.")] = 0,
     engine: Annotated[Engine, typer.Option(help="What generates.")] = Engine.auto,
     output: Annotated[
@@ -80,7 +84,9 @@ def evaluate(
         typer.Option("-o", "--output", metavar="DIR", help="Keep it here; default: evals/..., or in the run."),
     ] = None,
     cache: Annotated[bool, typer.Option(help="Reuse answers that were paid for before.")] = True,
-    dollars_per_hour: Annotated[float | None, typer.Option(min=0, help="Price of the machine.")] = None,
+    dollars_per_hour: Annotated[
+        float | None, typer.Option(callback=finite, min=0, help="Price of the machine.")
+    ] = None,
     dollars_per_million: Annotated[
         str | None,
         typer.Option(metavar="IN,OUT", help="A server's price of a million tokens, prompts and completions."),
@@ -88,13 +94,16 @@ def evaluate(
     api_key_env: Annotated[
         str, typer.Option(metavar="NAME", help="Variable with the server's key.")
     ] = "OPENAI_API_KEY",
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests to a server at once.")] = 16,
+    concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Requests to a server at once.")] = 16,
     as_json: Json = False,
 ) -> None:
     """Measure a model, a server or stored outputs on benchmarks; the same command goes on after a stop."""
     with told(as_json):
         from rl.evaluate.benchmarks import find_suite
+        from rl.names.key_variable import check_key_variable
         from rl.names.model_name import check_model_name
+
+        check_key_variable(api_key_env, "--api-key-env")
 
         if context.args or not benchmark:
             raise BadInput(what_to_measure(context.args, benchmark or [], model))
@@ -129,10 +138,10 @@ def evaluate(
             concurrency=concurrency,
         )
         with answer_progress() as progress, stopped_with_count(request, progress) as counted:
-            path, results = measure(request, Listener(lambda text: print(f"note: {text}", file=sys.stderr), counted))
+            path, results = measure(request, Listener(lambda text: emit(f"note: {text}", file=sys.stderr), counted))
         print_evaluation(path, results, as_json)
     if require_all and not results["complete"]:
-        print(f"answers are missing and --require-all was given; what is there is in {path}", file=sys.stderr)
+        emit(f"answers are missing and --require-all was given; what is there is in {path}", file=sys.stderr)
         raise typer.Exit(MISSED)
 
 
@@ -154,12 +163,12 @@ def compare(
 
         found = compare_evaluations(first, *([] if second is None else [second]))
         if as_json:
-            print(json.dumps(found))
+            emit(json.dumps(found))
             return
         width = output_width()
-        print(table_text(comparison_columns(found), width))
+        emit(table_text(comparison_columns(found), width))
         for note in comparison_notes(found):
-            print(sentence_text(note, width))
+            emit(sentence_text(note, width))
 
 
 def results(
@@ -182,11 +191,11 @@ def results(
         if harness is not None:
             for folder in folders:
                 for path in write_harness(folder, harness):
-                    print(path, file=sys.stderr)
+                    emit(path, file=sys.stderr)
         if model_card is not None:
             for folder in folders:
                 write_model_card(folder, model_card)
-            print(model_card, file=sys.stderr)
+            emit(model_card, file=sys.stderr)
 
 
 def benchmarks(as_json: Json = False) -> None:
@@ -198,10 +207,10 @@ def benchmarks(as_json: Json = False) -> None:
 
         rows = described_benchmarks()
         if as_json:
-            print(json.dumps({"benchmarks": rows, "suites": suite_table()}))
+            emit(json.dumps({"benchmarks": rows, "suites": suite_table()}))
             return
         suites = [(name, f"suite: {', '.join(members)}") for name, members in suite_table().items()]
-        print(listing_text([*((row["name"], row["description"]) for row in rows), *suites], output_width()))
+        emit(listing_text([*((row["name"], row["description"]) for row in rows), *suites], output_width()))
 
 
 def decontaminate(
@@ -213,9 +222,14 @@ def decontaminate(
         typer.Option(metavar="NAME", help="Benchmark, repeated for several; default: the recipe's own."),
     ] = None,
     column: Annotated[str | None, typer.Option(help="Of a file: what is compared.")] = None,
-    ngram: Annotated[int | None, typer.Option(min=2, help="Words of an n-gram; default: the recipe's.")] = None,
+    ngram: Annotated[
+        int | None, typer.Option(min=2, max=1000, help="Words of an n-gram; default: the recipe's.")
+    ] = None,
     min_coverage: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of a benchmark problem's n-grams from which it counts.")
+        float | None,
+        typer.Option(
+            callback=finite, min=0, max=1, help="Share of a benchmark problem's n-grams from which it counts."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Also write the report as JSON.")
@@ -233,7 +247,7 @@ def decontaminate(
         report = audit(target, benchmark or [], column=column, n=ngram, min_coverage=coverage)
         if output is not None:
             write_json(output, report.as_dict())
-        print(json.dumps(report.as_dict()) if as_json else report_text(report))
+        emit(json.dumps(report.as_dict()) if as_json else report_text(report))
 
 
 def show_results(folders: list[Any], form: Form) -> None:
@@ -244,12 +258,12 @@ def show_results(folders: list[Any], form: Form) -> None:
     stored = [(folder.path.name, folder.results()) for folder in folders]
     alone = stored[0][1] if len(stored) == 1 else None
     if form is Form.json:
-        print(json.dumps(alone or [found for _, found in stored]))
+        emit(json.dumps(alone or [found for _, found in stored]))
     elif form is Form.markdown:
-        print(table.results_markdown(alone) if alone else table.side_by_side_markdown(stored))
+        emit(table.results_markdown(alone) if alone else table.side_by_side_markdown(stored))
     else:
         width = output_width()
-        print(table.results_text(alone, width) if alone else table.side_by_side(stored, width))
+        emit(table.results_text(alone, width) if alone else table.side_by_side(stored, width))
 
 
 def print_evaluation(path: Path, found: dict[str, Any], as_json: bool) -> None:
@@ -263,10 +277,10 @@ def print_evaluation(path: Path, found: dict[str, Any], as_json: bool) -> None:
 
     if as_json:
         alone = found["results"][0] if len(found["results"]) == 1 else {}
-        print(json.dumps({**found, **alone, "folder": str(path)}))
+        emit(json.dumps({**found, **alone, "folder": str(path)}))
         return
-    print(table.results_text(found, output_width()))
-    print(f"kept in {path}: results.json and all answers\npage: {EvaluationFolder(path).report}")
+    emit(table.results_text(found, output_width()))
+    emit(f"kept in {path}: results.json and all answers\npage: {EvaluationFolder(path).report}")
 
 
 def split_templates(names: list[str]) -> list[str]:
@@ -301,5 +315,5 @@ def stopped_with_count(request: "EvaluationRequest", progress: Show) -> Iterator
         yield counted
     except KeyboardInterrupt:
         kept = "they are kept, and the same command asks for the rest" if request.use_cache else "nothing was kept"
-        print(f"\nstopped {there}; {kept}", file=sys.stderr)
+        emit(f"\nstopped {there}; {kept}", file=sys.stderr)
         raise

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from rl.names.visible import emit
+from rl.shell.numbers import finite
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -60,9 +62,10 @@ def grade(
         Path | None, typer.Option("-o", "--output", metavar="OUT", help="The same lines with verdicts; default: print.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds that one answer may take; default: 10, or a row's own.")
+        float | None,
+        typer.Option(callback=finite, min=0.1, help="Seconds that one answer may take; default: 10, or a row's own."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Grader processes.")] = os.cpu_count() or 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Grader processes.")] = os.cpu_count() or 1,
     sandbox: SandboxOption = Sandbox.auto,
     extraction: Annotated[
         Extraction, typer.Option(help="How answers of math are read: strict wants a mark, flexible reads prose, too.")
@@ -87,10 +90,10 @@ def grade(
                 sandbox=sandbox.value,
                 extraction=extraction.value,
                 on_progress=progress,
-                on_bad_row=lambda reason: print(f"bad row, {reason}", file=sys.stderr),
+                on_bad_row=lambda reason: emit(f"bad row, {reason}", file=sys.stderr),
             )
         out = sys.stderr if target is None else sys.stdout  # standard output has the rows
-        print(json.dumps(summary.as_dict()) if as_json else summary_text(summary), file=out)
+        emit(json.dumps(summary.as_dict()) if as_json else summary_text(summary), file=out)
     raise typer.Exit(1 if summary.bad_rows else 0)
 
 
@@ -120,10 +123,10 @@ def regrade(
             told_json = {"folder": str(folder), "steps": [change.as_dict() for change in changes]}
             show = functools.partial(print_changes, changes)
         if as_json:
-            print(json.dumps(told_json))
+            emit(json.dumps(told_json))
             return
         show()
-        print(folder)
+        emit(folder)
 
 
 def doctor(
@@ -142,19 +145,19 @@ def doctor(
         try:
             probes = probe_all(sandbox.value)
         except BadInput as error:  # none of that kind can be had: an answer, not a mistake
-            print(json.dumps({"safe": False, "layers": [], "reason": str(error)}) if as_json else error)
+            emit(json.dumps({"safe": False, "layers": [], "reason": str(error)}) if as_json else error)
             raise typer.Exit(1) from None
         safe = all(probe.escape != "ESCAPED" for probe in probes) and any(probe.active for probe in probes)
         keys = ("layer", "active", "detail", "escape")
         rows = [{key: getattr(probe, key) for key in keys} for probe in probes]
         if as_json:
-            print(json.dumps({"safe": safe, "layers": rows}))
+            emit(json.dumps({"safe": safe, "layers": rows}))
         else:
             print_table(
                 ["layer", "active", "escape", "detail"],
                 [[row["layer"], "yes" if row["active"] else "no", row["escape"], row["detail"]] for row in rows],
             )
-            print("programs are isolated" if safe else "programs are NOT isolated")
+            emit("programs are isolated" if safe else "programs are NOT isolated")
     raise typer.Exit(0 if safe else 1)
 
 
@@ -179,7 +182,7 @@ def shown_progress(target: Path | None) -> Iterator[Callable[["Progress"], None]
             yield count(plain_lines(sys.stderr))
     except KeyboardInterrupt:
         left = f"nothing was written to {target}" if target else "they were printed"
-        print(f"\nstopped after {rows} rows; {left}", file=sys.stderr)
+        emit(f"\nstopped after {rows} rows; {left}", file=sys.stderr)
         raise
 
 
@@ -204,7 +207,7 @@ def plain_lines(out: TextIO) -> Callable[["Progress"], None]:
         nonlocal told_share
         if progress.share is not None and (progress.share >= told_share + PLAIN_EVERY or progress.share == 1):
             told_share = progress.share
-            print(f"graded {progress.rows} rows ({progress.share:.0%})", file=out)
+            emit(f"graded {progress.rows} rows ({progress.share:.0%})", file=out)
 
     return show
 
@@ -274,4 +277,4 @@ def print_table(heads: list[str], rows: list[list[str]]) -> None:
         Column(head, column, left=not all(map(NUMERIC.fullmatch, column)))
         for head, column in zip(heads, cells, strict=True)
     ]
-    print(table_text(columns, output_width()))
+    emit(table_text(columns, output_width()))

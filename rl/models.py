@@ -48,6 +48,7 @@ from rl.names.model_files import (
     pickle_sentence,
 )
 from rl.names.model_name import check_model_name
+from rl.names.visible import emit
 from rl.tiny_models import save_tiny_mixture, save_tiny_model
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -186,7 +187,7 @@ def _prepared(alias: str) -> Path:
                 partial = root / f"{alias}.partial"
                 shutil.rmtree(partial, ignore_errors=True)  # left by a killed process
                 what = "SmolLM2-135M-Instruct" if alias == "smollm2" else f"the model {alias}"
-                print(f"preparing {what} (once)", file=sys.stderr, flush=True)
+                emit(f"preparing {what} (once)", file=sys.stderr, flush=True)
                 with no_progress_bars():
                     ALIASES[alias](packaged, partial)
                 as_umask_says(partial)

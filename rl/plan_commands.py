@@ -8,6 +8,7 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json
+from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_recipe_or_pipeline
 from rl.told import told
@@ -55,7 +56,7 @@ def plan(
             raise BadInput("--mean-trace is for pipelines, whose stages fine-tune; a recipe does not: leave it out.")
         else:
             found, text = planned_recipe(arguments, smoke, gpu, calibrate, mean_length, dollars_per_hour)
-        print(json.dumps(found) if as_json else text)
+        emit(json.dumps(found) if as_json else text)
 
 
 def planned_recipe(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
@@ -86,4 +87,4 @@ def planned_pipeline(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
 
 def say(text: str) -> None:
     """Warnings and progress, beside the output."""
-    print(text, file=sys.stderr)
+    emit(text, file=sys.stderr)

@@ -5,10 +5,12 @@ Names follow TRL's `GRPOConfig` and `ModelConfig` wherever TRL has the option.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from rewards.sandbox import Mode
 
+LARGEST, LARGEST_SEED = 10**9, 2**63 - 1  # no number of a recipe is meant to be more
 USUAL_PASS = 4096  # packed tokens; matrix products on a CPU gain nothing from more
 
 
@@ -19,6 +21,14 @@ class Section(BaseModel):
         extra="forbid", frozen=True, validate_default=True, protected_namespaces=(), allow_inf_nan=False
     )
 
+    @field_validator("*")
+    @classmethod
+    def _no_absurd_number(cls, value: Any, info: ValidationInfo) -> Any:
+        limit = LARGEST_SEED if info.field_name == "seed" else LARGEST
+        if isinstance(value, int | float) and abs(value) > limit:
+            raise PydanticCustomError("too_large", f"must be a number between {-limit:,} and {limit:,}")
+        return value
+
 
 class ModelSection(Section):
     """The policy: which model, in which precision, and which of its weights learn."""
@@ -27,7 +37,7 @@ class ModelSection(Section):
     revision: str | None = Field(None, description="hub commit to pin")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on GPU, float32 on CPU")
     use_peft: bool = Field(True, description="train a LoRA adapter; false trains every weight")
-    lora_r: int = Field(16, ge=1)
+    lora_r: int = Field(16, ge=1, le=2**16)
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     lora_target_modules: str | list[str] = Field("all-linear", description="all-linear: a mixture's experts, too")
@@ -55,7 +65,9 @@ class ProblemsSection(Section):
     options: dict[str, Any] = Field(
         default_factory=dict, description="reasoning_gym, countdown, arithmetic: task options"
     )
-    size: int | None = Field(None, ge=1, description="generated sources: problems made; others: keep the first so many")
+    size: int | None = Field(
+        None, ge=1, le=10**7, description="generated sources: problems made; others: keep the first so many"
+    )
     where: dict[str, list[Any]] = Field(
         default_factory=dict, description="keep rows whose column has one of the values"
     )
@@ -66,13 +78,13 @@ class ProblemsSection(Section):
     prefill: str = Field("", description="opening of the assistant's turn, e.g. '<think>\\n'")
     gold_in_prompt: bool = Field(False, description="allow a template that shows the gold answer")
     few_shot: list[tuple[str, str]] = Field(default_factory=list, description="(prompt, completion) pairs shown first")
-    max_prompt_length: int = Field(512, ge=1, description="tokens")
+    max_prompt_length: int = Field(512, ge=1, le=2**24, description="tokens")
     drop_long: bool = Field(False, description="leave out problems with longer prompts; false: refuse them")
     shuffle: bool = True
     decontaminate: list[str] = Field(
         default_factory=list, description="benchmarks whose problems are not to be trained on"
     )
-    decontaminate_ngram: int = Field(8, ge=2, description="words of the n-grams that are compared")
+    decontaminate_ngram: int = Field(8, ge=2, le=1000, description="words of the n-grams that are compared")
     contaminated: Literal["drop", "refuse"] = Field("drop", description="what is done with such training problems")
 
 
@@ -102,7 +114,7 @@ class RewardsSection(Section):
     functions: dict[str, float] = Field(description="name or path/file.py:function, and its weight")
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="extra keyword arguments by function")
     timeout: float = Field(10.0, gt=0, description="seconds one completion may take a process-isolated grader")
-    workers: int = Field(2, ge=1, description="grader processes")
+    workers: int = Field(2, ge=1, le=1024, description="grader processes")
     isolated: bool = Field(True, description="whether rewards that are not Penny's own run in a process of their own")
     batch_timeout: float = Field(
         600.0, gt=0, le=1e7, description="seconds that such a reward may take for a batch of up to 64 completions"
@@ -124,7 +136,7 @@ class ScheduleEntry(Section):
 
     from_step: int = Field(ge=1, description="the first step of which it holds")
     temperature: float | None = Field(None, gt=0)
-    max_completion_length: int | None = Field(None, ge=1, description="tokens")
+    max_completion_length: int | None = Field(None, ge=1, le=2**24, description="tokens")
 
 
 class RolloutSection(Section):
@@ -139,14 +151,16 @@ class RolloutSection(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: the policy's dtype")
-    num_generations: int = Field(8, ge=1, description="completions a problem (group size G)")
-    max_completion_length: int = Field(256, ge=1, description="tokens")
+    num_generations: int = Field(8, ge=1, le=2**16, description="completions a problem (group size G)")
+    max_completion_length: int = Field(256, ge=1, le=2**24, description="tokens")
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0)
     min_p: float = Field(0.0, ge=0, lt=1)
     stop: list[str] = Field(default_factory=list)
-    max_model_length: int | None = Field(None, ge=2, description="context; default: prompt + completion lengths")
+    max_model_length: int | None = Field(
+        None, ge=2, le=2**24, description="context; default: prompt + completion lengths"
+    )
     weight_sync: Literal["auto", "merged", "adapter"] = Field(
         "auto", description="what the engine gets after a step; auto: merged weights"
     )
@@ -154,10 +168,10 @@ class RolloutSection(Section):
     max_gap: float = Field(0.1, gt=0, description="mean |log p_learner - log p_engine| above which the run stops")
     gpu_memory_utilization: float = Field(0.4, gt=0, le=1, description="GPU: engine's share of the memory")
     enable_sleep_mode: bool = Field(False, description="GPU: engine frees its memory while the learner works")
-    tensor_parallel_size: int = Field(1, ge=1, description="GPU")
+    tensor_parallel_size: int = Field(1, ge=1, le=4096, description="GPU")
     enforce_eager: bool = Field(True, description="skip compilation; false pays off on long GPU runs")
     kv_cache_gib: float = Field(1.0, gt=0, description="CPU: memory of the engine's KV cache, GiB")
-    max_num_seqs: int = Field(256, ge=1, description="sequences the engine runs at once")
+    max_num_seqs: int = Field(256, ge=1, le=2**20, description="sequences the engine runs at once")
     schedule: list[ScheduleEntry] = Field(
         default_factory=list, description="temperature and length of later steps, as R1 changed them"
     )
@@ -177,7 +191,7 @@ class RolloutSection(Section):
 class AlgorithmSection(Section):
     """How rewards become a gradient."""
 
-    problems_per_step: int = Field(8, ge=1, description="problems a step, over all ranks")
+    problems_per_step: int = Field(8, ge=1, le=2**20, description="problems a step, over all ranks")
     advantage_estimator: Literal["grpo", "rloo", "reinforce_plus_plus_baseline"] = "grpo"
     scale_rewards: Literal["group", "batch", "none"] = "group"
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo"] = "dapo"
@@ -187,7 +201,7 @@ class AlgorithmSection(Section):
     beta: float = Field(0.0, ge=0, description="weight of the KL to the base model")
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
     entropy_coef: float = Field(0.0, ge=0, description="weight of the entropy bonus")
-    num_iterations: int = Field(1, ge=1, description="updates on one batch (mu)")
+    num_iterations: int = Field(1, ge=1, le=10_000, description="updates on one batch (mu)")
     mask_truncated_completions: bool = False
     dynamic_sampling: bool = Field(False, description="replace groups without signal by further problems (DAPO)")
     dynamic_sampling_max_tokens: int | None = Field(
@@ -252,11 +266,11 @@ class EvaluationSection(Section):
     """What is measured before, during and after. `problems` overrides keys of the recipe's own problems."""
 
     problems: dict[str, Any] = Field(default_factory=dict, description="keys of `problems` that differ, e.g. split")
-    size: int = Field(200, ge=1, description="held-out problems; never seen in training")
+    size: int = Field(200, ge=1, le=10**7, description="held-out problems; never seen in training")
     every: int = Field(0, ge=0, description="steps between evaluations; 0: only before and after")
     temperature: float = Field(0.0, ge=0, description="0: greedy")
-    num_samples: int = Field(1, ge=1)
-    max_completion_length: int | None = Field(None, ge=1, description="default: the rollouts'")
+    num_samples: int = Field(1, ge=1, le=2**16)
+    max_completion_length: int | None = Field(None, ge=1, le=2**24, description="default: the rollouts'")
     band: Band | None = None
 
 
@@ -271,7 +285,7 @@ class RunSection(Section):
     max_dollars: float | None = Field(None, gt=0, description="stop, with a checkpoint, once spent")
     max_hours: float | None = Field(None, gt=0, description="stop, with a checkpoint, once past")
     report_to: list[Literal["tensorboard", "wandb", "trackio"]] = Field(default_factory=list)
-    num_processes: int = Field(1, ge=1, description="ranks that the recipe was written for (torchrun)")
+    num_processes: int = Field(1, ge=1, le=2**16, description="ranks that the recipe was written for (torchrun)")
     min_gpu_memory_gib: float | None = Field(None, gt=0, description="stated minimum; None: runs on CPU")
 
 

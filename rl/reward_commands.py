@@ -11,7 +11,9 @@ import typer
 from rewards.errors import BadInput
 from rl.errors import MISSED
 from rl.grade_commands import print_table
+from rl.names.visible import emit
 from rl.shell.completion import complete_reward
+from rl.shell.numbers import MOST, finite
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -44,11 +46,11 @@ def new(
 
         path, test = new_reward(where, shape.value)
         if as_json:
-            print(json.dumps({"reward": f"{path}:{path.stem}", "test": str(test)}))
+            emit(json.dumps({"reward": f"{path}:{path.stem}", "test": str(test)}))
             return
-        print(f"{path}\n{test}")
-        print(f"try:  python -m pytest {test}")
-        print(f"then: penny reward test {path}:{path.stem} --data FILE.jsonl")
+        emit(f"{path}\n{test}")
+        emit(f"try:  python -m pytest {test}")
+        emit(f"then: penny reward test {path}:{path.stem} --data FILE.jsonl")
 
 
 @reward_app.command("test")
@@ -67,8 +69,8 @@ def test(
         list[str] | None,
         typer.Option("--options", metavar="KEY=VALUE|JSON", help="Options of the reward. Repeatable."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Only the first so many problems.")] = ROWS,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one batch may take.")] = 60.0,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="Only the first so many problems.")] = ROWS,
+    timeout: Annotated[float, typer.Option(callback=finite, min=0.1, help="Seconds that one batch may take.")] = 60.0,
     may_pay: Annotated[float, typer.Option(help="What a completion that is not right may earn at most.")] = 0.0,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +84,7 @@ def test(
             spec, read_rows(data, columns, limit), options=_options(option or []), timeout=timeout, may_pay=may_pay
         )
         if as_json:
-            print(json.dumps(asdict(result) | {"findings": result.findings}))
+            emit(json.dumps(asdict(result) | {"findings": result.findings}))
         else:
             _show(result)
     raise typer.Exit(MISSED if result.findings else 0)
@@ -120,23 +122,23 @@ def _show(result: "Audit") -> None:
     from rl.run.columns import output_width, sentence_text
 
     width = output_width()
-    print(sentence_text(f"{result.reward} on {result.rows} problems, right answers given as {result.gold}", width))
-    print()
+    emit(sentence_text(f"{result.reward} on {result.rows} problems, right answers given as {result.gold}", width))
+    emit()
     nones = any(probe.ungradable for probe in result.probes)
     heads = ["completions", "n", "min", "mean", "max", *(["None"] if nones else []), "p99 ms", "verdict"]
     print_table(heads, [_cells(probe, nones) for probe in result.probes])
-    print()
+    emit()
     if result.readings:
-        print("what an answer earns by the option extraction:\n")
+        emit("what an answer earns by the option extraction:\n")
         print_table(
             ["completions", "strict", "flexible"],
             [[reading.name, _number(reading.strict), _number(reading.flexible)] for reading in result.readings],
         )
-        print()
+        emit()
     for said in (*(f"note: {note}" for note in result.notes), *(f"suspicious: {text}" for text in result.findings)):
-        print(sentence_text(said, width))
+        emit(sentence_text(said, width))
     count = len(result.findings)
-    print(f"{count} suspicious finding{'s' * (count != 1)}" if count else "nothing suspicious")
+    emit(f"{count} suspicious finding{'s' * (count != 1)}" if count else "nothing suspicious")
 
 
 def _cells(probe: "ProbeResult", nones: bool) -> list[str]:

@@ -12,8 +12,10 @@ import typer
 
 from rewards.errors import BadInput
 from rl.grade_commands import Json, print_table
+from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_model
+from rl.shell.numbers import MOST_TOKENS, finite
 from rl.told import told
 
 Model = Annotated[
@@ -38,6 +40,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     name: Annotated[str | None, typer.Option(help="What the server calls the model; default: the last part.")] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Variable with the key that clients must send; default: no key.")
+    ] = None,
     raw: Raw = False,
     extra: Annotated[list[str] | None, typer.Argument(help="Further options of vLLM's server, after --.")] = None,
 ) -> None:
@@ -47,6 +52,7 @@ def serve(
 
         from rl.names.model_name import check_model_name
 
+        key = "" if api_key_env is None else serving_key(api_key_env)
         check_model_name(model)
         if importlib.util.find_spec("vllm") is None:
             raise BadInput("vLLM is not installed: run `make install`.")
@@ -61,16 +67,44 @@ def serve(
         options = []
         if manner is not None:
             options = manner_options(manner, load_tokenizer(subject.model.name, subject.model.revision))
-            print(manner.sentence(), file=sys.stderr)
+            emit(manner.sentence(), file=sys.stderr)
             if manner.params.stop:
                 told_stop = json.dumps({"stop": manner.params.stop})
-                print(f"vLLM's server keeps no stop strings: send {told_stop} with each request", file=sys.stderr)
+                emit(f"vLLM's server keeps no stop strings: send {told_stop} with each request", file=sys.stderr)
         served = name or Path(model).name
         command = server_command(servable(subject), served, host, port, [*options, *(extra or [])])
-        print(f"serving {served} on http://{host}:{port}/v1", file=sys.stderr, flush=True)
+        for line in serving_lines(served, host, port, api_key_env, extra or []):
+            emit(line, file=sys.stderr, flush=True)
+        if key:
+            os.environ["VLLM_API_KEY"] = key  # not an option of the command, which every user of the machine can read
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GiB; else vLLM wants nine tenths of a CPU's memory
         os.execv(command[0], command)  # so that signals are the server's
+
+
+def serving_key(name: str) -> str:
+    """Read the key that clients must send. Raises BadInput if the variable has none."""
+    from rl.names.key_variable import check_key_variable
+    from rl.rollout.server_url import read_key
+
+    check_key_variable(name, "--api-key-env")
+    if not (key := read_key(name)):
+        raise BadInput(f"The environment variable {name} is empty: set it to the key that clients must send.")
+    return key
+
+
+def serving_lines(served: str, host: str, port: int, key_name: str | None, extra: list[str]) -> Iterator[str]:
+    """Say where the server is, how it is called, and whether anybody may call it."""
+    from rl.rollout.server_url import is_local
+
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}/v1"
+    yield f"serving {served} on {url}"
+    if key_name is not None:
+        yield f'ask with the key: curl {url}/models -H "Authorization: Bearer ${key_name}"'
+    keyed = key_name is not None or os.environ.get("VLLM_API_KEY") or any(o.startswith("--api-key") for o in extra)
+    if not keyed and (host in ("0.0.0.0", "::", "") or not is_local(url)):
+        yield f"warning: without a key whoever reaches {shown}:{port} may use the model; give --api-key-env NAME"
 
 
 def chat(
@@ -79,12 +113,16 @@ def chat(
     checkpoint: Checkpoint = "last",
     engine: EngineOption = "auto",
     temperature: Annotated[
-        float | None, typer.Option(min=0, help=f"0: greedy; default: of the run, else {FREE_TEMPERATURE}.")
+        float | None,
+        typer.Option(callback=finite, min=0, help=f"0: greedy; default: of the run, else {FREE_TEMPERATURE}."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help=f"Longest answer; default: of the run, else {FREE_TOKENS}.")
+        int | None,
+        typer.Option(min=1, max=MOST_TOKENS, help=f"Longest answer; default: of the run, else {FREE_TOKENS}."),
     ] = None,
-    context: Annotated[int, typer.Option(min=1, help="Longest talk, in tokens, beside the answer.")] = 1024,
+    context: Annotated[
+        int, typer.Option(min=1, max=MOST_TOKENS, help="Longest talk, in tokens, beside the answer.")
+    ] = 1024,
     raw: Raw = False,
     as_json: Json = False,
 ) -> None:
@@ -112,23 +150,23 @@ def chat(
         )
         if manner is not None:
             manner = replace(manner, params=params)
-            print(manner.sentence(), file=sys.stderr)
+            emit(manner.sentence(), file=sys.stderr)
         tokenizer = load_tokenizer(subject.model.name, subject.model.revision)
         with opened(subject, found, checkpoint, engine, context, params.max_tokens) as running:
             talk = Talk(running, tokenizer, params, manner, context)
             for asked in question or typed():
                 answer = talk.say(asked).strip()
-                print(json.dumps({"question": asked, "answer": answer}) if as_json else answer, flush=True)
+                emit(json.dumps({"question": asked, "answer": answer}) if as_json else answer, flush=True)
 
 
 def price(
     model: Model,
-    dollars_per_hour: Annotated[float, typer.Option(min=0, help="Price of the machine.")],
+    dollars_per_hour: Annotated[float, typer.Option(callback=finite, min=0, help="Price of the machine.")],
     checkpoint: Checkpoint = "last",
     engine: EngineOption = "auto",
     batch: Annotated[str, typer.Option(metavar="N,N,...", help="Sequences at once.")] = "1,8,32,64",
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 128,
-    repeats: Annotated[int, typer.Option(min=1)] = 3,
+    max_tokens: Annotated[int, typer.Option(min=1, max=MOST_TOKENS, help="Longest completion.")] = 128,
+    repeats: Annotated[int, typer.Option(min=1, max=1000)] = 3,
     compare: Annotated[bool, typer.Option("--compare", help="Add what the press reported of another model.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -160,7 +198,7 @@ def price(
             for speed in speeds
         ]
         if as_json:
-            print(json.dumps({"model": model, "dollars_per_hour": dollars_per_hour, "speeds": rows}))
+            emit(json.dumps({"model": model, "dollars_per_hour": dollars_per_hour, "speeds": rows}))
             return
         print_table(
             ["batch", "tokens/s", "lowest to highest", "cents per million"],
@@ -174,9 +212,9 @@ def price(
                 for row in rows
             ],
         )
-        print(f"At {dollars_per_hour:g} dollars an hour; written tokens alone.")
+        emit(f"At {dollars_per_hour:g} dollars an hour; written tokens alone.")
         if compare:
-            print(f"Press reports gave {YI_LIGHTNING:g} cents for Yi-Lightning, a far larger model.")
+            emit(f"Press reports gave {YI_LIGHTNING:g} cents for Yi-Lightning, a far larger model.")
 
 
 def export(
@@ -206,10 +244,10 @@ def export(
         section = check(ExportSection, asked, "command line")
         if output.exists() and any(output.iterdir()):
             raise BadInput(f"{output} is not empty: name a new folder.")
-        listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
+        listener = Listener(lambda text: emit(f"note: {text}", file=sys.stderr))
         facts = facts_about(Path(model))
         files = write_export(model_in(model), checkpoint, adapter_in(model), section, output, facts, listener)
-        print(json.dumps({"folder": str(output), "files": files}) if as_json else f"{output}: {', '.join(files)}")
+        emit(json.dumps({"folder": str(output), "files": files}) if as_json else f"{output}: {', '.join(files)}")
 
 
 def numbers(text: str) -> list[int]:
@@ -227,7 +265,7 @@ def typed() -> Iterator[str]:
     """Questions as they are typed, until the end of the input."""
     while True:
         if sys.stdin.isatty():
-            print("> ", end="", file=sys.stderr, flush=True)
+            emit("> ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             return

@@ -53,11 +53,14 @@ def servable(subject: Subject) -> str:
 def server_command(model: str, name: str, host: str, port: int, extra: Sequence[str] = ()) -> list[str]:
     """Return the command that starts vLLM's server. It is not `vllm`: the CPU build's does not start.
 
+    No page of another site may read what the server answers; vLLM's own default allows all of them.
+
     Args:
         extra: further options, which win over those before them.
     """
     module = "vllm.entrypoints.openai.api_server"
     options = ["--model", model, "--served-model-name", name, "--host", host, "--port", str(port)]
+    options += ["--allowed-origins", "[]"]
     return [sys.executable, "-m", module, *options, *extra]
 
 

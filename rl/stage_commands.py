@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rl.grade_commands import Json, print_table
+from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_pipeline, complete_recipe
+from rl.shell.numbers import MOST, MOST_SAMPLES
 from rl.told import told
 
 if TYPE_CHECKING:
@@ -67,15 +69,15 @@ def run(
 
         place = folder or Path("runs") / pipeline.name
         for warning in check_pipeline(pipeline):
-            print(f"warning: {warning}", file=sys.stderr)
+            emit(f"warning: {warning}", file=sys.stderr)
         if dry_run:
-            print(json.dumps(plan_of(pipeline)) if as_json else plan_text(pipeline, PipelineFolder(place, pipeline)))
+            emit(json.dumps(plan_of(pipeline)) if as_json else plan_text(pipeline, PipelineFolder(place, pipeline)))
             return
         books = enter(place, pipeline, begin)
         if reuse is not None:
-            print(f"taken over from {reuse}: {', '.join(take_over(books, reuse))}", file=sys.stderr)
+            emit(f"taken over from {reuse}: {', '.join(take_over(books, reuse))}", file=sys.stderr)
         launch = functools.partial(launch_process, accept_changed_data=accept_changed_data)
-        code = run_pipeline(books, launch, lambda text: print(text, file=sys.stderr, flush=True))
+        code = run_pipeline(books, launch, lambda text: emit(text, file=sys.stderr, flush=True))
         print_ladder(write_ladder(books), place, as_json)
     raise typer.Exit(code)
 
@@ -93,7 +95,7 @@ def stage(
             from rl.stages.books import open_pipeline
             from rl.stages.runner import run_stage
 
-        listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
+        listener = Listener(lambda text: emit(f"note: {text}", file=sys.stderr))
         code = run_stage(open_pipeline(folder), name, listener, began, accept_changed_data)
     raise typer.Exit(code)
 
@@ -107,8 +109,12 @@ def difficulty(
             autocompletion=complete_recipe,
         ),
     ],
-    samples: Annotated[int, typer.Option("-n", "--num-samples", min=1, help="Answers a problem.")] = 4,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many training problems.")] = None,
+    samples: Annotated[
+        int, typer.Option("-n", "--num-samples", min=1, max=MOST_SAMPLES, help="Answers a problem.")
+    ] = 4,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="Only the first so many training problems.")
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="With the recipe's smoke settings.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -121,14 +127,14 @@ def difficulty(
             from rl.evaluate.command import Listener
             from rl.stages.difficulty import measure_difficulty
 
-        listener = Listener(lambda text: print(f"note: {text}", file=sys.stderr))
+        listener = Listener(lambda text: emit(f"note: {text}", file=sys.stderr))
         found = measure_difficulty(recipe, samples, limit, listener)
         if as_json:
-            print(json.dumps(found))
+            emit(json.dumps(found))
             return
-        print(f"{found['problems']} problems, {found['answers']} answers, pass rate {found['pass_rate']:.1%}")
+        emit(f"{found['problems']} problems, {found['answers']} answers, pass rate {found['pass_rate']:.1%}")
         print_table(["pass rate", "problems"], [[name, str(count)] for name, count in found["histogram"].items()])
-        print(f"{found['in_band']} inside the band of the recipe's difficulty")
+        emit(f"{found['in_band']} inside the band of the recipe's difficulty")
 
 
 def plan_of(pipeline: "Pipeline") -> dict[str, Any]:
@@ -149,14 +155,14 @@ def plan_text(pipeline: "Pipeline", books: Any) -> str:
 def print_ladder(found: dict[str, Any], place: Path, as_json: bool) -> None:
     """Show what came out."""
     if as_json:
-        print(json.dumps(found | {"folder": str(place)}))
+        emit(json.dumps(found | {"folder": str(place)}))
         return
     from rl.stages.ladder import HEADS, table
 
     print_table(list(HEADS), [list(row) for row in table(found)])
     for note in (found["band_reason"], found["slower"]):
         if note:
-            print(note)
-    print(f"page: {place / 'report.html'} (as text: {place / 'ladder.md'})")
+            emit(note)
+    emit(f"page: {place / 'report.html'} (as text: {place / 'ladder.md'})")
     if found["complete"]:
-        print(f"next: penny chat {place}; penny export {place} -o models/{place.name}")
+        emit(f"next: penny chat {place}; penny export {place} -o models/{place.name}")

@@ -9,6 +9,7 @@ import typer
 
 from rewards.errors import BadInput
 from rl.errors import BAD_INPUT, INTERRUPTED, STOPPED, RunStopped, WriteFailed
+from rl.names.visible import emit
 
 
 @contextmanager
@@ -17,9 +18,9 @@ def told(as_json: bool) -> Iterator[None]:
     try:
         yield
     except (BadInput, RunStopped, WriteFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
+        emit(f"error: {error}", file=sys.stderr)
         if as_json:
-            print(json.dumps({"error": str(error)}))
+            emit(json.dumps({"error": str(error)}))
         raise typer.Exit(BAD_INPUT if isinstance(error, BadInput) else STOPPED) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

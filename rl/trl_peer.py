@@ -27,6 +27,7 @@ from rl.checks import check_problems
 from rl.evaluate.evaluation import build_grader, grade_texts
 from rl.learner.policy import lora_config
 from rl.models import load_model, load_tokenizer
+from rl.names.visible import emit
 from rl.problems.problem import Prompt
 from rl.problems.prompt import Prompter
 from rl.problems.sets import load_sets
@@ -250,7 +251,7 @@ class MetricsLines(TrainerCallback):
     """Prints what TRL logs of a step as a line of JSON."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        print(json.dumps({"step": state.global_step, **(logs or {})}), flush=True)
+        emit(json.dumps({"step": state.global_step, **(logs or {})}), flush=True)
 
 
 def main() -> int:
@@ -271,7 +272,7 @@ def main() -> int:
             with atomic.folder(output / "policy") as folder:
                 trainer.save_model(str(folder))
     except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
+        emit(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -16,10 +16,11 @@ from pydantic_core import ErrorDetails
 from rewards.errors import BadInput
 from rl.names.keys import meant_key
 from rl.recipe import Section
-from rl.yaml_text import parse_yaml
+from rl.yaml_text import LARGEST, TooMuch, parse_yaml
 
 Tree = dict[str, Any]  # sections of keys before they are checked
 Origins = Sequence[tuple[str, str]]  # (dotted key, where it was set): for error messages, last wins
+LONGEST_SHOWN = 120  # characters of a value in a sentence
 Schema = TypeVar("Schema", bound=Section)
 
 
@@ -28,6 +29,8 @@ def check(schema: type[Schema], tree: Tree, where: str, origins: Origins = ()) -
     try:
         # Strict, so that `yes` is no number; by way of JSON, so that lists are accepted where tuples are meant.
         return schema.model_validate_json(json.dumps(tree, default=str), strict=True)
+    except TypeError as error:  # of a key that JSON cannot have, such as a date
+        raise BadInput(f"A key is no text: {error}; put it in quotation marks ({where}).") from error
     except ValidationError as failure:
         errors = failure.errors()
         error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
@@ -47,8 +50,12 @@ def parse_override(schema: type[Section], text: str) -> tuple[str, Any]:
         return dotted, None if raw in ("null", "") else raw
     try:
         return dotted, parse_yaml(raw)
+    except TooMuch as error:
+        raise BadInput(f"The value of {dotted} cannot be taken: {error}; correct it (command line).") from error
     except yaml.YAMLError as error:
-        raise BadInput(f"The value of {dotted} is not YAML: {raw!r}; quote it if it is text (command line).") from error
+        raise BadInput(
+            f"The value of {dotted} is not YAML: {_short(raw)}; quote it if it is text (command line)."
+        ) from error
 
 
 def _touches(key: str, other: str) -> bool:
@@ -76,16 +83,21 @@ def _text_keys(schema: type[Section]) -> set[str]:
 def read_tree(path: Path) -> Tree:
     """The sections of a YAML file, not checked. Raises BadInput."""
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            tree = parse_yaml(file.read(LARGEST + 1))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadInput(f"Not valid YAML: {error.problem or error.context} ({shown(path)}{line}).") from error
     except OSError as error:
         raise BadInput(f"{shown(path)} cannot be read ({error.strerror}).") from error
+    except TooMuch as error:
+        raise BadInput(f"The YAML file cannot be taken: {error}; correct it ({shown(path)}).") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"Not a YAML text file ({shown(path)}).") from error
     if not isinstance(tree, dict):
         raise BadInput(f"A recipe is a YAML mapping of sections, and this is none ({shown(path)}).")
+    if (odd := next((key for key in tree if not isinstance(key, str)), "")) != "":
+        raise BadInput(f"{odd!r} is a number or nothing, and the name of a section is text ({shown(path)}).")
     return tree
 
 
@@ -126,13 +138,21 @@ def _sentence(schema: type[Section], error: ErrorDetails, dotted: str) -> str:
             return f"{dotted} is missing; add it."
         case "model_type" | "model_attributes_type":
             like = f"; write {dotted}.name={error['input']}" if f"{dotted}.name" in known_keys(schema) else ""
-            return f"{dotted or 'The recipe'} must be a section of keys, not {error['input']!r}{like}."
+            return f"{dotted or 'The recipe'} must be a section of keys, not {_short(error['input'])}{like}."
+        case "key_variable":  # what was given may be a secret
+            return f"{dotted} {error['msg']}"
         case "dict_type":
-            return f"{dotted} must be keys with values, like {{name: 1.0}}, not {error['input']!r}."
+            return f"{dotted} must be keys with values, like {{name: 1.0}}, not {_short(error['input'])}."
     message = error["msg"]
     for ours, theirs in (("must be ", "Input should be "), ("must ", "String should "), ("must ", "Input should ")):
         message = message.replace(theirs, ours)
-    return f"{dotted} {message[:1].lower()}{message[1:]}, not {error['input']!r}."
+    return f"{dotted} {message[:1].lower()}{message[1:]}, not {_short(error['input'])}."
+
+
+def _short(value: Any) -> str:
+    """Write a value for a sentence; of a long one the beginning."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
 def _suggestion(schema: type[Section], dotted: str) -> str:

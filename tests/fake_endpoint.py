@@ -8,7 +8,7 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,9 +21,12 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: a dictionary as JSON, bytes as they are."""
+    """What goes back: a dictionary as JSON, bytes as they are, or pieces that go on the wire as they are, head and all.
 
-    body: Body | bytes
+    Pieces are written one by one, and then the connection ends.
+    """
+
+    body: Body | bytes | Iterator[bytes]
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -154,6 +157,12 @@ class FakeEndpoint:
                 self._send(fake._answer(number, body))
 
             def _send(self, answer: Answer) -> None:
+                if isinstance(answer.body, Iterator):
+                    self.close_connection = True
+                    with contextlib.suppress(OSError):  # the client has left
+                        for piece in answer.body:
+                            self.wfile.write(piece)
+                    return
                 data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
                 headers = {"Content-Type": "application/json", "Content-Length": str(len(data))} | answer.headers
                 try:

@@ -1,6 +1,7 @@
 """A model in a talk, at a price, and behind a command."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rl.recipe import ModelSection, Recipe
 from rl.recipe_file import load_recipe
 from rl.rollout.engine import Completion, SamplingParams
 from rl.run.folder import RunFolder
+from rl.serve_commands import serving_key, serving_lines
 from rl.serving import Speed, Talk, manner_template, measure_speed, servable, server_command
 from rl.stages.manner import manner_in, manner_of
 
@@ -201,7 +203,7 @@ def test_what_is_served(tiny_model: Path) -> None:
     command = server_command("folder", "name", "0.0.0.0", 9000, ["--enforce-eager"])
     assert command[1:] == [
         "-m", "vllm.entrypoints.openai.api_server", "--model", "folder", "--served-model-name", "name",
-        "--host", "0.0.0.0", "--port", "9000", "--enforce-eager",
+        "--host", "0.0.0.0", "--port", "9000", "--allowed-origins", "[]", "--enforce-eager",
     ]  # fmt: skip
 
 
@@ -230,3 +232,52 @@ def test_price_and_chat_on_a_real_engine(tiny_model: Path) -> None:
 def test_batches_that_are_none_are_refused(batch: str) -> None:
     result = CliRunner().invoke(app, ["price", "tiny", "--dollars-per-hour", "1", "--batch", batch])
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "key_name", "extra", "warns"),
+    [
+        ("127.0.0.1", None, [], False),
+        ("localhost", None, [], False),
+        ("::1", None, [], False),
+        ("0.0.0.0", None, [], True),
+        ("::", None, [], True),
+        ("10.0.0.5", None, [], True),
+        ("0.0.0.0", "MY_KEY", [], False),
+        ("0.0.0.0", None, ["--api-key", "x"], False),
+    ],
+)
+def test_a_server_without_a_key_for_others_is_warned_of(
+    host: str, key_name: str | None, extra: list[str], warns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    lines = list(serving_lines("m", host, 8000, key_name, extra))
+    assert lines[0].startswith("serving m on http://") and lines[0].endswith(":8000/v1")
+    assert any(line.startswith("warning: without a key") for line in lines) == warns
+    assert any("Authorization: Bearer $MY_KEY" in line for line in lines) == (key_name is not None)
+
+
+def test_the_key_of_a_server_is_not_in_its_command(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda program, command: started.append(command))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setenv("MY_KEY", "secret")
+    monkeypatch.setenv("VLLM_API_KEY", "")
+    result = CliRunner().invoke(app, ["serve", str(tiny_model), "--api-key-env", "MY_KEY"])
+    assert result.exit_code == 0, result.output
+    assert os.environ["VLLM_API_KEY"] == "secret"
+    assert "secret" not in " ".join(started[0]) + result.output
+    assert started[0][started[0].index("--allowed-origins") + 1] == "[]"
+    assert started[0][started[0].index("--host") + 1] == "127.0.0.1"
+
+
+def test_a_variable_without_a_key_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_KEY_HERE", raising=False)
+    with pytest.raises(BadInput, match="NO_KEY_HERE is empty"):
+        serving_key("NO_KEY_HERE")
+
+
+@pytest.mark.parametrize("alias", ["tiny", "smollm2"])
+def test_an_alias_is_served_from_its_folder(alias: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rl.models._prepared", lambda name: tiny_model)
+    assert servable(Subject(ModelSection(name=alias), alias)) == str(tiny_model)

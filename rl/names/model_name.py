@@ -6,6 +6,7 @@ from pathlib import Path
 from rewards.errors import BadInput
 from rl.names.listed import pipeline_names, recipe_names
 from rl.names.nearest import STAMP, missing_folder, nearest, nearest_folder
+from rl.names.visible import visible_line
 
 # Aliases, and the hub id of the model whose weights they are; None: random weights, which are nowhere else.
 HUB_IDS: dict[str, str | None] = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct", "tiny": None, "tiny-moe": None}
@@ -28,6 +29,8 @@ def check_model_name(name: str) -> None:
         return
     if not name.strip():
         raise BadInput(f"The name of the model is empty: give {FORMS}.")
+    if visible_line(name) != name:
+        raise BadInput(f"{name!r} has characters that stand in no name of a model: give {FORMS}.")
     if "://" in name:
         found = re.search(r"^(?:https?://[^/]+/|hf://)(?:models/)?([^/?#]+/[^/?#]+)", name)
         hint = f"write {found.group(1)}" if found else f"give {FORMS}"

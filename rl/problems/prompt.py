@@ -20,6 +20,7 @@ import jinja2
 
 from rewards.errors import BadInput
 from rewards.format import thought_opening
+from rl.problems.chat_template import check_chat_template
 from rl.problems.conversation import SYSTEM, Message, is_conversation, read_messages
 from rl.problems.problem import Problem, Prompt
 from rl.problems.template import fill, template_columns
@@ -33,7 +34,7 @@ class Prompter:
     """Renders problems as prompts for one tokenizer.
 
     Raises:
-        BadInput: the recipe asks for a chat template and the tokenizer has none.
+        BadInput: the recipe asks for a chat template, and the tokenizer has none or one that does not end.
     """
 
     def __init__(self, section: ProblemsSection, tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -42,6 +43,8 @@ class Prompter:
                 "problems.chat_template is true but the model's tokenizer has no chat template; set it to false "
                 "(plain text prompts, as base models want) or use an instruct model."
             )
+        if section.chat_template:
+            check_chat_template(tokenizer)
         self._section = section
         self._tokenizer = tokenizer
         # Some tokenizers also end a text with EOS; a prompt is to be continued, so only the opening BOS is wanted.
@@ -79,9 +82,10 @@ class Prompter:
         turns = [dict(message) for message in messages]
         try:
             return str(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
-        except jinja2.TemplateError as error:  # what a template's own raise_exception(...) ends as
+        except Exception as error:  # a template is a program of others: whatever it raises is a fault of its own
+            said = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
             raise BadInput(
-                f"The tokenizer's chat template refuses the messages ({error}); change problems.system_prompt or "
+                f"The tokenizer's chat template refuses the messages ({said}); change problems.system_prompt or "
                 "problems.few_shot, or set problems.chat_template to false."
             ) from error
 

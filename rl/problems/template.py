@@ -15,6 +15,9 @@ from rl.problems.conversation import is_conversation, user_text
 
 QUESTION_COLUMNS = ("question", "problem", "prompt", "text")
 WRITABLE = (str, int, float, Decimal, date, time)
+WIDEST = 1000  # characters of a format, such as `{x:>8}`
+FEW_FIELDS = 100  # no row is so long that fewer fields of it do not fit
+LONGEST = 10**7  # characters of a text
 _READ = string.Formatter().get_field
 
 
@@ -29,6 +32,7 @@ def fill(template: str, columns: Mapping[str, Any], where: str, option: str = "p
             number; names `where` and `option`.
     """
     check_named(template, columns, where, option)
+    _check_size(template, columns, where, option)
     try:
         values = {field: _READ(field, (), columns)[0] for field in _fields(template, option)}
         said = {field: user_text(value) for field, value in values.items() if is_conversation(value)}
@@ -69,13 +73,38 @@ def template_columns(template: str, option: str = "problems.prompt") -> tuple[st
 
 @functools.lru_cache(maxsize=64)
 def _fields(template: str, option: str) -> tuple[str, ...]:
-    """What stands in the braces of a template, such as `operands[0]`, without conversions and formats."""
+    """What stands in the braces of a template, such as `operands[0]`, without conversions and formats.
+
+    Raises:
+        BadInput: the template is malformed, reads an attribute, or has a format that is wide or is filled itself.
+    """
     try:
-        return tuple(field for _, field, _, _ in string.Formatter().parse(template) if field is not None)
+        parts = [(field, form or "") for _, field, form, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
         raise BadInput(
             f"{option} is malformed ({error}): {template!r}; write a brace that is meant as one twice."
         ) from error
+    for field, form in parts:
+        if "." in re.sub(r"\[[^]]*\]", "", field):
+            raise BadInput(
+                f"{option} does not fit: {field!r} reads an attribute, and columns have elements alone, as in nums[0]."
+            )
+        if "{" in form:
+            raise BadInput(f"{option}: the format of {field} has braces in it; write the format itself.")
+        # A number of many digits need not be read: that takes long, too.
+        if any(len(number) > 4 or int(number) > WIDEST for number in re.findall(r"\d+", form)):
+            raise BadInput(f"{option}: the format of {field} is wider than {WIDEST} characters; make it narrower.")
+    return tuple(field for field, _ in parts)
+
+
+def _check_size(template: str, columns: Mapping[str, Any], where: str, option: str) -> None:
+    """Raise BadInput if a template repeats long columns so often that the text would not fit the memory."""
+    if len(fields := _fields(template, option)) < FEW_FIELDS:
+        return
+    names = (re.split(r"[.\[]", field, maxsplit=1)[0] for field in fields)
+    sizes = {name: len(str(value)) for name, value in columns.items()}
+    if sum(sizes[name] for name in names) > LONGEST:
+        raise BadInput(f"{option} makes a text of more than {LONGEST:,} characters for {where}; shorten it.")
 
 
 def _fault(value: Any, question: bool) -> str:

@@ -22,6 +22,7 @@ import httpx
 
 from rewards.errors import BadInput
 from rl.errors import RunStopped
+from rl.rollout.bounded import Answered, BoundedClient, describe
 from rl.rollout.engine import SamplingParams
 from rl.rollout.fan_out import fan_out
 from rl.rollout.openai_api import (
@@ -34,6 +35,7 @@ from rl.rollout.openai_api import (
     read_models,
     read_refusal,
     read_reply,
+    reply_limit,
 )
 from rl.rollout.server_url import is_local, normalized, read_key
 
@@ -41,6 +43,7 @@ PASSING = frozenset({402, 408, 409, 425, 429})  # with every 5xx: may pass. 402 
 LONGEST_WAIT = 300.0  # seconds: a server that asks for more is asked again anyway
 CONNECT_TIMEOUT = 20.0  # seconds
 CHECK_TIMEOUT = 30.0  # seconds
+LIST_LIMIT = 2**24  # bytes of a list of models, or of the reply to a command
 LAST_WAIT = 60.0  # seconds: a vLLM server that is told to end keeps some connections open and never answers
 _JITTER = random.Random()  # of its own: nothing that is sampled may depend on it
 
@@ -64,7 +67,7 @@ class EndpointSettings:
             and another none.
         concurrency: most requests at once.
         retries: how often one request is asked again.
-        timeout: seconds for one request.
+        timeout: seconds for one request, from the connection to the last byte of the reply.
     """
 
     url: str
@@ -100,10 +103,10 @@ class Endpoint:
         self._limit = "max_tokens"  # what a chat server calls it
         local = is_local(self.url)
         key = self._key or ("EMPTY" if local else "")
-        self._client = httpx.Client(
+        self._client = BoundedClient(
             headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
-            timeout=httpx.Timeout(settings.timeout, connect=min(settings.timeout, CONNECT_TIMEOUT), pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
+            connect=CONNECT_TIMEOUT,
+            keep=settings.concurrency,
             trust_env=not local,  # no proxy between us and this machine
         )
 
@@ -127,21 +130,22 @@ class Endpoint:
             BadInput: no server answers, it does not take the key, or what it gives is no list.
         """
         try:
-            response = self._client.get(f"{self.url}/models", timeout=min(self._settings.timeout, CHECK_TIMEOUT))
+            seconds = min(self._settings.timeout, CHECK_TIMEOUT)
+            response = self._client.send("GET", f"{self.url}/models", seconds, LIST_LIMIT)
         except httpx.RequestError as error:
             raise BadInput(
                 f"No server answers at {self.url} ({describe(error)}): start it, or correct the URL."
             ) from error
-        self._require_admission(response)
-        if response.status_code >= 500 and response.status_code != 501:
-            said = f"HTTP {response.status_code}: {self._refusal(response).sentence}"
+        self._require_admission(response, f"{self.url}/models")
+        if response.status >= 500 and response.status != 501:
+            said = f"HTTP {response.status}: {self._refusal(response).sentence}"
             raise BadInput(f"The server at {self.url} is not ready ({said}): try again when it is.")
-        if not response.is_success:
+        if not response.success:
             return []
         names = read_models(response.content)
         if names is None:
             raise BadInput(
-                f"{self.url}/models gives no list of models but {excerpt(response.content)}: "
+                f"{self.url}/models gives no list of models but {self._without_key(excerpt(response.content))}: "
                 "give the base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."
             )
         return names
@@ -194,12 +198,13 @@ class Endpoint:
             EndpointDown: it did not answer.
             BadInput: it does not take the key.
         """
+        url, seconds = f"{self.url}/{method}", self._settings.timeout
         try:
-            response = self._client.post(f"{self.url}/{method}", content=json.dumps(body))
+            response = self._client.send("POST", url, seconds, LIST_LIMIT, json.dumps(body))
         except httpx.RequestError as error:
             raise EndpointDown(f"The server at {self.url} did not answer to {method} ({describe(error)})") from error
-        self._require_admission(response)
-        return None if response.is_success else self._refusal(response)
+        self._require_admission(response, url)
+        return None if response.success else self._refusal(response)
 
     def close(self) -> None:
         """Drop the connections, those of unanswered requests too."""
@@ -223,28 +228,30 @@ class Endpoint:
             may = {name: value for name, value in may.items() if name not in self._unknown}
             if request.messages is not None:
                 must[self._limit] = must.pop("max_tokens")
+            url, body = f"{self.url}/{request.path}", json.dumps(must | may)
+            limit = reply_limit(params.max_tokens, len(body))
             try:
-                response = self._client.post(f"{self.url}/{request.path}", content=json.dumps(must | may))
+                response = self._client.send("POST", url, self._settings.timeout, limit, body)
             except httpx.RequestError as error:
                 raise _Trouble(describe(error)) from error
-            if response.is_success:
+            if response.success:
                 try:
-                    return read_reply(response.content)
+                    return read_reply(response.content, params.max_tokens, len(body))
                 except Malformed as error:
-                    raise _Trouble(str(error)) from error
-            if response.status_code in PASSING or response.status_code >= 500:
-                said = f"HTTP {response.status_code}: {self._refusal(response).sentence}"
+                    raise _Trouble(self._without_key(str(error))) from error
+            if response.status in PASSING or response.status >= 500:
+                said = f"HTTP {response.status}: {self._refusal(response).sentence}"
                 raise _Trouble(said, retry_after(response.headers.get("Retry-After")))
-            self._require_admission(response)
+            self._require_admission(response, url)
             self._adapt(response, must, may)
 
-    def _adapt(self, response: httpx.Response, must: dict[str, Any], may: dict[str, Any]) -> None:
+    def _adapt(self, response: Answered, must: dict[str, Any], may: dict[str, Any]) -> None:
         """Learn from a refusal how to ask the next time. Raises `BadInput` where the request itself is refused.
 
         Each call removes a field or renames one, so asking again comes to an end.
         """
         refusal = self._refusal(response)
-        says = f"the server at {self.url} says (HTTP {response.status_code}): {refusal.sentence}"
+        says = f"the server at {self.url} says (HTTP {response.status}): {refusal.sentence}"
         if refusal.too_long:
             raise BadInput(f"A prompt with its completion does not fit the model, allow fewer tokens; {says}")
         if "messages" in must and "max_tokens" in must and "max_completion_tokens" in refusal.sentence:
@@ -260,19 +267,24 @@ class Endpoint:
         else:
             raise BadInput(f"A request was refused, correct what it is about; {says}")
 
-    def _refusal(self, response: httpx.Response) -> Refusal:
+    def _refusal(self, response: Answered) -> Refusal:
         """What the server says, without the key."""
         refusal = read_refusal(response.content)
-        return Refusal(refusal.sentence.replace(self._key, "***"), refusal.parameter) if self._key else refusal
+        return Refusal(self._without_key(refusal.sentence), refusal.parameter)
 
-    def _require_admission(self, response: httpx.Response) -> None:
-        if response.has_redirect_location:
-            raise BadInput(f"{response.url} redirects to {response.headers['Location']}: give the URL behind it.")
-        if response.status_code in (401, 403):
+    def _without_key(self, said: str) -> str:
+        """Blot out the key: some servers send back what they were sent."""
+        return said.replace(self._key, "***") if self._key else said
+
+    def _require_admission(self, response: Answered, url: str) -> None:
+        if response.redirect is not None:
+            behind = self._without_key(excerpt(response.redirect.encode()))
+            raise BadInput(f"{url} redirects to {behind}: give the URL behind it.")
+        if response.status in (401, 403):
             what = "does not take the key in" if self._key else "asks for a key, and there is none in"
             raise BadInput(
                 f"The server at {self.url} {what} the environment variable {self._settings.api_key_env} "
-                f"(HTTP {response.status_code}: {self._refusal(response).sentence}): set it to a key that may use "
+                f"(HTTP {response.status}: {self._refusal(response).sentence}): set it to a key that may use "
                 f"{self._settings.model!r}."
             )
 
@@ -297,12 +309,3 @@ def retry_after(header: str | None) -> float | None:
         except (ValueError, OverflowError):
             return None
     return min(max(0.0, seconds), LONGEST_WAIT)
-
-
-def describe(error: httpx.RequestError) -> str:
-    """What went wrong, in words."""
-    if isinstance(error, httpx.ConnectTimeout):
-        return "no connection in time"
-    if isinstance(error, httpx.TimeoutException):
-        return "no answer in time"
-    return str(error) or type(error).__name__

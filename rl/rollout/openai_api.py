@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -14,6 +14,10 @@ from rl.rollout.engine import FinishReason, SamplingParams
 BROKEN_OFF = frozenset({"abort", "error", "insufficient_system_resource"})
 TOO_LONG = re.compile(r"context[ _](?:length|window|size)|maximum model length|prompt is too long", re.IGNORECASE)
 SURROGATE = re.compile("[\ud800-\udfff]")
+MOST_TOKENS = 10**8  # no server counts more of them in one request
+TOKEN_SLACK = 16  # tokens that a server may count beyond the limit, such as marks of the end
+HIDDEN_PROMPT = 100_000  # tokens that a server may put before a prompt
+ROUNDING = 1e-3  # a log-probability may be above 0 by as much
 
 
 class Malformed(ValueError):
@@ -94,13 +98,25 @@ def build_body(model: str, request: Request, params: SamplingParams) -> tuple[di
     return must, may
 
 
+def reply_limit(max_tokens: int, sent: int) -> int:
+    """Return how many bytes the reply to a request may have: enough for every token with its log-probability.
+
+    `sent`: bytes of the request, whose prompt some servers send back, as text and as token ids.
+    """
+    return 2**20 + 2048 * max_tokens + 16 * sent
+
+
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+LogProbability = Annotated[float, Field(le=ROUNDING, allow_inf_nan=False)]
+
+
 class _TokenLogprob(BaseModel):
-    logprob: float
+    logprob: LogProbability
 
 
 class _Logprobs(BaseModel):
     content: list[_TokenLogprob] | None = None  # chat
-    token_logprobs: list[float | None] | None = None  # completions
+    token_logprobs: list[LogProbability | None] | None = None  # completions
 
 
 class _Message(BaseModel):
@@ -113,29 +129,43 @@ class _Choice(BaseModel):
     text: str | None = None
     message: _Message | None = None
     finish_reason: str | None = None
-    token_ids: list[int] | None = None
+    token_ids: list[TokenId] | None = None
     logprobs: _Logprobs | None = None
 
 
+class _Details(BaseModel):
+    reasoning_tokens: int | None = None
+
+
 class _Usage(BaseModel):
-    completion_tokens: int | None = None
-    prompt_tokens: int | None = None
+    completion_tokens: int | None = Field(None, ge=0, le=MOST_TOKENS)
+    prompt_tokens: int | None = Field(None, ge=0, le=MOST_TOKENS)
+    completion_tokens_details: _Details | None = None
 
 
 class _Answer(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
+    choices: list[_Choice] = Field(min_length=1, max_length=1)  # one is asked for
     usage: _Usage | None = None
 
 
-def read_reply(content: bytes) -> Reply:
-    """A server's answer as a `Reply`. Raises `Malformed`."""
+def read_reply(content: bytes, max_tokens: int = MOST_TOKENS, sent: int = MOST_TOKENS) -> Reply:
+    """A server's answer as a `Reply`.
+
+    Args:
+        content: the body of the reply.
+        max_tokens: how many tokens were asked for.
+        sent: bytes of the request.
+
+    Raises:
+        Malformed: it is no completion, or not one of what was asked for.
+    """
     try:
         answer = _Answer.model_validate(json.loads(content))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise Malformed(f"a reply that is no completion ({where}: {first['msg']}): {excerpt(content)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second: lists in lists, thousands of them
         raise Malformed(f"a reply that is not JSON: {excerpt(content)}") from error
     choice, usage = answer.choices[0], answer.usage or _Usage()
     if choice.finish_reason in BROKEN_OFF:
@@ -144,6 +174,7 @@ def read_reply(content: bytes) -> Reply:
         raise Malformed(f"a reply without text: {excerpt(content)}")
     token_ids = tuple(choice.token_ids or ())
     logprobs = _flat(choice.logprobs)
+    _check_counts(usage, len(token_ids), max_tokens, sent)
     return Reply(
         text=SURROGATE.sub("\ufffd", choice.text or "" if choice.message is None else _with_thinking(choice.message)),
         token_ids=token_ids,
@@ -152,6 +183,19 @@ def read_reply(content: bytes) -> Reply:
         prompt_tokens=usage.prompt_tokens,
         finish_reason=_known(choice.finish_reason),
     )
+
+
+def _check_counts(usage: _Usage, num_ids: int, max_tokens: int, sent: int) -> None:
+    """Refuse more tokens than were asked for, and a prompt with more tokens than bytes. Raises `Malformed`.
+
+    Thinking that a server does not count towards the limit is left out of the count.
+    """
+    thinking = usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else None
+    written = (usage.completion_tokens or 0) - max(0, thinking or 0)
+    if max(num_ids, written) > max_tokens + TOKEN_SLACK:
+        raise Malformed(f"{max(num_ids, written)} tokens, where at most {max_tokens} were asked for")
+    if (usage.prompt_tokens or 0) > sent + HIDDEN_PROMPT:
+        raise Malformed(f"a count of {usage.prompt_tokens} tokens for a prompt of less than {sent} bytes")
 
 
 def _known(reason: str | None) -> FinishReason | None:
@@ -185,7 +229,7 @@ def read_models(content: bytes) -> list[str] | None:
     """Names in a list of models; None if it is not one."""
     try:
         answer = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     models = answer.get("data") if isinstance(answer, dict) else answer
     if not isinstance(models, list):
@@ -215,7 +259,7 @@ def read_refusal(content: bytes) -> Refusal:
     """The sentence of an error reply, in any of the usual layouts: OpenAI's, FastAPI's `detail`, or plain text."""
     try:
         answer = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     error = answer.get("error", answer) if isinstance(answer, dict) else answer
     if isinstance(error, str):

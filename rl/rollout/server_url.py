@@ -6,10 +6,13 @@ import os
 import httpx
 
 from rewards.errors import BadInput
+from rl.names.key_variable import check_key_variable, looks_like_key
 
 
 def normalized(url: str) -> str:
     """The base URL: `/v1` where there is no path, no slash and no method of the API at the end. Raises `BadInput`."""
+    if looks_like_key(url.strip()):
+        raise BadInput("What should be the URL of a server looks like a key (not shown): give its URL.")
     try:
         parsed = httpx.URL(url.strip())
     except httpx.InvalidURL as error:
@@ -39,6 +42,7 @@ def is_local(url: str) -> bool:
 
 def read_key(name: str) -> str:
     """The key in the environment variable; empty if there is none. Raises `BadInput` if it cannot be sent."""
+    check_key_variable(name, "The option for the server's key")
     key = os.environ.get(name, "").strip()
     if not (key.isascii() and key.isprintable()):
         raise BadInput(f"The environment variable {name} holds what cannot be a key: set it to the key alone.")

@@ -13,6 +13,8 @@ from itertools import zip_longest
 
 from rich.cells import cell_len, chop_cells
 
+from rl.names.visible import visible, visible_line
+
 GAP = "  "  # between columns
 NARROWEST, MOST_LINES = 20, 3  # a column of words is broken into lines of no less, and into about so many
 LONGEST_WORD = 40  # characters; longer ones, such as paths, are cut where room is short
@@ -20,11 +22,18 @@ LONGEST_WORD = 40  # characters; longer ones, such as paths, are cut where room 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of text, one cell for each row; `left`: words, which may be broken into lines."""
+    """A column of text, one cell for each row; `left`: words, which may be broken into lines.
+
+    Cells are kept as a terminal shows them (`visible_line`), since their width counts.
+    """
 
     name: str
     cells: Sequence[str]
     left: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", visible_line(self.name))
+        object.__setattr__(self, "cells", [visible_line(cell) for cell in self.cells])
 
     @property
     def widest(self) -> int:
@@ -66,6 +75,7 @@ def table_text(columns: Sequence[Column], width: int | None = None) -> str:
 
 def listing_text(pairs: Sequence[tuple[str, str]], width: int | None = None, indent: str = "") -> str:
     """Write names with what each means, a line for each; more lines of one hang below its first."""
+    pairs = [(visible_line(name), visible(meaning)) for name, meaning in pairs]
     longest = max((cell_len(name) for name, _ in pairs), default=0)
     if width is not None:
         longest = min(longest, width // 2)

@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rl.names.visible import visible, visible_line
 from rl.run.activity import Activity, duration
 from rl.run.afterwards import next_commands
 from rl.run.columns import sentence_text
@@ -46,7 +47,7 @@ class Display:
         advise: bool = True,
     ) -> None:
         """`advise`: end with what to do next."""
-        self._title = title
+        self._title = visible_line(title)
         self._total = total_steps
         self._console = console or Console(file=terminal(sys.stderr if json else sys.stdout))
         self._activity = Activity(total_steps, clock)
@@ -85,7 +86,7 @@ class Display:
         The panel is drawn anew several times a second: a line below it would be gone at once.
         """
         if self._live:
-            self._stopping = text
+            self._stopping = visible(text)
         else:
             say_on_standard_error(text)
 
@@ -139,7 +140,7 @@ class Display:
     def _say(self, text: str, style: str = "") -> None:
         """Print text; a terminal gets lines that end between words, but for indented ones: those are to be copied."""
         width = self._console.width if self._console.is_terminal else None
-        lines = [line if line[:1].isspace() else sentence_text(line, width) for line in text.split("\n")]
+        lines = [line if line[:1].isspace() else sentence_text(line, width) for line in visible(text).split("\n")]
         self._console.print(Text("\n".join(lines), style=style), soft_wrap=True)
 
     def _take_down(self) -> None:

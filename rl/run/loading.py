@@ -20,6 +20,7 @@ from typing import TextIO
 
 from rewards.errors import BadInput
 from rl.errors import RunStopped
+from rl.names.visible import emit, visible
 from rl.signals import StopRequested
 
 VERBOSE = "PENNY_VERBOSE"
@@ -125,7 +126,7 @@ def forget_log() -> None:
 
 def tell(text: str) -> None:
     """Write on the terminal's standard error, also while it is kept quiet."""
-    os.write(2 if _State.terminal is None else _State.terminal, text.encode())
+    os.write(2 if _State.terminal is None else _State.terminal, visible(text).encode())
 
 
 def terminal(stream: TextIO) -> TextIO:
@@ -162,7 +163,7 @@ def _say(what: str) -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     if _State.terminal is None:
-        print(what, file=sys.stderr, flush=True)
+        emit(what, file=sys.stderr, flush=True)
     else:
         tell(f"{what}\n")
 

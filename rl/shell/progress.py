@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rl.names.visible import emit
 from rl.run.loading import terminal
 
 PLAIN_EVERY = 0.1  # of the answers, between two lines where no terminal shows a bar
@@ -33,6 +34,6 @@ def plain_lines() -> Show:
         nonlocal shown_share
         if done / wanted >= shown_share + PLAIN_EVERY or done == wanted:
             shown_share = done / wanted
-            print(f"{done} of {wanted} answers, {tokens} tokens", file=sys.stderr)
+            emit(f"{done} of {wanted} answers, {tokens} tokens", file=sys.stderr)
 
     return show

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
 from rewards.jsonl import jsonl_rows
+from rl.problems.chat_template import check_chat_template
 from rl.problems.conversation import Message, read_messages
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
@@ -80,6 +81,7 @@ class Encoder:
             raise BadInput(f"{where} is a chat, and the student's tokenizer has no chat template: use another model.")
         if len(messages) < 2 or messages[-1]["role"] != "assistant":
             raise BadInput(f"{where} does not end with an assistant's answer to something: there is nothing to learn.")
+        check_chat_template(self._tokenizer)
         asked = [dict(message) for message in messages[:-1]]
         try:
             opening = self._tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)

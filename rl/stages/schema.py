@@ -5,10 +5,11 @@ Names follow TRL's `SFTConfig` and `GRPOConfig` wherever TRL has the option.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from rl.names.key_variable import key_variable
 from rl.recipe import (
     AlgorithmSection,
     DistillationSection,
@@ -40,8 +41,10 @@ class TeacherSection(Section):
     )
     revision: str | None = Field(None, description="model: hub commit to pin")
     url: str | None = Field(None, description="endpoint: base URL, like http://localhost:8000/v1")
-    api_key_env: str = Field("OPENAI_API_KEY", description="endpoint: variable with the key")
-    concurrency: int = Field(16, ge=1, description="endpoint: requests at once")
+    api_key_env: Annotated[str, AfterValidator(key_variable)] = Field(
+        "OPENAI_API_KEY", description="endpoint: variable with the key"
+    )
+    concurrency: int = Field(16, ge=1, le=4096, description="endpoint: requests at once")
     requests_per_minute: float | None = Field(None, gt=0, description="endpoint: at most; default: no limit")
     dollars_per_million: tuple[float, float] | None = Field(
         None, description="endpoint: price of a million tokens, of prompts and of completions"
