@@ -15,8 +15,8 @@ from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PIPE = 1 << 16  # bytes that a pipe holds, or that the kernel keeps for any descriptor but a socket's
-MAPPING = 256  # bytes that the kernel keeps for one mapping
-LOCK = 4096  # bytes that a lock on a file is charged: much more than it takes, so that their list stays short
+MAPPING = 1024  # bytes that a mapping is charged: more than it takes, as is a lock
+LOCK = 4096  # bytes that a lock on a file is charged: their lists are to stay short, which are read at each look
 FILTERS = 1 << 17  # bytes of filters and the like that a socket may have
 QUEUE = 12  # messages that wait in a datagram socket, of senders that may have gone
 HIDDEN_DESCRIPTORS = 256  # the most that a program may open (`Limits.open_files`)
