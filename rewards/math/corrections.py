@@ -1,0 +1,60 @@
+"""Corrections of an answer that was given before: "7. No wait, 8.", "Actually, it's 9", "\\boxed{7} ... that's wrong".
+
+A correction is a word such as "wait" or "actually" at the beginning of a clause, directly followed by a value that ends
+the sentence: "Wait, 5 apples cost 3 dollars each" corrects nothing.
+"""
+
+import re
+
+from rewards.math.hedge_words import CORRECTS, DENIES_BEFORE
+from rewards.math.sentences import first_sentence
+
+LONGEST_REST = 3_000  # characters after an answer that are searched
+_LONGEST_VALUE = 60
+_MOST_WORDS = 4  # after the value
+
+_BREAK = r"[\s,.:;!…—–-]"
+_LEAD = (
+    r"(?:(?:so\s+|then\s+)?(?:(?:it|that|this|the (?:correct |right |final |real |actual )?answer)(?:['’]s| is| was| should (?:really |actually |rather )?(?:be|have been)"
+    r"| must be| has to be)|it should be|i (?:mean|meant)|es|son|c['’]est|(?:es|das) ist|is|é|è|la respuesta es|la réponse est|die antwort ist|"
+    r"это|adalah|là|هو|答案是|应该是|應該是|答えは|正解は|답은|정답은|[a-z]\s?=|=)\s*)?"
+)
+_DRESS = r"[\s$*_(\\\[{\"'`]{0,4}"
+_VALUE = (
+    rf"{_DRESS}(?:[-+−]?(?:[$£€¥₹]\s?)?(?:\d|\\?[dt]?frac|\\?sqrt|\\?pi\b|\\?text)|(?-i:[A-J])(?=[\s)*_.]*(?:[.\n]|$)))"
+)
+_START = r"(?:^|(?<=[.!?;:,…—–\n।。！？۔،、)*$}-]))"
+_MARK = rf"{_START}\s*(?:(?:\b(?:oh|hmm+|uh|ah|oops|ok|okay)\b{_BREAK}*)*(?:{CORRECTS}|{DENIES_BEFORE}(?=\s*[,.:;!…—–、，。-]|\s+\w+,)){_BREAK}*(?:[，、：。]\s*)?)+"
+_CORRECTED = re.compile(rf"{_MARK}{_LEAD}(?={_VALUE})", re.IGNORECASE)
+_SHOULD_BE = re.compile(
+    rf"{_START}\s*(?:it|that|this|the answer) (?:should|must) (?:really |actually |instead |rather )?(?:be|have been|read)\s+(?={_VALUE})",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    rf"{_MARK}(?:(?:that|this|it|the answer|my answer)(?:['’]s| is| was| can(?:no|['’])t be| isn['’]t)?\s*"
+    r"(?:wrong|incorrect|not (?:right|correct)|a mistake|right|correct)?(?<=wrong|rrect|right|stake)(?<!s right)(?<!s correct)|i (?:made|was) (?:a |an )?(?:mistake|error|wrong))",
+    re.IGNORECASE,
+)
+_OPERATES = re.compile(r"[=+*×÷<>≤≥]|\d\s*[-−–]\s*\d|\\(?:times|cdot|le|ge)")
+
+
+def corrected(rest: str) -> str | None:
+    """What the last correction in the text after an answer says; empty if it only takes the answer back; None without
+    a correction.
+    """
+    rest = rest[-LONGEST_REST:]
+    said = None
+    ends = [match.end() for match in (*_CORRECTED.finditer(rest), *_SHOULD_BE.finditer(rest))]
+    for end in sorted(ends):
+        value = first_sentence(rest[end:]).strip().strip("*").strip()
+        plain = re.sub(r"[,;，、].*", "", value) if re.match(r"\W{0,3}\d+[,;，、]\s", value) else value
+        if len(plain) <= _LONGEST_VALUE and not _OPERATES.search(plain) and len(plain.split()) <= 1 + _MOST_WORDS:
+            said = plain
+    if said is None and _TAKEN_BACK.search(rest):
+        return ""
+    return said
+
+
+def begins_with_value(text: str) -> bool:
+    """Whether a text begins with a number or formula."""
+    return re.match(_VALUE, text, re.IGNORECASE) is not None
