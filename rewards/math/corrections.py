@@ -30,6 +30,7 @@ _SHOULD_BE = re.compile(
     rf"{_START}\s*(?:it|that|this|the answer) (?:should|must) (?:really |actually |instead |rather )?(?:be|have been|read)\s+(?={_VALUE})",
     re.IGNORECASE,
 )
+_FINAL = re.compile(rf"{_START}\s*final(?: answer)?\s*[:=]\s*(?={_VALUE})", re.IGNORECASE)
 _TAKEN_BACK = re.compile(
     rf"{_MARK}(?:(?:that|this|it|the answer|my answer)(?:['’]s| is| was| can(?:no|['’])t be| isn['’]t)?\s*"
     r"(?:wrong|incorrect|not (?:right|correct)|a mistake|right|correct)?(?<=wrong|rrect|right|stake)(?<!s right)(?<!s correct)|i (?:made|was) (?:a |an )?(?:mistake|error|wrong))",
@@ -38,14 +39,14 @@ _TAKEN_BACK = re.compile(
 _OPERATES = re.compile(r"[=+*×÷<>≤≥]|\d\s*[-−–]\s*\d|\\(?:times|cdot|le|ge)")
 
 
-def corrected(rest: str) -> str | None:
+def corrected(rest: str, in_a_mark: bool = False) -> str | None:
     """What the last correction in the text after an answer says; empty if it only takes the answer back; None without
-    a correction.
+    a correction. "Final: 9" corrects what is not in a mark.
     """
     rest = rest[-LONGEST_REST:]
     said = None
-    ends = [match.end() for match in (*_CORRECTED.finditer(rest), *_SHOULD_BE.finditer(rest))]
-    for end in sorted(ends):
+    patterns = (_CORRECTED, _SHOULD_BE) if in_a_mark else (_CORRECTED, _SHOULD_BE, _FINAL)
+    for end in sorted(match.end() for pattern in patterns for match in pattern.finditer(rest)):
         value = first_sentence(rest[end:]).strip().strip("*").strip()
         plain = re.sub(r"[,;，、].*", "", value) if re.match(r"\W{0,3}\d+[,;，、]\s", value) else value
         if len(plain) <= _LONGEST_VALUE and not _OPERATES.search(plain) and len(plain.split()) <= 1 + _MOST_WORDS:

@@ -43,7 +43,7 @@ from rewards.turns import this_turn
 Extraction = Literal["strict", "flexible"]
 EXTRACTIONS: tuple[Extraction, ...] = get_args(Extraction)
 LONGEST_ANSWER = 2_000  # characters
-CONTEXT = 40  # characters around a box that may deny it
+CONTEXT = 80  # characters around a box that may deny it
 LONGEST_COMPLETION = 100_000  # of a longer one only the end is read
 READ_END = 20_000
 IN_TEXT = "in the text"  # where an answer without a mark is, or one that a phrase announces
@@ -133,15 +133,15 @@ def _marked(text: str, closed: bool) -> tuple[Answer | None, str, str]:
         start, end = held.span
         before, after = text[max(0, start - CONTEXT) : start], text[end : end + CONTEXT]
         answer = Answer((together, *only_number(together)), note, len(held.answers), before=before, after=after)
-        return _as_corrected(_after_line_mark(answer), text[end:]), held.rest, held.fault
+        return _as_corrected(_after_line_mark(answer), text[end:], in_a_mark=True), held.rest, held.fault
     hashes = after_hashes(held.rest) or ""
     found = _answer((*_said(hashes), hashes), "after ####")
     return _as_corrected(found, held.rest.rpartition("####")[2]), held.rest, held.fault
 
 
-def _as_corrected(answer: Answer | None, rest: str) -> Answer | None:
+def _as_corrected(answer: Answer | None, rest: str, in_a_mark: bool = False) -> Answer | None:
     """An answer, or what a correction in the text that begins with it or follows it says in its place."""
-    said = corrected(rest) if answer is not None and len(rest) > 2 else None
+    said = corrected(rest, in_a_mark) if answer is not None and len(rest) > 2 else None
     if said is None:
         return answer
     if not said:

@@ -42,7 +42,7 @@ _BOUND = r"""
     no (?:máximo|mínimo), pelo menos, ao menos, (?:mais|menos|maior|menor) (?:de|que|do que), até, acima de, abaixo de,
     (?:не )?(?:более|менее|больше|меньше|выше|ниже)(?: чем)?, максимум, минимум, самое (?:большее|меньшее), по (?:меньшей|крайней) мере, до, свыше, как минимум, как максимум, около максимума,
     (?:не )?(?:більше|менше|вище|нижче)(?: ніж| за)?, щонайбільше, щонайменше, понад, co (?:najwyżej|najmniej), (?:więcej|mniej|większe|mniejsze) niż, ponad, poniżej, maksymalnie, minimalnie,
-    hoogstens, minstens, (?:meer|minder|groter|kleiner) dan, ten (?:hoogste|minste), al (?:massimo|minimo|più), almeno, (?:non )?(?:più|meno) (?:di|che), (?:maggiore|minore|superiore|inferiore) (?:di|a), fino a, oltre, massimo, minimo,
+    hoogstens, minstens, maximaal, minimaal, uiterlijk, (?:meer|minder|groter|kleiner) dan, ten (?:hoogste|minste), al (?:massimo|minimo|più), almeno, (?:non )?(?:più|meno) (?:di|che), (?:maggiore|minore|superiore|inferiore) (?:di|a), fino a, oltre, massimo, minimo,
     paling (?:banyak|sedikit|lama|kecil|besar|tidak), (?:tidak )?(?:lebih|kurang)(?: besar| kecil)? (?:dari|daripada), maksimal, minimal, setidaknya, sekurang-kurangnya, sebanyak-banyaknya,
     (?:nhiều|ít|lớn|nhỏ|cao|thấp) (?:nhất|hơn)(?: là)?, hơn, tối (?:đa|thiểu), không quá, dưới, trên, en (?:fazla|az|çok), en (?:büyük|küçük),
     على (?:الأكثر|الأقل), (?:أكثر|أقل|أكبر|أصغر) من, لا يزيد (?:عن|على), لا يقل عن, لا يتجاوز, بحد أقصى, حتى,
@@ -62,7 +62,7 @@ _BOUND_AFTER_UNSPACED = """
     以上, 以下, 以内, 之内, 或更多, 或更少, 未満, 未满, 超, を超え, を(?:上|下)回, より(?:大|小|多|少|上|下|も), 이하, 이상, 미만, 초과, 보다, を越え
 """
 _TO = """
-    to, through, until, till, a, à, al, bis, do, до, إلى, الى, حتى, से, থেকে, سے, تا, sampai, hingga, sampai dengan, đến, tới, tot, tot en met, ila, til, až, até, fino a
+    to, through, until, till, bis, do, до, إلى, الى, حتى, से, থেকে, سے, تا, sampai, hingga, sampai dengan, đến, tới, tot, tot en met, ila, til, až, até, fino a
 """
 _TO_UNSPACED = """
     到, 至, から, 에서, 부터, ถึง, ~, 〜, ～, –, —, --, -, ‑
@@ -94,7 +94,7 @@ _UNLESS_UNSPACED = "除非, でない限り, 않는 한, 아닌 한, เว้�
 
 # Also words of other languages: only where nothing else stands between two numbers.
 _OR_SHORT = """
-    o, u, ou, ni, ni tampoco, nem, noch, nor, né, ни, ні, ani, of, чи, или, ή, au, ama, ya, ne, hay, tai, ili, ori, أم, או, বা, নয়, না, न, نہ, নয় তো, y/o, et/ou, e/o
+    o, u, ou, ni, ni tampoco, nem, noch, nor, né, ни, ні, ani, чи, или, ή, au, ama, ya, ne, hay, tai, ili, ori, أم, או, বা, নয়, না, न, نہ, নয় তো, y/o, et/ou, e/o
 """
 # What may stand between "not" or "at most" and a number.
 _EQUALS = """
@@ -105,7 +105,7 @@ _EQUALS = """
 _CORRECTS = """
     wait, hold on, actually, correction, i mean, i meant, scratch that, sorry, or rather, rather, make that, on second thought, my mistake, my bad, in fact,
     let me (?:correct|fix|revise|recheck|re-check|recompute|rethink)(?: that| this| myself| it| my answer)?, (?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not right|a mistake),
-    i made (?:a mistake|an error), (?:final|updated|revised|corrected|new)(?: answer)?(?=\\s*[:=]), corrected, espera, en realidad, corrección, perdón, mejor dicho, attendez?, en fait, correction,
+    i made (?:a mistake|an error), (?:updated|revised|corrected|new)(?: answer)?(?=\\s*[:=]), espera, en realidad, corrección, perdón, mejor dicho, attendez?, en fait, correction,
     pardon, plutôt, warte, moment, eigentlich, tatsächlich, korrektur, vielmehr, espere?, na verdade, correção, desculpe, aliás, подождите?, стоп, на самом деле, исправление, поправка, точнее, вернее,
     aspetta, in realtà, correzione, scusa, anzi, bekle, aslında, düzeltme, pardon, tunggu, sebenarnya, koreksi, ralat, maaf, chờ đã, khoan, thực ra, đính chính, sửa lại, xin lỗi, انتظر, في الواقع, في الحقيقة, تصحيح, عفوا,
     रुको, रुकिए, वास्तव में, असल में, सुधार, রুকুন, আসলে, সংশোধন, অপেক্ষা করুন, رکو, رکیں, دراصل, درحقیقت, اصل میں, تصحیح, wacht, eigenlijk, correctie, czekaj, właściwie, poprawka, зачекай(?:те)?, насправді, виправлення

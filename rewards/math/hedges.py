@@ -44,32 +44,39 @@ _BOUNDED = re.compile(rf"{BOUND}{_BEFORE}$", _I)
 _BOUNDED_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{BOUND_AFTER}", _I)
 _BETWEEN = re.compile(rf"{BETWEEN}{_OPENS}$", _I)
 _BETWEEN_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{BETWEEN_AFTER}", _I)
-_OR = re.compile(rf"{OR}|^{_CLOSES}{_UNIT}[\W_]*{OR_SHORT}(?:\W+{OR})?[\W_]*$", _I)
+_OR = re.compile(rf"{OR}|^{_CLOSES}{_UNIT}[\W_]*{OR_SHORT}(?:\W+{OR})?[\W_]*$|^{_CLOSES}of{_OPENS}$", _I)
 _OR_BEFORE = re.compile(rf"{OR}{_OPENS}$", _I)
 _OR_SOMETHING = re.compile(
     rf"{_CLOSES}{_UNIT}[\s,(]{{0,3}}(?:\bor\b(?!\s+(?:so|equivalently|simply|just|about|around|approximately|roughly|in|as|rather)\b)"
     r"|\b(?:oder|или|hoặc|oppure|veya|atau)\b|أو|或者?|または|또는)\s*[^\W\d_]",
     _I,
 )
-_TO = re.compile(rf"{_CLOSES}{_UNIT}\s*{TO}[\s$£€¥₹]*", _I)
+_OR_LAST = re.compile(rf"{_CLOSES}{_UNIT}\s*{OR}[\s.…]*$", _I)
+_TO = re.compile(rf"{_CLOSES}(?:{_UNIT}\s*{TO}|\s*(?:a|à|al)\b)[\s$£€¥₹]*", _I)
 _MOVES = re.compile(
     r"\b(?:went|go|goes|ris\w+|rose|grew|grows?|increas\w+|decreas\w+|dropp?\w*|fell|falls?|chang\w+|reduc\w+|rais\w+|mov\w+|jump\w+)"
     r"\b[^.]{0,40}\bfrom\s+\$?$",
     _I,
 )
-_LISTED = re.compile(r"[\s,;、，和與与]*(?:\b(?:and|y|et|und|e|и)\b\s*)?")
+_LISTED = re.compile(
+    rf"{_CLOSES}{_UNIT}[\s,;、，،]*(?:\b(?:and|y|et|und|e|и|і|ile|ve|dan|và|en|i)\b|و|और|এবং|اور|na\b|と|和|与|與|와|과)?{_OPENS}",
+    _I,
+)
 _LABELED = re.compile(r"\b(?:answer|option|solution|result)\s+[A-Z\d]\s*[:=]", _I)
-_REFUSES = re.compile(REFUSES, _I)
+_REFUSES = re.compile(
+    rf"(?:{REFUSES}|^\W*(?:unknown|unclear))(?!.*\b(?:so|thus|therefore|hence)\b(?! I (?:guess|suppose|would)))", _I
+)
+_GUESSES = re.compile(rf"{REFUSES}[^.!?\n。！？।۔]*?(?:{OR}|guess|suppose)[^.!?\n。！？।۔]{{0,40}}$", _I)
 _UNLESS = re.compile(UNLESS, _I)
 
-_NUMBER = re.compile(r"(?<![^\W_])[-+−]?(?:\d[\d.,٫٬]*\d|\d)(?:\s?/\s?\d+)?")
+_NUMBER = re.compile(r"(?<![A-Za-z\d])[-+−]?(?:\d[\d.,٫٬]*\d|\d)(?:\s?/\s?\d+)?")
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{(-?\d+)\}\s?\{(\d+)\}|\\[dt]?frac\s?(\d)\s?(\d)")
 _MACRO = re.compile(
     r"\\(?:text(?:bf|it|rm)?|mbox|mathrm|mathbf|boxed|fbox)\s*(?=\{)|\\(?:q?quad|[,;:! ()\[\]])|[{}$]|\*\*|__|\\(?=[$%])"
 )
 _SIGNS = {"\\lor": " or ", "\\vee": " or ", "∨": " or ", "\\neq": "≠", "\\ne": "≠", "!=": "≠"}
 _HAS_SIGN = re.compile(r"\\(?:lor|vee|neq?)(?![A-Za-z])|∨|!=")
-_HAS_WORD = re.compile(r"[^\W\d_]|[≠∨~–—-]\s*\d|\\(?:lor|vee|ne)")
+_HAS_WORD = re.compile(r"[^\W\d_]|[≠∨~〜～–—-]\s*\d|\\(?:lor|vee|ne)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,11 @@ def unclaimed(gold: str, said: str, before: str = "", after: str = "") -> str:
         said: the statement: the inside of a mark, what a phrase announces, a sentence.
         before, after: what stands around a mark.
     """
-    if before and _DENIED.search(_plain(before)) or after and _DENIED_AFTER.match(_plain(after)):
+    if before and (
+        _DENIED.search(plain := _plain(before)) or _GUESSES.search(plain + "; " + _plain(after)[:10].rstrip(" .。।؟۔!"))
+    ):
+        return "it is denied"
+    if after and _DENIED_AFTER.match(_plain(after)):
         return "it is denied"
     if not _HAS_WORD.search(said):
         return ""
@@ -137,7 +148,7 @@ def _beside(said: str, place: tuple[int, int]) -> str:
     numbers = [match.span() for match in _NUMBER.finditer(said)]
     at = next((index for index, span in enumerate(numbers) if span[0] >= place[0]), 0)
     value = said[place[0] : place[1]]
-    if _OR_SOMETHING.match(said, place[1]) and (at + 1 >= len(numbers)):
+    if (_OR_SOMETHING.match(said, place[1]) or _OR_LAST.match(said, place[1])) and (at + 1 >= len(numbers)):
         return "alternatives"
     first, last, chosen = at, at, False
     while first > 0 and (link := _link(said, numbers[first - 1], numbers[first], value)):
@@ -161,12 +172,7 @@ def _link(said: str, one: tuple[int, int], other: tuple[int, int], value: str) -
         return ""
     if _OR.search(gap):
         return "" if _same(said, one, other) else "or"
-    return "and" if _TO.fullmatch(gap) or gap.strip() and _joins(gap) else ""
-
-
-def _joins(gap: str) -> bool:
-    """Whether two numbers with this between them may be one claim: at most two words, and no sign of a formula."""
-    return len(gap.split()) <= 3 and re.search(r"[=<>+*/^\\]", gap) is None
+    return "and" if gap.strip() and (_TO.fullmatch(gap) or _LISTED.fullmatch(gap)) else ""
 
 
 def _same(said: str, one: tuple[int, int], other: tuple[int, int]) -> bool:

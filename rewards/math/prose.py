@@ -49,6 +49,8 @@ _BOUND = re.compile(
     r"over|under|above|below|between)\b",
     re.IGNORECASE,
 )
+_BOLD_END = re.compile(r"(?<=[\d)])\*\*(?=[^\W\d_A-Za-z]|['’])")  # "**42**です"
+_COPULA = re.compile(r"(?<=\d)['’]?[dt][ıiuü]r(?![^\W\d_])")  # Turkish "42'dir"
 _EMPHASIS = re.compile(r"\*\*|(?<!\\)`|\\(?=[$%])")
 
 
@@ -162,6 +164,7 @@ def _stated_number(text: str) -> str:
 def _first_said(text: str) -> str:
     """The first sentence that says something, without quotes, bold type and brackets around it."""
     said = first_sentence(text.lstrip(" \t\n:*\"'"))
+    said = _COPULA.sub("", _BOLD_END.sub("", said) if "**" in said else said)
     said = _QUOTES.sub("", said.strip().strip("*").strip())
     bracketed = _BRACKETED.fullmatch(said)
     return said if bracketed is None else bracketed[1]
