@@ -11,32 +11,49 @@ from rewards.math.sentences import first_sentence
 
 LONGEST_REST = 3_000  # characters after an answer that are searched
 _LONGEST_VALUE = 60
-_MOST_WORDS = 4  # after the value
+_MOST_WORDS = 3  # after the value
 
-_BREAK = r"[\s,.:;!…—–-]"
+_MOST_MARKS = 4  # "no, wait, actually, sorry"
+_I = re.IGNORECASE
+
+_BREAK = r"[\s,،.:;!…—–，、：。-]"
 _LEAD = (
-    r"(?:(?:so\s+|then\s+)?(?:(?:it|that|this|the (?:correct |right |final |real |actual )?answer)(?:['’]s| is| was| should (?:really |actually |rather )?(?:be|have been)"
-    r"| must be| has to be)|it should be|i (?:mean|meant)|es|son|c['’]est|(?:es|das) ist|is|é|è|la respuesta es|la réponse est|die antwort ist|"
-    r"это|adalah|là|هو|答案是|应该是|應該是|答えは|正解は|답은|정답은|[a-z]\s?=|=)\s*)?"
+    r"(?:(?:so |then )?(?:"
+    r"(?:it|that|this|the (?:correct |right |final |real |actual )?answer)(?:['’]s| is| was| must be| has to be"
+    r"| should (?:really |actually |rather )?(?:be|have been))"
+    r"|i (?:mean|meant)|es|son|c['’]est|(?:es|das) ist|is|é|è|la respuesta es|la réponse est|die antwort ist"
+    r"|это|adalah|là|هو|是|答案是|应该是|應該是|答えは|正解は|답은|정답은|[a-z]\s?=|=)\s*)?"
 )
-_DRESS = r"[\s$*_(\\\[{\"'`]{0,4}"
 _VALUE = (
-    rf"{_DRESS}(?:[-+−]?(?:[$£€¥₹]\s?)?(?:\d|\\?[dt]?frac|\\?sqrt|\\?pi\b|\\?text)|(?-i:[A-J])(?=[\s)*_.]*(?:[.\n]|$)))"
+    r"[\s$*_(\\\[{\"'`]{0,4}(?:[-+−]?(?:[$£€¥₹]\s?)?(?:\d|\\?[dt]?frac|\\?sqrt|\\?pi\b|\\?text)"
+    r"|(?-i:[A-J])(?=[\s)*_.]*(?:[.\n]|$)))"
 )
-_START = r"(?:^|(?<=[.!?;:,…—–\n।。！？۔،、)*$}-]))"
-_MARK = rf"{_START}\s*(?:(?:\b(?:oh|hmm+|uh|ah|oops|ok|okay)\b{_BREAK}*)*(?:{CORRECTS}|{DENIES_BEFORE}(?=\s*[,.:;!…—–、，。-]|\s+\w+,)){_BREAK}*(?:[，、：。]\s*)?)+"
-_CORRECTED = re.compile(rf"{_MARK}{_LEAD}(?={_VALUE})", re.IGNORECASE)
+_START = r"(?:^|(?<=[.!?;:,…—–\n।。！？۔،、)*$}-]))\s*"
+_SAYS_NO = rf"{DENIES_BEFORE}(?=\s*[,.:;!…—–、，،。-]|\s+\w+,)"
+_MARK = (
+    rf"{_START}(?>(?:\b(?:oh|hmm+|uh|ah|oops|ok|okay)\b{_BREAK}*){{0,2}}"
+    rf"(?:{CORRECTS}|{_SAYS_NO}){_BREAK}*){{1,{_MOST_MARKS}}}"
+)
+_CORRECTED = re.compile(rf"{_MARK}{_LEAD}(?={_VALUE})", _I)
 _SHOULD_BE = re.compile(
-    rf"{_START}\s*(?:it|that|this|the answer) (?:should|must) (?:really |actually |instead |rather )?(?:be|have been|read)\s+(?={_VALUE})",
-    re.IGNORECASE,
+    rf"{_START}(?:it|that|this|the answer) (?:should|must) (?:really |actually |instead |rather )?"
+    rf"(?:be|have been|read)\s+(?={_VALUE})",
+    _I,
 )
-_FINAL = re.compile(rf"{_START}\s*final(?: answer)?\s*[:=]\s*(?={_VALUE})", re.IGNORECASE)
+_FINAL = re.compile(rf"{_START}final(?: answer)?\s*[:=]\s*(?={_VALUE})", _I)
 _TAKEN_BACK = re.compile(
-    rf"{_MARK}(?:(?:that|this|it|the answer|my answer)(?:['’]s| is| was| can(?:no|['’])t be| isn['’]t)?\s*"
-    r"(?:wrong|incorrect|not (?:right|correct)|a mistake|right|correct)?(?<=wrong|rrect|right|stake)(?<!s right)(?<!s correct)|i (?:made|was) (?:a |an )?(?:mistake|error|wrong))",
-    re.IGNORECASE,
+    rf"{_MARK}(?:(?:that|this|it|the answer|my answer)"
+    r"(?:(?:['’]s| is| was) (?:wrong|incorrect|a mistake)|(?: is not| was not| isn['’]t|['’]s not) (?:right|correct)"
+    r"| can(?:no|['’])t be (?:right|correct))|i (?:made|was) (?:a |an )?(?:mistake|error|wrong))",
+    _I,
+)
+_SAYS_ELSE = re.compile(
+    r"\b(?:(?:is|was)(?! (?:the |my )?(?:answer|correct|right|final))|are|were|would|does|did|do|has|have|can|will"
+    r"|not)\b",
+    _I,
 )
 _OPERATES = re.compile(r"[=+*×÷<>≤≥]|\d\s*[-−–]\s*\d|\\(?:times|cdot|le|ge)")
+_FIRST_OF_CLAUSE = re.compile(r"(\W{0,3}\d+)[,;，、]\s.*", re.DOTALL)
 
 
 def corrected(rest: str, in_a_mark: bool = False) -> str | None:
@@ -48,8 +65,13 @@ def corrected(rest: str, in_a_mark: bool = False) -> str | None:
     patterns = (_CORRECTED, _SHOULD_BE) if in_a_mark else (_CORRECTED, _SHOULD_BE, _FINAL)
     for end in sorted(match.end() for pattern in patterns for match in pattern.finditer(rest)):
         value = first_sentence(rest[end:]).strip().strip("*").strip()
-        plain = re.sub(r"[,;，、].*", "", value) if re.match(r"\W{0,3}\d+[,;，、]\s", value) else value
-        if len(plain) <= _LONGEST_VALUE and not _OPERATES.search(plain) and len(plain.split()) <= 1 + _MOST_WORDS:
+        plain = _FIRST_OF_CLAUSE.sub(r"\1", value)
+        if (
+            len(plain) <= _LONGEST_VALUE
+            and not _OPERATES.search(plain)
+            and not _SAYS_ELSE.search(plain)
+            and len(plain.split()) <= 1 + _MOST_WORDS
+        ):
             said = plain
     if said is None and _TAKEN_BACK.search(rest):
         return ""

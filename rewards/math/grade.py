@@ -171,9 +171,7 @@ def decide(gold: str, completion: str, allowed: Tolerance = EXACT, extraction: E
                 return _long(gold, reading)
         equal, reason = compare(gold, reading)
         near = equal is not True and is_near(gold, reading, allowed)
-        if (near or equal) and (
-            fault := unclaimed(gold, answer.said or answer.readings[0], answer.before, answer.after)
-        ):
+        if (near or equal) and (fault := _unclaimed(gold, answer)):
             return Verdict("wrong", fault, answer=reading)
         if near:
             return Verdict("correct", "within the tolerance", answer=reading)
@@ -183,8 +181,13 @@ def decide(gold: str, completion: str, allowed: Tolerance = EXACT, extraction: E
             return Verdict("correct" if equal else "wrong", reason, answer=reading)
         if undecided is None or wordy.search(undecided):
             undecided = reading
-    fault = unclaimed(gold, answer.said or answer.readings[0], answer.before, answer.after)
+    fault = _unclaimed(gold, answer)
     return Verdict("wrong", fault, answer=undecided) if fault else _for_the_pool(gold, undecided, wordy)
+
+
+def _unclaimed(gold: str, answer: Answer) -> str:
+    """Why an answer that equals the gold one is not claimed; empty if it is."""
+    return unclaimed(gold, answer.said or answer.readings[0], answer.before, answer.after, is_marked=not answer.said)
 
 
 def _long(gold: str, reading: str) -> Verdict:

@@ -40,7 +40,7 @@ _I = re.IGNORECASE
 
 _DENIED = re.compile(rf"{NOT}{_BEFORE}$", _I)
 _DENIED_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{NOT_AFTER}", _I)
-_BOUNDED = re.compile(rf"{BOUND}{_BEFORE}$", _I)
+_BOUNDED = re.compile(rf"{BOUND}(?:{_OPENS}(?:equal to|of|de|to|a|an|the))?{_OPENS}$", _I)
 _BOUNDED_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{BOUND_AFTER}", _I)
 _BETWEEN = re.compile(rf"{BETWEEN}{_OPENS}$", _I)
 _BETWEEN_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{BETWEEN_AFTER}", _I)
@@ -63,16 +63,23 @@ _LISTED = re.compile(
     _I,
 )
 _LABELED = re.compile(r"\b(?:answer|option|solution|result)\s+[A-Z\d]\s*[:=]", _I)
-_REFUSES = re.compile(
-    rf"(?:{REFUSES}|^\W*(?:unknown|unclear))(?!.*\b(?:so|thus|therefore|hence)\b(?! I (?:guess|suppose|would)))", _I
-)
+_REFUSES = re.compile(rf"{REFUSES}|^\W*(?:unknown|unclear)", _I)
+_CONCLUDES = re.compile(r"\b(?:so|thus|therefore|hence|but|pero|mais|aber|mas|но|ma)\b|但", _I)
+_GUESS = re.compile(rf"{OR}|\b(?:guess|suppose)\b", _I)
 _GUESSES = re.compile(rf"{REFUSES}[^.!?\n。！？।۔]*?(?:{OR}|guess|suppose)[^.!?\n。！？।۔]{{0,40}}$", _I)
 _UNLESS = re.compile(UNLESS, _I)
 
+_DENIES_FIRST = re.compile(rf"\W*{NOT}", _I)
+_BOUNDS_FIRST = re.compile(rf"\W*{BOUND}", _I)
+_OR_WITHIN = re.compile(rf"\w.*?{OR}", _I | re.DOTALL)
+_STRANGE = re.compile(r"\W*(?=\w*[^\W\d_A-Za-z])[^\W\d_][^\d\s]*\W*")  # a word of another language
+_ITS_UNIT = re.compile(r"\s?(?:%|(?!or\b)[^\W\d_]{1,12}\b)")
+_CHOICE = re.compile(r"(?<![^\W_])[A-J](?![^\W_])")
 _NUMBER = re.compile(r"(?<![A-Za-z\d])[-+−]?(?:\d[\d.,٫٬]*\d|\d)(?:\s?/\s?\d+)?")
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{(-?\d+)\}\s?\{(\d+)\}|\\[dt]?frac\s?(\d)\s?(\d)")
 _MACRO = re.compile(
-    r"\\(?:text(?:bf|it|rm)?|mbox|mathrm|mathbf|boxed|fbox)\s*(?=\{)|\\(?:q?quad|[,;:! ()\[\]])|[{}$]|\*\*|__|\\(?=[$%])"
+    r"\\(?:text(?:bf|it|rm)?|mbox|mathrm|mathbf|boxed|fbox)\s*(?=\{)"
+    r"|\\(?:q?quad|[,;:! ()\[\]])|[{}$]|\*\*|__|\\(?=[$%])"
 )
 _SIGNS = {"\\lor": " or ", "\\vee": " or ", "∨": " or ", "\\neq": "≠", "\\ne": "≠", "!=": "≠"}
 _HAS_SIGN = re.compile(r"\\(?:lor|vee|neq?)(?![A-Za-z])|∨|!=")
@@ -89,108 +96,120 @@ class _Gold:
     words: bool
 
 
-def unclaimed(gold: str, said: str, before: str = "", after: str = "") -> str:
+def unclaimed(gold: str, said: str, before: str = "", after: str = "", is_marked: bool = True) -> str:
     """Why a statement that holds a value equal to the gold answer does not claim it; empty if it does.
 
     Args:
         gold: the gold answer.
         said: the statement: the inside of a mark, what a phrase announces, a sentence.
         before, after: what stands around a mark.
+        is_marked: a mark or a phrase says that this is the answer, so an unknown word joins numbers to no sentence.
     """
-    if before and (
-        _DENIED.search(plain := _plain(before)) or _GUESSES.search(plain + "; " + _plain(after)[:10].rstrip(" .。।؟۔!"))
-    ):
-        return "it is denied"
-    if after and _DENIED_AFTER.match(_plain(after)):
-        return "it is denied"
+    if (before or after) and (fault := _outside(_plain(before), _plain(after))):
+        return fault
     if not _HAS_WORD.search(said):
         return ""
     said = _plain(said[:_LONGEST])
     own = _gold(gold)
     if len(_LABELED.findall(said)) > 1 and not own.several:
         return "alternatives"
-    if not own.words and _REFUSES.search(said) or _UNLESS.search(said) and not _UNLESS.search(gold):
+    if not own.words and _refuses(said) or _UNLESS.search(said) and not _UNLESS.search(gold):
         return "it is said to be unknown or to depend on something"
-    places = _places(gold, said) or [(0, len(said))]
-    faults = [_fault(own, said, place) for place in places]
+    values, places = _values(gold, said)
+    if not places:
+        return _whole_fault(own, said)
+    faults = [_fault(own, said, values, place, is_marked) for place in places]
     return faults[0] if all(faults) else ""
 
 
-def _fault(own: _Gold, said: str, place: tuple[int, int]) -> str:
-    """Why the value at a place is no claim."""
-    whole = place == (0, len(said))
-    before, after = (said, "") if whole else (said[: place[0]], said[place[1] :])
-    if whole:
-        return _whole_fault(own, said)
-    before = before[-_LONGEST_GAP:]
-    if not own.denied and (_DENIED.search(before) or _DENIED_AFTER.match(after)):
+def _refuses(said: str) -> bool:
+    """Whether a statement says that the answer is unknown, and at most guesses one. "We do not know x, but the sum is
+    5" is a claim.
+    """
+    refused = _REFUSES.search(said)
+    concluded = _CONCLUDES.search(said, refused.end()) if refused is not None else None
+    return refused is not None and (concluded is None or _GUESS.search(said, concluded.end()) is not None)
+
+
+def _outside(before: str, after: str) -> str:
+    """Whether words around a mark deny what it holds: "it is not \\boxed{5}", "\\boxed{5} is wrong"."""
+    if _DENIED.search(before) or _DENIED_AFTER.match(after):
         return "it is denied"
-    if not own.bounded and (_BOUNDED.search(before) or _BOUNDED_AFTER.match(after)):
-        return "only a bound"
-    return "" if own.several else _beside(said, place)
+    guess = f"{before}; {after[:10]}".rstrip(" .。।؟۔!")
+    return "it is said to be unknown" if _GUESSES.search(guess) else ""
+
+
+def _values(gold: str, said: str) -> tuple[list[tuple[int, int]], list[int]]:
+    """Where the numbers, or letters of choices, of a statement stand, and which of them equal the gold answer."""
+    pattern = _NUMBER if any(map(str.isdigit, gold)) else _CHOICE if _CHOICE.fullmatch(gold.strip("() ")) else None
+    found = list(pattern.finditer(said)) if pattern is not None else []
+    equal = [place for place, value in enumerate(found) if compare(gold, value[0].rstrip(".,"))[0] is True]
+    return [value.span() for value in found], equal
 
 
 def _whole_fault(own: _Gold, said: str) -> str:
-    """Why a statement that is a value, as a whole, is no claim: how it begins, and how it ends."""
-    first = re.search(r"[\w\\]", said)
-    begins = said[first.start() :] if first else said
-    if not own.denied and not own.words and re.match(rf"{NOT}", begins, _I):
+    """Why a statement that holds something else than numbers is no claim: how it begins, and an "or" in it."""
+    if own.words:
+        return ""
+    if not own.denied and _DENIES_FIRST.match(said):
         return "it is denied"
-    if not own.bounded and not own.words and re.match(rf"{BOUND}", begins, _I):
+    if not own.bounded and _BOUNDS_FIRST.match(said):
         return "only a bound"
-    if not own.several and not own.words and (found := re.search(OR, said, _I)) is not None and found.start() > 0:
-        return "alternatives"
-    return ""
+    return "alternatives" if not own.several and _OR_WITHIN.search(said) else ""
 
 
-def _beside(said: str, place: tuple[int, int]) -> str:
-    """Whether a number is one of several that are named beside each other, or the end of a range."""
-    numbers = [match.span() for match in _NUMBER.finditer(said)]
-    at = next((index for index, span in enumerate(numbers) if span[0] >= place[0]), 0)
-    value = said[place[0] : place[1]]
-    if (_OR_SOMETHING.match(said, place[1]) or _OR_LAST.match(said, place[1])) and (at + 1 >= len(numbers)):
+def _fault(own: _Gold, said: str, values: list[tuple[int, int]], place: int, is_marked: bool) -> str:
+    """Why a value is no claim."""
+    start, end = values[place]
+    before = said[max(0, start - _LONGEST_GAP) : start]
+    if not own.denied and (_DENIED.search(before) or _DENIED_AFTER.match(said, end)):
+        return "it is denied"
+    if not own.bounded and (_BOUNDED.search(before) or _BOUNDED_AFTER.match(said, end)):
+        return "only a bound"
+    if own.several:
+        return ""
+    last = place == len(values) - 1
+    if last and (_OR_SOMETHING.match(said, end) or _OR_LAST.match(said, end)):
         return "alternatives"
-    first, last, chosen = at, at, False
-    while first > 0 and (link := _link(said, numbers[first - 1], numbers[first], value)):
+    return _beside(said, values, place, is_marked)
+
+
+def _beside(said: str, values: list[tuple[int, int]], place: int, is_marked: bool) -> str:
+    """Whether a value is one of several that are named beside each other, or the end of a range."""
+    first = last = place
+    chosen = False
+    while first > 0 and (link := _link(said, values[first - 1], values[first], is_marked)):
         first, chosen = first - 1, chosen or link == "or"
-    while last + 1 < len(numbers) and (link := _link(said, numbers[last], numbers[last + 1], value)):
+    while last + 1 < len(values) and (link := _link(said, values[last], values[last + 1], is_marked)):
         last, chosen = last + 1, chosen or link == "or"
     if first == last:
         return ""
-    before, after = said[max(0, numbers[first][0] - _LONGEST_GAP) : numbers[first][0]], said[numbers[last][1] :]
+    before = said[max(0, values[first][0] - _LONGEST_GAP) : values[first][0]]
     if chosen or _OR_BEFORE.search(before):
         return "alternatives"
-    gap = said[numbers[first][1] : numbers[first + 1][0]]
-    ranged = _TO.fullmatch(gap) is not None and not _MOVES.search(before)
-    return "a range" if ranged or _BETWEEN.search(before) or _BETWEEN_AFTER.match(after) else ""
+    ranged = _TO.fullmatch(said, values[first][1], values[first + 1][0]) is not None and not _MOVES.search(before)
+    return "a range" if ranged or _BETWEEN.search(before) or _BETWEEN_AFTER.match(said, values[last][1]) else ""
 
 
-def _link(said: str, one: tuple[int, int], other: tuple[int, int], value: str) -> str:
-    """How two neighbors among the numbers belong together: `or`, `and`, or not at all (empty)."""
+def _link(said: str, one: tuple[int, int], other: tuple[int, int], is_marked: bool) -> str:
+    """How two neighbors among the values belong together: `or`, `and`, or not at all (empty)."""
     gap = said[one[1] : other[0]]
-    if len(gap) > _LONGEST_GAP:
+    if len(gap) > _LONGEST_GAP or not gap.strip():
         return ""
     if _OR.search(gap):
         return "" if _same(said, one, other) else "or"
-    return "and" if gap.strip() and (_TO.fullmatch(gap) or _LISTED.fullmatch(gap)) else ""
+    if _TO.fullmatch(gap) or _LISTED.fullmatch(gap):
+        return "and"
+    return "or" if is_marked and _STRANGE.fullmatch(gap) else ""
 
 
 def _same(said: str, one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two numbers, with their units, are equal: "1.5 hours or 90 minutes"."""
+    """Whether two values, with their units, are equal: "1.5 hours or 90 minutes"."""
     texts = []
     for start, end in (one, other):
-        unit = re.match(r"\s?(?:%|(?!or\b)[^\W\d_]{1,12}\b)", said[end:])
+        unit = _ITS_UNIT.match(said, end)
         texts.append(said[start:end] + (unit[0] if unit else ""))
     return compare(texts[0], texts[1])[0] is True
-
-
-def _places(gold: str, said: str) -> list[tuple[int, int]]:
-    """Where the gold answer stands as a number or as the letter of a choice."""
-    if not any(map(str.isdigit, gold)) and not re.fullmatch(r"\W*[A-J]\W*", gold):
-        return []
-    pattern = _NUMBER if any(map(str.isdigit, gold)) else re.compile(r"(?<![^\W_])[A-J](?![^\W_])")
-    found = pattern.finditer(said)
-    return [match.span() for match in found if compare(gold, match[0].rstrip(".,"))[0] is True]
 
 
 @functools.lru_cache(maxsize=8192)

@@ -136,8 +136,8 @@ class _Token:
 
 
 def last_number(text: str) -> tuple[str, str, str]:
-    """The number that prose ends with, the one in words that follows it, and the sentence of the number, or of the words
-    where there is no number; an empty string where there is none.
+    """The number that prose ends with, the one in words that follows it, and the sentence of the number (of the one in
+    words, if it is the only one); an empty string where there is none.
     """
     text, listed = _LIST.subn("", _URL.sub(" ", text.replace(_FORMULA, " ")))
     if listed:

@@ -15,7 +15,12 @@ _MOST_TRIED = 20  # phrases, from the last one back
 _CONFIRMED = re.compile(
     r"(?<=[A-J)*])\s++is\s++(?:the\s++)?+(?:correct|right)(?:\s++(?:one|answer))?+$"
 )  # "B is correct"
-_REASON = re.compile(r",?\s++(?:because|since)\b|,\s++(?:as|so|which)\b", re.IGNORECASE)
+_REASON = re.compile(
+    r",?\s++(?:because|since)\b|,\s++(?:as|so|which)\b"
+    r"|,\s++(?:(?:and|y|et|und|e|а|и)\s++)?"
+    r"(?:not|no|nicht|pas|não|non|не|bukan|không phải|rather than|instead of)\s++(?=\S{1,12}$)",
+    re.IGNORECASE,
+)
 # What is said of an answer that was given before, or is said not to be here.
 _COMMENT = re.compile(
     r"(?:indeed|also|now|therefore|clearly)?\s*+(?:correct|right|clear|reasonable|plausible|verified|confirmed|valid|"
