@@ -30,10 +30,13 @@ _VALUE = (
 )
 _START = r"(?:^|(?<=[.!?;:,…—–\n।。！？۔،、)*$}-]))\s*"
 _SAYS_NO = rf"{DENIES_BEFORE}(?=\s*[,.:;!…—–、，،。-]|\s+\w+,)"
-_MARK = (
-    rf"{_START}(?>(?:\b(?:oh|hmm+|uh|ah|oops|ok|okay)\b{_BREAK}*){{0,2}}"
-    rf"(?:{CORRECTS}|{_SAYS_NO}){_BREAK}*){{1,{_MOST_MARKS}}}"
+_SAYS_WRONG = (
+    r"(?:(?:that|this|it|the answer|my answer)(?:(?:['’]s| is| was) (?:wrong|incorrect|a mistake)"
+    r"|(?: is not| was not| isn['’]t|['’]s not) (?:right|correct)| can(?:no|['’])t be (?:right|correct)))"
 )
+_ERRED = r"i (?:made|was) (?:a |an )?(?:mistake|error|wrong)"
+_SIGH = rf"(?:\b(?:oh|hmm+|uh|ah|oops|ok|okay)\b{_BREAK}*){{0,2}}"
+_MARK = rf"{_START}(?>{_SIGH}(?:{CORRECTS}|{_SAYS_NO}|{_SAYS_WRONG}|{_ERRED}){_BREAK}*){{1,{_MOST_MARKS}}}"
 _CORRECTED = re.compile(rf"{_MARK}{_LEAD}(?={_VALUE})", _I)
 _SHOULD_BE = re.compile(
     rf"{_START}(?:it|that|this|the answer) (?:should|must) (?:really |actually |instead |rather )?"
@@ -42,10 +45,7 @@ _SHOULD_BE = re.compile(
 )
 _FINAL = re.compile(rf"{_START}final(?: answer)?\s*[:=]\s*(?={_VALUE})", _I)
 _TAKEN_BACK = re.compile(
-    rf"{_MARK}(?:(?:that|this|it|the answer|my answer)"
-    r"(?:(?:['’]s| is| was) (?:wrong|incorrect|a mistake)|(?: is not| was not| isn['’]t|['’]s not) (?:right|correct)"
-    r"| can(?:no|['’])t be (?:right|correct))|i (?:made|was) (?:a |an )?(?:mistake|error|wrong))",
-    _I,
+    rf"{_START}(?:(?>{_SIGH}(?:{CORRECTS}|{_SAYS_NO}){_BREAK}*){{1,{_MOST_MARKS}}}{_SAYS_WRONG}|{_SIGH}{_ERRED})", _I
 )
 _SAYS_ELSE = re.compile(
     r"\b(?:(?:is|was)(?! (?:the |my )?(?:answer|correct|right|final))|are|were|would|does|did|do|has|have|can|will"

@@ -102,7 +102,7 @@ _BETWEEN_AFTER_UNSPACED = """
     の間, のあいだ, 之间, 之間, 사이, 间
 """
 _REFUSES = r"""
-    (?:cannot|can['’]?t|could not|couldn['’]t|not)\s(?:be |really |exactly |possibly )*(?:determined?|known?|tell|say|found),
+    (?:cannot|can['’]?t|could not|couldn['’]t|not)\s(?:be |really |exactly )*(?:determined?|known?|tell|say|found),
     (?:cannot|can['’]?t|could not|couldn['’]t|not)\s(?:be |really )*(?:find|solved?|answered?),
     (?:impossible|unable|not possible) to (?:determine|know|tell|say|find|solve|answer),
     not (?:sure|enough information), undetermined, indeterminate, (?:do not|don['’]?t) know, no idea,
@@ -128,7 +128,7 @@ _REFUSES_UNSPACED = """
     (?:결정|확정|판단|알)(?:할|될)? ?수 없, 모르, 알 수 없, ไม่สามารถ, ไม่ทราบ
 """
 _UNLESS = """
-    unless(?! I\b), except (?:if|when|where|in), except for, a menos que, a no ser que, salvo (?:que|si|se), à moins que,
+    unless(?! I ), except (?:if|when|where|in), except for, a menos que, a no ser que, salvo (?:que|si|se), à moins que,
     sauf si, es sei denn, außer wenn, a menos de que, если только не, якщо тільки не, a meno che, tenzij, chyba że,
     kecuali(?: jika)?, trừ khi, إلا إذا, مالم, ما لم, जब तक कि, যদি না, جب تک
 """
@@ -153,7 +153,6 @@ _CORRECTS = """
     wait, hold on, actually, correction, i mean, i meant, scratch that, sorry, or rather, rather, make that,
     on second thought, my mistake, my bad, in fact,
     let me (?:correct|fix|revise|recheck|re-check|recompute|rethink)(?: that| this| myself| it| my answer)?,
-    (?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not right|a mistake), i made (?:a mistake|an error),
     (?:updated|revised|corrected|new)(?: answer)?(?=\\s*[:=]), espera, en realidad, corrección, perdón, mejor dicho,
     attendez?, en fait, pardon, plutôt, warte, moment, eigentlich, tatsächlich, korrektur, vielmehr, espere?,
     na verdade, correção, desculpe, aliás, подождите?, стоп, на самом деле, исправление, поправка, точнее, вернее,

@@ -104,8 +104,8 @@ _HEDGE = re.compile(
 )
 _OTHERWISE = re.compile(r"\W*(?:or|maybe|perhaps|possibly|alternatively)\b", re.IGNORECASE)
 _LINK = re.compile(
-    r"\s*(?:[,;]\s*)?(?:(?P<word>and|or|&|or else|y|et|und|oder|ou|o|или|и|hoặc|"
-    r"또는|または|もしくは|和|与|或|或者|أو|و)\s*)?",
+    r"\s*(?:[,;]\s*)?(?:(?P<word>and|or|&|or else|y|et|und|oder|ou|o|или|або|и|hoặc|atau|veya|ya da|oppure|lub|albo|"
+    r"या|یا|বা|또는|または|もしくは|和|与|或|或者|أو|و)\s*)?",
     re.IGNORECASE,
 )
 
