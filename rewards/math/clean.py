@@ -25,6 +25,7 @@ _DROP = re.compile(
     r"boldmath|bf|rm|it|quad|qquad|enspace|thinspace|newline|hfill|null|strut|rule\{[^{}]*+\}\{[^{}]*+\}|label\{[^{}]*+\}|tag\{[^{}]*+\})(?![A-Za-z])\.?+"
     r"|\\[hv]?phantom(?![A-Za-z])\s*+[-+\d]|\\[;:> ]|~|&nbsp;"
 )
+_NO_SPACE = re.compile(r"\\hspace\*?\s*+\{\s*+0(?:\.0*)?\s*+(?:pt|em|ex|cm|mm|in)?\s*+\}")
 _ALIASES = {
     "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "dbinom": r"\binom", "tbinom": r"\binom",
     "leq": r"\le", "geq": r"\ge", "leqslant": r"\le", "geqslant": r"\ge", "neq": r"\ne", "lt": "<", "gt": ">",
@@ -145,7 +146,7 @@ def _latex(text: str) -> str:
     text = _THOUSANDS.sub(_joined, text)
     text = _OPERATOR.sub(r"\1", text)
     if "\\" in text:
-        text = text.replace("\\!", "").replace("\\,", " ").replace("\\n", " \\n")
+        text = _NO_SPACE.sub("", text).replace("\\!", "").replace("\\,", " ").replace("\\n", " \\n")
     text = _OVER.sub(r"\\frac{\1}{\2}", text) if "\\over" in text else text
     text = _TEXT.sub(_marked, text)
     text = _TEXT.sub(r"‹\1›", text) if _TEXT.search(text) else text

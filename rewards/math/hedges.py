@@ -81,6 +81,8 @@ _MACRO = re.compile(
     r"\\(?:text(?:bf|it|rm)?|mbox|mathrm|mathbf|boxed|fbox)\s*(?=\{)"
     r"|\\(?:q?quad|[,;:! ()\[\]])|[{}$]|\*\*|__|\\(?=[$%])"
 )
+_OTHER_MACRO = re.compile(r"\\[A-Za-z]+")  # \max is no word
+_DRESSED = re.compile(r"[\\{}$*_]")
 _SIGNS = {"\\lor": " or ", "\\vee": " or ", "∨": " or ", "\\neq": "≠", "\\ne": "≠", "!=": "≠"}
 _HAS_SIGN = re.compile(r"\\(?:lor|vee|neq?)(?![A-Za-z])|∨|!=")
 _HAS_WORD = re.compile(r"[^\W\d_]|[≠∨~〜～–—-]\s*\d|\\(?:lor|vee|ne)")
@@ -231,5 +233,5 @@ def _plain(text: str) -> str:
     """A statement without LaTeX's and Markdown's dress."""
     text = _FRACTION.sub(lambda part: f" {part[1] or part[3]}/{part[2] or part[4]} ", text)
     text = _HAS_SIGN.sub(lambda sign: _SIGNS[sign[0]], text)
-    text = _MACRO.sub(" ", text) if re.search(r"[\\{}$*_]", text) else text
+    text = _OTHER_MACRO.sub("∘", _MACRO.sub(" ", text)) if _DRESSED.search(text) else text
     return unicodedata.normalize("NFC", text).strip()
