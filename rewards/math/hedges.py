@@ -85,7 +85,14 @@ _OTHER_MACRO = re.compile(r"\\[A-Za-z]+")  # \max is no word
 _DRESSED = re.compile(r"[\\{}$*_]")
 _SIGNS = {"\\lor": " or ", "\\vee": " or ", "∨": " or ", "\\neq": "≠", "\\ne": "≠", "!=": "≠"}
 _HAS_SIGN = re.compile(r"\\(?:lor|vee|neq?)(?![A-Za-z])|∨|!=")
-_HAS_WORD = re.compile(r"[^\W\d_]|[≠∨~〜～–—-]\s*\d|\\(?:lor|vee|ne)")
+_HAS_WORD = re.compile(r"[^\W\d_]{2}|[^\W\d_A-Za-z]|[∨≠〜～]|[~–—-]\s*\d|(?<![A-Za-z])[aouy](?![A-Za-z])")
+_ANY_MACRO = re.compile(r"\\[A-Za-z]+")
+# What denials and guesses in ASCII letters have: "not", "cannot", "never", "no", "isn't", "nunca", "wrong", "maybe".
+_HINT = re.compile(
+    r"n['’]t\b|\bn[a-z]|not\b|\b(?:any|every|other|different|distint|divers|unequal|isnt|tampoco|pas\b|jamais|kein|weder|ungleich"
+    r"|ongelijk|r[o]zn|ikke|inte\b|bukan|tidak|hindi|siyo|wrong|incorrect|false|impossible|falsch|faux|yanlis|olamaz"
+    r"|maybe|perhaps|possibly|guess|suppose|might|could|or\b|forse|belki|mungkin|talvez|tal vez|misschien|vielleicht)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +114,9 @@ def unclaimed(gold: str, said: str, before: str = "", after: str = "", is_marked
         before, after: what stands around a mark.
         is_marked: a mark or a phrase says that this is the answer, so an unknown word joins numbers to no sentence.
     """
-    if (before or after) and (fault := _outside(_plain(before), _plain(after))):
+    if (before or after) and _may_deny(before, after) and (fault := _outside(_plain(before), _plain(after))):
         return fault
-    if not _HAS_WORD.search(said):
+    if not _HAS_WORD.search(_ANY_MACRO.sub(" ", said)) and not _HAS_SIGN.search(said):
         return ""
     said = _plain(said[:_LONGEST])
     own = _gold(gold)
@@ -122,6 +129,12 @@ def unclaimed(gold: str, said: str, before: str = "", after: str = "", is_marked
         return _whole_fault(own, said)
     faults = [_fault(own, said, values, place, is_marked) for place in places]
     return faults[0] if all(faults) else ""
+
+
+def _may_deny(before: str, after: str) -> bool:
+    """Whether words around a mark may deny it, from their letters alone: a quick look that spares the patterns."""
+    around = f"{before} {after}"
+    return not around.isascii() or _HINT.search(around.lower()) is not None
 
 
 def _refuses(said: str) -> bool:
