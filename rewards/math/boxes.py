@@ -41,12 +41,14 @@ class Boxes:
         fault: why the last box holds nothing; empty if it does, or if there is no box.
         taken_back: an empty or unclosed box follows one that holds something.
         rest: the text without the boxes that hold nothing.
+        span: where the first of the answers begins and the last one ends.
     """
 
     answers: tuple[str, ...]
     fault: str
     taken_back: bool
     rest: str
+    span: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,13 @@ def boxes(text: str, closed: bool) -> Boxes:
         return Boxes((), "", False, text)
     simple = _SIMPLE.search(text) if text.count("box") == 1 else None
     if simple is not None:  # as nearly always
-        return Boxes((simple[1],), "", False, text)
+        return Boxes((simple[1],), "", False, text, simple.span())
     found = _found(text, closed)
     good = [box for box in found if not box.fault]
     bad = [box for box in found if box.fault]
     if good and (not bad or bad[-1].start < good[-1].start):
-        return Boxes(tuple(_joined(text, good)), "", False, text)
+        joined = _joined(text, good)
+        return Boxes(tuple(box.inside for box in joined), "", False, text, (joined[0].start, joined[-1].end))
     return Boxes((), bad[-1].fault if bad else "", bool(good), _without(text, bad))
 
 
@@ -156,8 +159,8 @@ def _partners(text: str, start: int) -> dict[int, int]:
     return found
 
 
-def _joined(text: str, good: list[_Box]) -> list[str]:
-    """The insides of the last box and of those before it that belong to the same statement, in order.
+def _joined(text: str, good: list[_Box]) -> list[_Box]:
+    """The last box and of those before it that belong to the same statement, in order.
 
     "\\boxed{1} and \\boxed{2}" is one answer, "\\boxed{1}. Wait, it is \\boxed{2}" is a correction, "\\boxed{1} or
     perhaps \\boxed{2}" are alternatives, which are kept together so that they do not pay.
@@ -167,7 +170,7 @@ def _joined(text: str, good: list[_Box]) -> list[str]:
         if not _belong(text[box.end : last[-1].start]):
             break
         last.append(box)
-    return [box.inside for box in reversed(last)]
+    return last[::-1]
 
 
 def _belong(gap: str) -> bool:

@@ -25,6 +25,7 @@ _DROP = re.compile(
     r"boldmath|bf|rm|it|quad|qquad|enspace|thinspace|newline|hfill|null|strut|rule\{[^{}]*+\}\{[^{}]*+\}|label\{[^{}]*+\}|tag\{[^{}]*+\})(?![A-Za-z])\.?+"
     r"|\\[hv]?phantom(?![A-Za-z])\s*+[-+\d]|\\[;:> ]|~|&nbsp;"
 )
+_NO_SPACE = re.compile(r"\\hspace\*?\s*+\{\s*+0(?:\.0*)?\s*+(?:pt|em|ex|cm|mm|in)?\s*+\}")
 _ALIASES = {
     "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "dbinom": r"\binom", "tbinom": r"\binom",
     "leq": r"\le", "geq": r"\ge", "leqslant": r"\le", "geqslant": r"\ge", "neq": r"\ne", "lt": "<", "gt": ">",
@@ -45,11 +46,21 @@ _OPERATOR = re.compile(r"(?<![\^_A-Za-z}])\{\s?(\\times|\\cdot|[-+*/=<>:,.])\s?\
 _AND = re.compile(
     r"‹[\s,]*+(?:and|și|et|und|y)\s*+›|(?<![A-Za-z\\])and(?![A-Za-z])|(?<=[\s\d)}\]])(?:和|以及|与|及|و)(?=[\s\d(\\-])"
 )
-_OR = re.compile(r"‹[\s,]*+or\s*+›|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=[\s\d)}\]])(?:或者?|أو)(?=[\s\d(\\-])")
+_OR_WORD = (
+    r"(?:or|oder|ou|o|или|або|hoặc|veya|ya da|atau|lub|albo|oppure|eller|sau|nebo|또는|혹은|または|もしくは|あるいは"
+    r"|या|अथवा|বা|অথবা|یا|أو|或者?)"
+)
+_OR = re.compile(
+    rf"‹[\s,]*+{_OR_WORD}\s*+›"
+    r"|(?<![A-Za-z\\])or(?![A-Za-z])|(?<=[\s\d)}\]])(?:或者?|أو)(?=[\s\d(\\-])"
+)
 # Between numbers only, for some are letters of formulae: Spanish, French, German, Russian, Swahili, Persian and Urdu,
 # Thai, Bengali, Telugu, Japanese.
 _AND_BETWEEN = re.compile(r"(?<=\d) (?:y|et|und|и|na|اور|และ|এবং|ও|మరియు) (?=[-\d$])|(?<=\d)と(?=\d)")
-_OR_BETWEEN = re.compile(r"(?<=\d) (?:o|u|ou|oder|или|au|یا|หรือ|বা|లేదా) (?=[-\d$])|(?<=\d)(?:か|または)(?=\d)")
+_OR_BETWEEN = re.compile(
+    rf"(?<=[\d)}}\]]) ?{_OR_WORD} ?(?=[a-zA-Z]\s?(?:[=<>≤≥]|\\[lg]e))"
+    r"|(?<=\d) (?:o|u|ou|oder|или|au|یا|หรือ|বা|లేదా) (?=[-\d$])|(?<=\d)(?:か|または)(?=\d)"
+)
 _NOT = re.compile(r"\\not\s*+(?:(\\in(?![A-Za-z]))|=)")
 _RELATIONS = re.compile(r"<=|>=|=<|=>|!=|==|:=|≤|≥|\\approx|\\sim(?![a-z])")
 _RELATION = {"<=": r"\le ", "=<": r"\le ", ">=": r"\ge ", "=>": r"\Rightarrow ", "!=": r"\ne ", "==": "=", ":=": "=",
@@ -135,7 +146,7 @@ def _latex(text: str) -> str:
     text = _THOUSANDS.sub(_joined, text)
     text = _OPERATOR.sub(r"\1", text)
     if "\\" in text:
-        text = text.replace("\\!", "").replace("\\,", " ").replace("\\n", " \\n")
+        text = _NO_SPACE.sub("", text).replace("\\!", "").replace("\\,", " ").replace("\\n", " \\n")
     text = _OVER.sub(r"\\frac{\1}{\2}", text) if "\\over" in text else text
     text = _TEXT.sub(_marked, text)
     text = _TEXT.sub(r"‹\1›", text) if _TEXT.search(text) else text

@@ -24,6 +24,7 @@ from typing import Any, Literal, get_args
 from rewards.errors import BadInput
 from rewards.format import answer_part
 from rewards.math.boxes import boxes
+from rewards.math.corrections import begins_with_value, corrected
 from rewards.math.last_number import last_number
 from rewards.math.markers import announced, answer_line, without_calculations
 from rewards.math.prose import (
@@ -42,6 +43,7 @@ from rewards.turns import this_turn
 Extraction = Literal["strict", "flexible"]
 EXTRACTIONS: tuple[Extraction, ...] = get_args(Extraction)
 LONGEST_ANSWER = 2_000  # characters
+CONTEXT = 80  # characters around a box that may deny it
 LONGEST_COMPLETION = 100_000  # of a longer one only the end is read
 READ_END = 20_000
 IN_TEXT = "in the text"  # where an answer without a mark is, or one that a phrase announces
@@ -59,6 +61,8 @@ class Answer:
         line: the whole line if it begins with `A:`, which may also mean the first of several choices.
         in_words: the number in words that prose ends with, if it comes after the number in `readings`. It is the
             answer where the gold answer is a small whole number.
+        said: the statement that holds the answer; empty if that is the first of the readings.
+        before, after: what stands around a box.
     """
 
     readings: tuple[str, ...]
@@ -66,6 +70,9 @@ class Answer:
     boxes: int = 0
     line: str = ""
     in_words: str = ""
+    said: str = ""
+    before: str = ""
+    after: str = ""
 
 
 def checked_extraction(extraction: Any, where: str) -> Extraction:
@@ -111,7 +118,8 @@ def _in_tag(text: str) -> Answer | None:
         return found
     if " " not in left.strip():
         return _answer((left,), "in <answer>")
-    return _answer((*_said(left), left, *sentence(left)), "in <answer>")
+    found = _answer((*_said(left), left, *sentence(left)), "in <answer>")
+    return _as_corrected(found, left)
 
 
 def _marked(text: str, closed: bool) -> tuple[Answer | None, str, str]:
@@ -122,10 +130,23 @@ def _marked(text: str, closed: bool) -> tuple[Answer | None, str, str]:
     if held.answers:
         together = ", ".join(held.answers)
         note = "two different boxed answers" if len(set(held.answers)) > 1 else "boxed"
-        answer = Answer((together, *only_number(together)), note, len(held.answers))
-        return _after_line_mark(answer), held.rest, held.fault
+        start, end = held.span
+        before, after = text[max(0, start - CONTEXT) : start], text[end : end + CONTEXT]
+        answer = Answer((together, *only_number(together)), note, len(held.answers), before=before, after=after)
+        return _as_corrected(_after_line_mark(answer), text[end:], in_a_mark=True), held.rest, held.fault
     hashes = after_hashes(held.rest) or ""
-    return _answer((*_said(hashes), hashes), "after ####"), held.rest, held.fault
+    found = _answer((*_said(hashes), hashes), "after ####")
+    return _as_corrected(found, held.rest.rpartition("####")[2]), held.rest, held.fault
+
+
+def _as_corrected(answer: Answer | None, rest: str, in_a_mark: bool = False) -> Answer | None:
+    """An answer, or what a correction in the text that begins with it or follows it says in its place."""
+    said = corrected(rest, in_a_mark) if answer is not None and len(rest) > 2 else None
+    if said is None:
+        return answer
+    if not said:
+        return Answer((), "the answer is taken back")
+    return Answer((said, *sentence(said)), "in a correction")
 
 
 def _said(text: str) -> tuple[str, ...]:
@@ -139,18 +160,21 @@ def _announced(text: str, said: tuple[str, ...]) -> Answer | None:
     line = answer_line(text)
     if line is not None and max(announced(text), default=0) <= line[0]:
         return _answer((line[1],), "after A:")
-    return _answer(said, IN_TEXT, line_mark=False)
+    start = max(announced(text), default=0)
+    return _as_corrected(_answer(said, IN_TEXT, line_mark=False), text[start:])
 
 
 def _unmarked(text: str, prose: str, said: tuple[str, ...], extraction: Extraction) -> Answer | None:
     """The answer of a text without a mark. `said`: what a phrase says of an answer without giving one."""
     text = without_hope(text)
     formula = last_formula(text)
-    number, in_words = "", ""
+    number, in_words, stated = "", "", ""
+    if begins_with_value(text) and (correction := corrected(text)):
+        return Answer((correction,), "in a correction")
     if extraction == "flexible" and (formula is None or is_name(formula)):
-        number, in_words = last_number(without_hope(prose)[-LONGEST_TAIL:])
+        number, in_words, stated = last_number(without_hope(prose)[-LONGEST_TAIL:])
     found = _answer((*whole(text), number or formula or in_words, *said), IN_TEXT, line_mark=False)
-    return found if found is None or not in_words else replace(found, in_words=in_words)
+    return found if found is None or not stated else replace(found, in_words=in_words, said=stated)
 
 
 def _answer(readings: tuple[str, ...], note: str, line_mark: bool = True) -> Answer | None:

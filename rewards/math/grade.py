@@ -15,6 +15,7 @@ from rewards.math.choices import choice_letter
 from rewards.math.clean import unbraced
 from rewards.math.compare import cleaned, compare
 from rewards.math.extract import IN_TEXT, LONGEST_ANSWER, Answer, Extraction, find_answer
+from rewards.math.hedges import unclaimed
 from rewards.math.numerals import read_number
 from rewards.math.phrases import ALTERNATIVES
 from rewards.math.relations import is_name
@@ -169,7 +170,10 @@ def decide(gold: str, completion: str, allowed: Tolerance = EXACT, extraction: E
             if len(reading) > LONGEST_ANSWER:
                 return _long(gold, reading)
         equal, reason = compare(gold, reading)
-        if equal is not True and is_near(gold, reading, allowed):
+        near = equal is not True and is_near(gold, reading, allowed)
+        if (near or equal) and (fault := _unclaimed(gold, answer)):
+            return Verdict("wrong", fault, answer=reading)
+        if near:
             return Verdict("correct", "within the tolerance", answer=reading)
         if equal is not None:
             several = not equal and answer.note.startswith("two different")
@@ -177,7 +181,13 @@ def decide(gold: str, completion: str, allowed: Tolerance = EXACT, extraction: E
             return Verdict("correct" if equal else "wrong", reason, answer=reading)
         if undecided is None or wordy.search(undecided):
             undecided = reading
-    return _for_the_pool(gold, undecided, wordy)
+    fault = _unclaimed(gold, answer)
+    return Verdict("wrong", fault, answer=undecided) if fault else _for_the_pool(gold, undecided, wordy)
+
+
+def _unclaimed(gold: str, answer: Answer) -> str:
+    """Why an answer that equals the gold one is not claimed; empty if it is."""
+    return unclaimed(gold, answer.said or answer.readings[0], answer.before, answer.after, is_marked=not answer.said)
 
 
 def _long(gold: str, reading: str) -> Verdict:

@@ -104,8 +104,8 @@ _HEDGE = re.compile(
 )
 _OTHERWISE = re.compile(r"\W*(?:or|maybe|perhaps|possibly|alternatively)\b", re.IGNORECASE)
 _LINK = re.compile(
-    r"\s*(?:[,;]\s*)?(?:(?P<word>and|or|&|or else|y|et|und|oder|ou|o|или|и|hoặc|"
-    r"또는|または|もしくは|和|与|或|或者|أو|و)\s*)?",
+    r"\s*(?:[,;]\s*)?(?:(?P<word>and|or|&|or else|y|et|und|oder|ou|o|или|або|и|hoặc|atau|veya|ya da|oppure|lub|albo|"
+    r"या|یا|বা|또는|または|もしくは|和|与|或|或者|أو|و)\s*)?",
     re.IGNORECASE,
 )
 
@@ -135,13 +135,15 @@ class _Token:
     denied: bool
 
 
-def last_number(text: str) -> tuple[str, str]:
-    """The number that prose ends with, and the one in words that follows it; an empty string where there is none."""
+def last_number(text: str) -> tuple[str, str, str]:
+    """The number that prose ends with, the one in words that follows it, and the sentence of the number (of the one in
+    words, if it is the only one); an empty string where there is none.
+    """
     text, listed = _LIST.subn("", _URL.sub(" ", text.replace(_FORMULA, " ")))
     if listed:
         text = _LAST_ITEM.sub("", text)
     has_digits = any(map(str.isdigit, text))
-    in_words = ""
+    in_words, stated = "", ""
     found = sentences(text)
     for place in range(len(found) - 1, -1, -1):
         sentence = found[place]
@@ -154,13 +156,13 @@ def last_number(text: str) -> tuple[str, str]:
                 plain, [token for token in tokens if bold is None or bold[0] <= token.start < bold[1]] or tokens
             )
             uncertain = _OTHERWISE.match(plain) is not None and place > 0
-            return ("", "") if uncertain or not reading else (reading, in_words)
+            return ("", "", "") if uncertain or not reading else (reading, in_words, sentence)
         if not in_words:
             counts = _counts(plain, has_digits)
             if counts and (_HEDGE.search(plain) and len(counts) > 1 or _OTHERWISE.match(plain)):
-                return "", ""
-            in_words = counts[-1] if counts else ""
-    return "", in_words
+                return "", "", ""
+            in_words, stated = (counts[-1], sentence) if counts else ("", "")
+    return "", in_words, stated
 
 
 def _undressed(sentence: str) -> tuple[str, list[str], tuple[int, int] | None]:

@@ -29,6 +29,9 @@ _ANNOUNCED = re.compile(
     r"|ответ(?:\s++[—–-](?=\s))?+|(?:antwort|endergebnis)(?:\s++(?:ist|lautet))?+|réponse(?:\s++finale)?+(?:\s++est)?+"
     r"|respuesta(?:\s++(?:final\s++)?es)?+|resposta(?:\s++é)?+|risposta(?:\s++è)?+|cevap|jawaban(?:nya)?+(?:\s++adalah)?+"
     r"|câu trả lời là|đáp án(?:\s++là)?+|\bjibu(?:\s++la\s++mwisho)?+(?:\s++ni\b)?+|คำตอบ(?:สุดท้าย)?+(?:คือ)?+"
+    r"|відповід(?:ь|дю є)(?:\s++[—–-](?=\s))?+|odpowied(?:ź|zią)(?:\s++(?:to|jest)\b)?+|(?:eind)?antwoord(?:\s++is)?+"
+    r"|svaret(?:\s++är|\s++er)?+|vastaus(?:\s++on)?+|válasz|răspuns(?:ul)?+(?:\s++(?:final\s++)?este)?+"
+    r"|odpověď|απάντηση(?:\s++είναι)?+|התשובה(?:\s++היא)?+"
     r"|उत्तर|উত্তর(?:\s++হ(?:ল|লো|চ্ছে))?+|సమాధానం|జవాబు"
     r")[\s*:：]*+",
     re.IGNORECASE | re.MULTILINE,

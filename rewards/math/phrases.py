@@ -2,7 +2,12 @@
 
 import re
 
-ALTERNATIVES = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|alternatively|ou|oder|или)\b|或|أو", re.IGNORECASE)
+ALTERNATIVES = re.compile(
+    r"\b(?:or|either|maybe|perhaps|possibly|alternatively|ou|oder|или|або|atau|veya|ya da|oppure|hoặc|lub|albo|quizás?"
+    r"|tal vez|talvez|peut-être|vielleicht|forse|belki|mungkin)\b|(?<!\w)(?:یا|या|अथवा|বা|অথবা)(?!\w)"
+    r"|或|أو|または|もしくは|あるいは|또는|혹은|아니면",
+    re.IGNORECASE,
+)
 _PLACEHOLDER = re.compile(
     r"\s*+(?:\\text\s*+\{)?+[\W_]*+(?:(?:the|my|your|final)[ _-]){0,3}(?:answer|result|number)(?:[ _-]here)?+[\W_]*+"
     r"|[\s*\"'\[{(]*+(?:_*+(?:\.{2,}|…|\\[lc]?dots)|_{2,})[\s*_\"'\]}).]*+",

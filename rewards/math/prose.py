@@ -15,7 +15,12 @@ _MOST_TRIED = 20  # phrases, from the last one back
 _CONFIRMED = re.compile(
     r"(?<=[A-J)*])\s++is\s++(?:the\s++)?+(?:correct|right)(?:\s++(?:one|answer))?+$"
 )  # "B is correct"
-_REASON = re.compile(r",?\s++(?:because|since)\b|,\s++(?:as|so|which)\b", re.IGNORECASE)
+_REASON = re.compile(
+    r",?\s++(?:because|since)\b|,\s++(?:as|so|which)\b"
+    r"|,\s++(?:(?:and|y|et|und|e|а|и)\s++)?"
+    r"(?:not|no|nicht|pas|não|non|не|bukan|không phải|rather than|instead of)\s++(?=\S{1,12}$)",
+    re.IGNORECASE,
+)
 # What is said of an answer that was given before, or is said not to be here.
 _COMMENT = re.compile(
     r"(?:indeed|also|now|therefore|clearly)?\s*+(?:correct|right|clear|reasonable|plausible|verified|confirmed|valid|"
@@ -49,6 +54,8 @@ _BOUND = re.compile(
     r"over|under|above|below|between)\b",
     re.IGNORECASE,
 )
+_BOLD_END = re.compile(r"(?<=[\d)])\*\*(?=[^\W\d_A-Za-z]|['’])")  # "**42**です"
+_COPULA = re.compile(r"(?<=\d)['’]?[dt][ıiuü]r(?![^\W\d_])")  # Turkish "42'dir"
 _EMPHASIS = re.compile(r"\*\*|(?<!\\)`|\\(?=[$%])")
 
 
@@ -162,6 +169,7 @@ def _stated_number(text: str) -> str:
 def _first_said(text: str) -> str:
     """The first sentence that says something, without quotes, bold type and brackets around it."""
     said = first_sentence(text.lstrip(" \t\n:*\"'"))
+    said = _COPULA.sub("", _BOLD_END.sub("", said) if "**" in said else said)
     said = _QUOTES.sub("", said.strip().strip("*").strip())
     bracketed = _BRACKETED.fullmatch(said)
     return said if bracketed is None else bracketed[1]
