@@ -33,10 +33,10 @@ def check(schema: type[Schema], tree: Tree, where: str, origins: Origins = ()) -
         raise BadInput(f"A key is no text: {error}; put it in quotation marks ({where}).") from error
     except ValidationError as failure:
         errors = failure.errors()
-        error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        dotted = _dotted(error, tree)
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+        dotted = _dotted(first, tree)
         origin = next((o for key, o in reversed(origins) if _touches(key, dotted)), where)
-        raise BadInput(f"{_sentence(schema, error, dotted)} ({origin})") from None
+        raise BadInput(f"{_sentence(schema, first, dotted)} ({origin})") from None
 
 
 def parse_override(schema: type[Section], text: str) -> tuple[str, Any]:

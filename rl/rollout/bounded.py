@@ -5,6 +5,7 @@ it keeps whole replies, and unpacks compressed ones, whatever their size.
 """
 
 import contextlib
+import ssl
 import threading
 import time
 import zlib
@@ -193,9 +194,11 @@ class _ClockedStream:
     def close(self) -> None:
         self._inner.close()
 
-    def start_tls(self, *arguments: Any, timeout: float | None = None, **options: Any) -> "_ClockedStream":
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "_ClockedStream":
         rest = _rest(timeout, httpcore.ConnectTimeout)
-        return _ClockedStream(self._inner.start_tls(*arguments, timeout=rest, **options))
+        return _ClockedStream(self._inner.start_tls(ssl_context, server_hostname, rest))
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
