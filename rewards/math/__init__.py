@@ -3,7 +3,8 @@
 The modules in the order in which a completion passes them:
 
 1. Where the answer is, as text (`extract`): `tags` and `boxes` read marks, `markers` and `prose` what a phrase
-   announces, `last_number` plain prose. They share `sentences` and `phrases`.
+   announces, `last_number` plain prose. They share `sentences` and `phrases`. `corrections` reads what takes an answer
+   back, and `hedges`, with `hedge_words`, whether the answer is claimed.
 2. One form for all spellings (`clean`): `symbols` (Unicode), `braces`, `grouping` (commas and points in numbers),
    `qualifiers` ("for all x").
 3. Whether two texts are equal (`compare`): `choices` first; then `shapes` takes each apart into lists, sets and

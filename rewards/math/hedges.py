@@ -89,7 +89,7 @@ _HAS_WORD = re.compile(r"[^\W\d_]{2}|[^\W\d_A-Za-z]|[∨≠〜～]|[~–—-]\s*
 _ANY_MACRO = re.compile(r"\\[A-Za-z]+")
 # What denials and guesses in ASCII letters have: "not", "cannot", "never", "no", "isn't", "nunca", "wrong", "maybe".
 _HINT = re.compile(
-    r"n['’]t\b|\bn[a-z]|not\b|\b(?:any|every|other|different|distint|divers|unequal|isnt|tampoco|pas\b|jamais|kein|weder|ungleich"
+    r"n['’]t\b|not\b|\b(?:n(?:o|on|ever|either|unca|icht|iet|ie|ooit|iemals)\b|any|every|other|different|distint|divers|unequal|isnt|tampoco|pas\b|jamais|kein|weder|ungleich"
     r"|ongelijk|r[o]zn|ikke|inte\b|bukan|tidak|hindi|siyo|wrong|incorrect|false|impossible|falsch|faux|yanlis|olamaz"
     r"|maybe|perhaps|possibly|guess|suppose|might|could|or\b|forse|belki|mungkin|talvez|tal vez|misschien|vielleicht)"
 )
