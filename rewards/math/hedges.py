@@ -28,6 +28,7 @@ from rewards.math.hedge_words import (
 )
 from rewards.math.scalars import is_text
 from rewards.math.shapes import Group, Relation, Scalar, Union, shape
+from rewards.math.units import dimensions
 
 _LONGEST = 600  # characters of a statement that are read
 _LONGEST_GAP = 60  # characters between two numbers of one claim
@@ -73,6 +74,7 @@ _DENIES_FIRST = re.compile(rf"\W*{NOT}", _I)
 _BOUNDS_FIRST = re.compile(rf"\W*{BOUND}", _I)
 _OR_WITHIN = re.compile(rf"\w.*?{OR}", _I | re.DOTALL)
 _STRANGE = re.compile(r"\W*(?=\w*[^\W\d_A-Za-z])[^\W\d_][^\d\s]*\W*")  # a word of another language
+_MEASURED = re.compile(r"[-+]?\d[\d.,]*\s?([A-Za-z]{1,12})")
 _ITS_UNIT = re.compile(r"\s?(?:%|(?!or\b)[^\W\d_]{1,12}\b)")
 _CHOICE = re.compile(r"(?<![^\W_])[A-J](?![^\W_])")
 _NUMBER = re.compile(r"(?<![A-Za-z\d])[-+−]?(?:\d[\d.,٫٬]*\d|\d)(?:\s?/\s?\d+)?")
@@ -117,6 +119,9 @@ def unclaimed(gold: str, said: str, before: str = "", after: str = "", is_marked
     if (before or after) and _may_deny(before, after) and (fault := _outside(_plain(before), _plain(after))):
         return fault
     if not _HAS_WORD.search(_ANY_MACRO.sub(" ", said)) and not _HAS_SIGN.search(said):
+        return ""
+    measured = _MEASURED.fullmatch(said)
+    if measured is not None and dimensions(measured[1]):  # as often: "12 dollars"
         return ""
     said = _plain(said[:_LONGEST])
     own = _gold(gold)
