@@ -6,7 +6,8 @@ gets a process namespace of its own, whose end ends all that it started, an IPC 
 Where the caller is the machine's root, no user namespace is needed, and programs run as a user that nobody else is.
 
 `landlock`: where namespaces are refused (most containers), Landlock limits which files can be reached; seccomp limits
-signals to the program itself; what a program leaves behind is found by the zygote, which inherits all orphans.
+signals, limits and priorities to the program itself, and refuses what Landlock does not guard: names of sockets, modes,
+times and other attributes of files. What a program leaves behind is found by the zygote, which inherits all orphans.
 
 Both add seccomp, resource limits, an empty environment, no capabilities and no way to gain any.
 `unsafe`: resource limits, an empty environment, and killing; a program can read and write what the user can.
@@ -24,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewards.sandbox import kernel, landlock, limits, seccomp
+from rewards.sandbox import attributes, kernel, landlock, limits, seccomp
 
 NAMESPACES = (
     kernel.CLONE_NEWNS
@@ -140,6 +141,8 @@ def build_root() -> None:
     ):  # refused where the host's own /proc is partly hidden: memory is then not watched
         kernel.mount("proc", "/new/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV)
     kernel.unmount("/old")
+    for folder in _parents_shown():
+        os.chmod(f"/new{folder}", 0o111)  # the way to the interpreter tells nothing of the host's folders
     os.chdir("/new")
     kernel.pivot_root(".", ".")
     kernel.unmount(".")
@@ -156,6 +159,15 @@ def interpreter_folders() -> list[str]:
         if not any(Path(folder).is_relative_to(shown) for shown in ("/usr", *wanted)):
             wanted.append(folder)
     return wanted
+
+
+def _parents_shown() -> set[str]:
+    """Folders that exist for what lies below them alone, but for those that programs look into."""
+    parents = {str(parent) for folder in interpreter_folders() for parent in Path(folder).parents}
+    shown = [*interpreter_folders(), *SYSTEM]
+    return {
+        parent for parent in parents - {"/", *PRIVATE} if not any(Path(parent).is_relative_to(top) for top in shown)
+    }
 
 
 def covered_folders() -> dict[str, str]:
@@ -196,7 +208,7 @@ class Prepared:
     readable: tuple[str, ...]
     covered: Mapping[str, str]
     landlocked: bool
-    filtered: bytes | None
+    filters: tuple[bytes, ...]
 
 
 def prepare(tier: str, user: int | None) -> Prepared:
@@ -221,8 +233,14 @@ def prepare(tier: str, user: int | None) -> Prepared:
         readable=("/",) if inside else (*SYSTEM, *interpreter_folders(), *DEVICES),
         covered=covered_folders(),
         landlocked=guarded and landlock.abi() > 0,
-        filtered=seccomp.program(only_signal=None) if inside and seccomp.supported() else None,
+        filters=_filters(inside) if guarded and seccomp.supported() else (),
     )
+
+
+def _filters(inside: bool) -> tuple[bytes, ...]:
+    if inside:
+        return (seccomp.program(),)
+    return seccomp.program(), seccomp.program_without_namespaces(landlock.guards_truncation())
 
 
 def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
@@ -252,15 +270,18 @@ def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     kernel.drop_capabilities()
+    writable = [folder, "/dev/null"]
     if prepared.tier == "namespaces":
-        if prepared.landlocked:
-            landlock.restrict(prepared.readable, [folder, "/dev/null", "/dev/shm"])
-        if prepared.filtered is not None:
-            seccomp.install(prepared.filtered)
-        return
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    landlock.restrict(prepared.readable, [folder, "/dev/null"])
-    seccomp.install(seccomp.program(only_signal=os.getpid()))
+        writable.append("/dev/shm")
+    else:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        attributes.pass_over(folder)
+    if prepared.landlocked:
+        landlock.restrict(prepared.readable, writable)
+    for code in prepared.filters:
+        seccomp.install(code)
+    if prepared.tier != "namespaces":
+        seccomp.install(seccomp.program_of_process(os.getpid()))
 
 
 def _private_mounts(bounds: limits.Limits, covered: Mapping[str, str]) -> None:
