@@ -15,8 +15,9 @@ import pytest
 
 from rewards.errors import BadInput
 from rewards.sandbox import Limits, Sandbox, SandboxError, jail, landlock
+from rewards.sandbox.attempts import ATTEMPTS
 from rewards.sandbox.host import Ended
-from rewards.sandbox.probe import ATTEMPTS, probe_all
+from rewards.sandbox.probe import probe_all
 
 ROOT = Path(__file__).parents[2]
 SYSTEM_PYTHON = "/usr/bin/python3"
