@@ -154,6 +154,7 @@ def interpreter_folders() -> list[str]:
     """Where Python and its packages are, without what lies below another of them or below /usr."""
     paths = sysconfig.get_paths()
     folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, paths["purelib"], paths["platlib"]}
+    folders |= set(map(os.path.realpath, folders))  # a link is of use with what it leads to
     wanted: list[str] = []
     for folder in sorted(folders, key=len):
         if not any(Path(folder).is_relative_to(shown) for shown in ("/usr", *wanted)):

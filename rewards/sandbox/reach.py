@@ -1,7 +1,7 @@
 """Attempts of a hostile program to reach what is not its own: files, sockets, processes and rights.
 
-Each runs in the sandbox, is given what `rewards.sandbox.probe` has laid out as bait, and returns whether it got through,
-or does something that is seen from outside.
+Each runs in the sandbox, is given the bait that `rewards.sandbox.probe` has laid out, and returns whether it got
+through, or does something that is seen from outside.
 """
 
 import contextlib
