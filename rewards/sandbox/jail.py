@@ -119,6 +119,7 @@ def layers(tier: str, user: int | None) -> dict[str, str]:
 
 def build_root() -> None:
     """Replace the root directory by one with the interpreter, system libraries and a few devices, all read-only."""
+    targets = {path: os.path.realpath(path) for path in (*SYSTEM, *interpreter_folders())}  # while links lead where they should
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
     for name in ("old", "new"):
@@ -127,9 +128,9 @@ def build_root() -> None:
     os.chdir("/")
     kernel.mount("tmpfs", "/new", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
     for path in (*SYSTEM, *interpreter_folders()):
-        _show(path, path)
+        _show(path, path, targets[path])
     for path, second in covered_folders().items():
-        _show(path, second)
+        _show(path, second, targets[path])
     _make_etc()
     for name in ("proc", "tmp", "dev/shm"):
         os.makedirs(f"/new/{name}", exist_ok=True)
@@ -177,12 +178,15 @@ def covered_folders() -> dict[str, str]:
     return {folder: f"/run/python-{place}" for place, folder in enumerate(covered)}
 
 
-def _show(path: str, place: str) -> None:
-    """Make a path of the old root appear at a place of the new one, read-only. Absent ones are passed over."""
+def _show(path: str, place: str, target: str) -> None:
+    """Make a path of the old root appear at a place of the new one, read-only. Absent ones are passed over.
+
+    Links, of which one may lead to the next, become one to their target.
+    """
     old, new = "/old" + path, "/new" + place
     if os.path.islink(old):
         os.makedirs(os.path.dirname(new), exist_ok=True)
-        os.symlink(os.readlink(old), new)
+        os.symlink(target, new)
     elif os.path.isdir(old):
         os.makedirs(new, exist_ok=True)
         kernel.mount(old, new, None, kernel.MS_BIND | kernel.MS_REC)
