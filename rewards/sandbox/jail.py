@@ -14,6 +14,7 @@ Both add seccomp, resource limits, an empty environment, no capabilities and no 
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -119,7 +120,8 @@ def layers(tier: str, user: int | None) -> dict[str, str]:
 
 def build_root() -> None:
     """Replace the root directory by one with the interpreter, system libraries and a few devices, all read-only."""
-    targets = {path: os.path.realpath(path) for path in (*SYSTEM, *interpreter_folders())}  # while links lead where they should
+    folders, covered, ways = interpreter_folders(), covered_folders(), _parents_shown()
+    targets = {path: os.path.realpath(path) for path in (*SYSTEM, *folders)}  # while links lead where they should
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
     for name in ("old", "new"):
@@ -127,9 +129,9 @@ def build_root() -> None:
     kernel.pivot_root("/tmp", "/tmp/old")  # the host's own /tmp is in sight again, below /old
     os.chdir("/")
     kernel.mount("tmpfs", "/new", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
-    for path in (*SYSTEM, *interpreter_folders()):
+    for path in (*SYSTEM, *folders):
         _show(path, path, targets[path])
-    for path, second in covered_folders().items():
+    for path, second in covered.items():
         _show(path, second, targets[path])
     _make_etc()
     for name in ("proc", "tmp", "dev/shm"):
@@ -142,7 +144,7 @@ def build_root() -> None:
     ):  # refused where the host's own /proc is partly hidden: memory is then not watched
         kernel.mount("proc", "/new/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV)
     kernel.unmount("/old")
-    for folder in _parents_shown():
+    for folder in ways:
         os.chmod(f"/new{folder}", 0o111)  # the way to the interpreter tells nothing of the host's folders
     os.chdir("/new")
     kernel.pivot_root(".", ".")
@@ -151,6 +153,7 @@ def build_root() -> None:
     kernel.mount("none", "/", None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY)
 
 
+@functools.cache  # as long as the root directory is the host's
 def interpreter_folders() -> list[str]:
     """Where Python and its packages are, without what lies below another of them or below /usr."""
     paths = sysconfig.get_paths()
