@@ -8,10 +8,10 @@ touched. Whether the verdicts agree with the labels is printed; tests hold them.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import resource
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +23,7 @@ from typing import Any
 FILES = ("code_attacks", "code_more", "code_attacks_2")
 TIERS = ("namespaces", "landlock")
 VICTIM, PATH_SOCKET, NAME = Path("/tmp/victim"), Path("/tmp/bait.sock"), "\0penny-bait"
+LOCK = "/tmp/penny-attacks.lock"
 
 Row = dict[str, Any]
 
@@ -65,14 +66,17 @@ class Bait:
 
 @contextlib.contextmanager
 def bait() -> Iterator[Bait]:
-    """Bait for as long as the context lasts.
+    """Bait for as long as the context lasts. Whoever else lays it out waits; what was left by a killed one goes.
 
     Raises:
-        FileExistsError: somebody else has such files.
+        OSError: there are other files in these places.
     """
     with contextlib.ExitStack() as stack:
+        lock = stack.enter_context(open(LOCK, "w", encoding="utf-8"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take_away()
         VICTIM.mkdir()
-        stack.callback(shutil.rmtree, VICTIM)
+        stack.callback(_take_away)
         (VICTIM / "secret.txt").write_text("secret", encoding="utf-8")
         sockets = []
         for address in (str(PATH_SOCKET), NAME):
@@ -80,12 +84,17 @@ def bait() -> Iterator[Bait]:
             listener.bind(address)
             listener.listen()
             sockets.append(listener)
-            if address == str(PATH_SOCKET):
-                stack.callback(PATH_SOCKET.unlink)
         sleeper = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"])
         stack.callback(sleeper.wait)
         stack.callback(sleeper.kill)
         yield Bait(sleeper.pid, sockets)
+
+
+def _take_away() -> None:
+    PATH_SOCKET.unlink(missing_ok=True)
+    (VICTIM / "secret.txt").unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        VICTIM.rmdir()
 
 
 def rows_for(tier: str, name: str, pid: int) -> list[Row]:
