@@ -1,6 +1,5 @@
 """Builds the session of a recipe, new or resumed, trains it, and says how it ended."""
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 from rich.console import Console
 
+from rewards.scratch import scratch_folder
 from rl import ranks
 from rl.caches import cache_folder
 from rl.curriculum import curriculum
@@ -77,7 +77,7 @@ def run_recipe(
         RunStopped: the run had to stop; the message says what is saved, and how to go on.
     """
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penny-")))
+        scratch = Path(stack.enter_context(scratch_folder("run")))
         ranks.start(pick_device(recipe.rollout.device))
         stack.callback(ranks.stop)
         target, new, changes = agreed_folder(recipe, folder)

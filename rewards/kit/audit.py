@@ -4,7 +4,6 @@
 without solving anything (`rewards.kit.probes`), which must not. The reward runs in a process of its own.
 """
 
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from rewards.kit.extraction import Reading, readings
 from rewards.kit.probes import Gold, Probe, probes
 from rewards.kit.rows import Row
 from rewards.kit.subject import Subject
+from rewards.scratch import scratch_folder
 
 GOLD = "right answer"
 LONGEST_SHOWN = 70  # characters of a completion in a finding
@@ -91,7 +91,7 @@ def audit(
         BadInput: there is no such reward, it does not take the options, a column is missing, or the right answers are
             not known.
     """
-    with Subject(spec, options, timeout) as subject, tempfile.TemporaryDirectory(prefix="penny-audit-") as folder:
+    with Subject(spec, options, timeout) as subject, scratch_folder("audit") as folder:
         missing = sorted(set(subject.required) - rows[0].keys())
         if missing:
             raise BadInput(

@@ -73,47 +73,6 @@ def unnamed_bytes(folder: str, family: Iterable[int], largest: int) -> int:
     return sum(sizes.values()) + hidden
 
 
-def remove(folder: str) -> None:
-    """Remove a folder and all that is below it, as far as possible. Nobody may be left to change anything in it."""
-    with contextlib.suppress(OSError):  # what cannot be removed must not keep other programs from being run
-        os.chmod(folder, 0o700)
-        _empty(os.open(folder, ENTER))
-        os.rmdir(folder)
-
-
-def _empty(here: int) -> None:
-    """Remove all that is below an open folder, whose descriptor is closed."""
-    names: list[str] = []
-    waiting: list[list[str]] = []
-    try:
-        waiting.append(_remove_files(here))
-        while waiting:
-            if waiting[-1]:
-                names.append(waiting[-1].pop())
-                here = _change(here, names[-1])
-                waiting.append(_remove_files(here))
-                continue
-            waiting.pop()
-            if names:
-                here = _change(here, "..")
-                os.rmdir(names.pop(), dir_fd=here)
-    finally:
-        os.close(here)
-
-
-def _remove_files(here: int) -> list[str]:
-    """Remove all files of an open folder; the names of the folders in it, which can be entered now."""
-    folders = []
-    with os.scandir(here) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.name, 0o700, dir_fd=here)
-                folders.append(entry.name)
-            else:
-                os.unlink(entry.name, dir_fd=here)
-    return folders
-
-
 def _walk(folder: str, enough: int) -> int:
     total = 0
     here = os.open(folder, ENTER)

@@ -3,12 +3,10 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -17,6 +15,7 @@ from typing import Any, Literal, Self, get_args
 from rewards.errors import BadInput
 from rewards.process import environment
 from rewards.sandbox.limits import Limits
+from rewards.scratch import Scratch
 
 Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -78,7 +77,7 @@ class Sandbox:
     """
 
     def __init__(self, mode: Mode = "auto", preload: Sequence[str] = ()) -> None:
-        self.folder: str | None = None  # for the programs' files, where there are no namespaces
+        self.scratch: Scratch | None = None  # for the programs' files, where there are no namespaces
         refusals: dict[str, str] = {}
         for tier in ("namespaces", "landlock") if mode == "auto" else (mode,):
             greeting = self._launch(tier, preload)
@@ -94,6 +93,11 @@ class Sandbox:
             f"this machine offers no isolation for programs ({why}); allow user namespaces, or set sandbox: unsafe to "
             "run them with your own rights"
         )
+
+    @property
+    def folder(self) -> str | None:
+        """Where the programs' files are; None where each program has file systems of its own."""
+        return None if self.scratch is None else self.scratch.path
 
     def start(self, role: str, descriptors: Sequence[int], limits: Limits) -> int:
         """Fork a program and return its number.
@@ -135,8 +139,8 @@ class Sandbox:
     def close(self) -> None:
         """End the zygote, every program, and their files."""
         self._stop()
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.scratch is not None:
+            self.scratch.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +152,7 @@ class Sandbox:
 
     def _launch(self, tier: str, preload: Sequence[str]) -> dict[str, Any]:
         if tier != "namespaces":
-            self.folder = tempfile.mkdtemp(prefix="penny-sandbox-")
+            self.scratch = Scratch("sandbox")
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(

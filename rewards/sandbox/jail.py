@@ -6,13 +6,15 @@ gets a process namespace of its own, whose end ends all that it started, an IPC 
 Where the caller is the machine's root, no user namespace is needed, and programs run as a user that nobody else is.
 
 `landlock`: where namespaces are refused (most containers), Landlock limits which files can be reached; seccomp limits
-signals to the program itself; what a program leaves behind is found by the zygote, which inherits all orphans.
+signals, limits and priorities to the program itself, and refuses what Landlock does not guard: names of sockets, modes,
+times and other attributes of files. What a program leaves behind is found by the zygote, which inherits all orphans.
 
 Both add seccomp, resource limits, an empty environment, no capabilities and no way to gain any.
 `unsafe`: resource limits, an empty environment, and killing; a program can read and write what the user can.
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -24,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewards.sandbox import kernel, landlock, limits, seccomp
+from rewards.sandbox import attributes, kernel, landlock, limits, seccomp
 
 NAMESPACES = (
     kernel.CLONE_NEWNS
@@ -118,6 +120,8 @@ def layers(tier: str, user: int | None) -> dict[str, str]:
 
 def build_root() -> None:
     """Replace the root directory by one with the interpreter, system libraries and a few devices, all read-only."""
+    folders, covered, ways = interpreter_folders(), covered_folders(), _parents_shown()
+    targets = {path: os.path.realpath(path) for path in (*SYSTEM, *folders)}  # while links lead where they should
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
     for name in ("old", "new"):
@@ -125,10 +129,10 @@ def build_root() -> None:
     kernel.pivot_root("/tmp", "/tmp/old")  # the host's own /tmp is in sight again, below /old
     os.chdir("/")
     kernel.mount("tmpfs", "/new", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=1m")
-    for path in (*SYSTEM, *interpreter_folders()):
-        _show(path, path)
-    for path, second in covered_folders().items():
-        _show(path, second)
+    for path in (*SYSTEM, *folders):
+        _show(path, path, targets[path])
+    for path, second in covered.items():
+        _show(path, second, targets[path])
     _make_etc()
     for name in ("proc", "tmp", "dev/shm"):
         os.makedirs(f"/new/{name}", exist_ok=True)
@@ -140,6 +144,8 @@ def build_root() -> None:
     ):  # refused where the host's own /proc is partly hidden: memory is then not watched
         kernel.mount("proc", "/new/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV)
     kernel.unmount("/old")
+    for folder in ways:
+        os.chmod(f"/new{folder}", 0o111)  # the way to the interpreter tells nothing of the host's folders
     os.chdir("/new")
     kernel.pivot_root(".", ".")
     kernel.unmount(".")
@@ -147,15 +153,26 @@ def build_root() -> None:
     kernel.mount("none", "/", None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY)
 
 
+@functools.cache  # as long as the root directory is the host's
 def interpreter_folders() -> list[str]:
     """Where Python and its packages are, without what lies below another of them or below /usr."""
     paths = sysconfig.get_paths()
     folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, paths["purelib"], paths["platlib"]}
+    folders |= set(map(os.path.realpath, folders))  # a link is of use with what it leads to
     wanted: list[str] = []
     for folder in sorted(folders, key=len):
         if not any(Path(folder).is_relative_to(shown) for shown in ("/usr", *wanted)):
             wanted.append(folder)
     return wanted
+
+
+def _parents_shown() -> set[str]:
+    """Folders that exist for what lies below them alone, but for those that programs look into."""
+    parents = {str(parent) for folder in interpreter_folders() for parent in Path(folder).parents}
+    shown = [*interpreter_folders(), *SYSTEM]
+    return {
+        parent for parent in parents - {"/", *PRIVATE} if not any(Path(parent).is_relative_to(top) for top in shown)
+    }
 
 
 def covered_folders() -> dict[str, str]:
@@ -164,12 +181,15 @@ def covered_folders() -> dict[str, str]:
     return {folder: f"/run/python-{place}" for place, folder in enumerate(covered)}
 
 
-def _show(path: str, place: str) -> None:
-    """Make a path of the old root appear at a place of the new one, read-only. Absent ones are passed over."""
+def _show(path: str, place: str, target: str) -> None:
+    """Make a path of the old root appear at a place of the new one, read-only. Absent ones are passed over.
+
+    Links, of which one may lead to the next, become one to their target.
+    """
     old, new = "/old" + path, "/new" + place
     if os.path.islink(old):
         os.makedirs(os.path.dirname(new), exist_ok=True)
-        os.symlink(os.readlink(old), new)
+        os.symlink(target, new)
     elif os.path.isdir(old):
         os.makedirs(new, exist_ok=True)
         kernel.mount(old, new, None, kernel.MS_BIND | kernel.MS_REC)
@@ -196,7 +216,7 @@ class Prepared:
     readable: tuple[str, ...]
     covered: Mapping[str, str]
     landlocked: bool
-    filtered: bytes | None
+    filters: tuple[bytes, ...]
 
 
 def prepare(tier: str, user: int | None) -> Prepared:
@@ -221,8 +241,14 @@ def prepare(tier: str, user: int | None) -> Prepared:
         readable=("/",) if inside else (*SYSTEM, *interpreter_folders(), *DEVICES),
         covered=covered_folders(),
         landlocked=guarded and landlock.abi() > 0,
-        filtered=seccomp.program(only_signal=None) if inside and seccomp.supported() else None,
+        filters=_filters(inside) if guarded and seccomp.supported() else (),
     )
+
+
+def _filters(inside: bool) -> tuple[bytes, ...]:
+    if inside:
+        return (seccomp.program(),)
+    return seccomp.program(), seccomp.program_without_namespaces(landlock.guards_truncation())
 
 
 def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
@@ -252,15 +278,18 @@ def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     kernel.drop_capabilities()
+    writable = [folder, "/dev/null"]
     if prepared.tier == "namespaces":
-        if prepared.landlocked:
-            landlock.restrict(prepared.readable, [folder, "/dev/null", "/dev/shm"])
-        if prepared.filtered is not None:
-            seccomp.install(prepared.filtered)
-        return
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    landlock.restrict(prepared.readable, [folder, "/dev/null"])
-    seccomp.install(seccomp.program(only_signal=os.getpid()))
+        writable.append("/dev/shm")
+    else:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        attributes.pass_over(folder)
+    if prepared.landlocked:
+        landlock.restrict(prepared.readable, writable)
+    for code in prepared.filters:
+        seccomp.install(code)
+    if prepared.tier != "namespaces":
+        seccomp.install(seccomp.program_of_process(os.getpid()))
 
 
 def _private_mounts(bounds: limits.Limits, covered: Mapping[str, str]) -> None:

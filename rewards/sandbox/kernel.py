@@ -5,6 +5,9 @@ Numbers are those of the kernel's own headers (<linux/sched.h>, <linux/mount.h>,
 
 import ctypes
 import os
+import resource
+import sys
+from collections.abc import Iterable
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -26,6 +29,7 @@ PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _SYS_MOUNT_SETATTR = 442  # these numbers are the same on every architecture
 _AT_RECURSIVE = 0x8000
+_SYS_CLOSE_RANGE = 436
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +47,28 @@ def call(name: str, *arguments: int | bytes | ctypes.Structure | None) -> int:
 def syscall(number: int, *arguments: int | bytes | ctypes.Structure | None) -> int:
     """Make a system call that has no function in the C library."""
     return call("syscall", number, *arguments)
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every file descriptor of this process but these."""
+    first = 0
+    for descriptor in sorted(kept):
+        _close_range(first, descriptor)
+        first = descriptor + 1
+    _close_range(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _close_range(first: int, end: int) -> None:
+    """Close descriptors from the first up to, but without, the end."""
+    if first >= end:
+        return
+    if sys.platform == "linux":  # Python uses the call only if it was built with a C library that has it
+        try:
+            syscall(_SYS_CLOSE_RANGE, first, end - 1, 0)
+            return
+        except OSError:  # Linux before 5.9
+            pass
+    os.closerange(first, end)
 
 
 def unshare(flags: int) -> None:

@@ -31,6 +31,11 @@ def abi() -> int:
         return 0
 
 
+def guards_truncation() -> bool:
+    """Whether a file that may only be read cannot be shortened."""
+    return abi() >= 3
+
+
 def restrict(readable: Iterable[str], writable: Iterable[str]) -> None:
     """Let this process, and all that come from it, read and run only what is below `readable`, and write only what is
     below `writable`; paths that do not exist are passed over.

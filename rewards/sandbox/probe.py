@@ -1,7 +1,8 @@
 """Tries to break out of the sandbox, one layer after the other, as a hostile program would.
 
-Each attempt runs in a program of its own and is judged from outside wherever there is something to be seen there:
-whether bait was touched, whether a process still lives. What the program says of itself only counts against it.
+Each attempt (`rewards.sandbox.attempts`) runs in a program of its own and is judged from outside wherever there is
+something to be seen there: whether bait was touched, whether a process still lives. What the program says of itself
+only counts against it.
 """
 
 import contextlib
@@ -10,26 +11,22 @@ import json
 import os
 import resource
 import secrets
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rewards.sandbox.attempts import ATTEMPTS
+from rewards.sandbox.greed import LIMITS, PATIENCE, SHARE_OF_TIME
 from rewards.sandbox.host import Mode, Sandbox
-from rewards.sandbox.limits import Limits
+from rewards.scratch import Scratch
 
-LIMITS = Limits(seconds=1, memory_mib=256, disk_mib=8, processes=32)
-PATIENCE = 10.0  # seconds that an attempt may take before it is ended
 ESCAPED = b"escaped"
-IPC_CREAT, IPC_RMID = 0o1000, 0
-FORKS = 200
+IPC_RMID = 0
+DATAGRAMS = "-datagrams"  # behind the name of a socket of that kind
 
 Escape = Literal["held", "ESCAPED"]
 
@@ -63,37 +60,67 @@ def probe_all(mode: Mode = "auto") -> list[Probe]:
 
 
 class Bait:
-    """What a program must not reach: a file, a listening port, a process, a secret, and a key for shared memory."""
+    """What a program must not reach: a file, listening sockets, a process, a secret, and a key for shared memory."""
 
     def __enter__(self) -> "Bait":
-        self.folder = tempfile.TemporaryDirectory(prefix="penny-bait-")
-        self.path = Path(self.folder.name, "secret")
+        self.scratch = Scratch("bait")
+        self.path = Path(self.scratch.path, "secret")
         self.path.write_text("bait")
-        os.chmod(self.folder.name, 0o777)
+        os.chmod(self.scratch.path, 0o777)
         os.chmod(self.path, 0o666)
+        self.name = f"penny-bait-{secrets.token_hex(8)}"
         self.listener = socket.create_server(("127.0.0.1", 0))
+        self.sockets = [self.listener, *self._listening(f"{self.scratch.path}/socket")]
+        if sys.platform == "linux":
+            self.sockets += self._listening("\0" + self.name)
         self.sleeper = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
         self.key = secrets.randbits(30) | 1
+        self.before = self._state()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.sleeper.kill()
         self.sleeper.wait()
-        self.listener.close()
-        self.folder.cleanup()
+        for each in self.sockets:
+            each.close()
+        self.scratch.remove()
 
     def facts(self) -> dict[str, Any]:
         """What a program is told, so that it need not search."""
         port = self.listener.getsockname()[1]
-        return {"path": str(self.path), "port": port, "pid": self.sleeper.pid, "key": self.key}
+        names = {"path": str(self.path), "socket": f"{self.scratch.path}/socket", "name": self.name}
+        return names | {"port": port, "pid": self.sleeper.pid, "key": self.key}
 
     def touched(self) -> bool:
         """Whether anything was read, written, connected to, signaled or left behind where it should not be."""
-        self.listener.settimeout(0)
-        with contextlib.suppress(BlockingIOError):
-            self.listener.accept()
-            return True
-        return self.path.read_text() != "bait" or self.sleeper.poll() is not None or self._left_memory()
+        return (
+            any(map(_has_news, self.sockets))
+            or self.path.read_text() != "bait"
+            or self.sleeper.poll() is not None
+            or self._state() != self.before
+            or self._left_memory()
+        )
+
+    def _listening(self, address: str) -> list[socket.socket]:
+        """A socket that takes connections, and one that takes datagrams, both open to everybody."""
+        stream, datagrams = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        stream.bind(address)
+        stream.listen()
+        datagrams.bind(address + DATAGRAMS)
+        if not address.startswith("\0"):
+            os.chmod(address, 0o777)
+            os.chmod(address + DATAGRAMS, 0o777)
+        return [stream, datagrams]
+
+    def _state(self) -> list[Any]:
+        """Attributes of the file, and what limits the process: all that somebody else could have changed."""
+        file, folder = self.path.stat(), os.stat(self.scratch.path)
+        state: list[Any] = [file.st_mode, file.st_uid, file.st_mtime_ns, folder.st_mode]
+        if sys.platform == "linux":
+            pid = self.sleeper.pid
+            state += [os.listxattr(self.path), os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)]
+            state += [resource.prlimit(pid, resource.RLIMIT_NOFILE), os.sched_getaffinity(pid)]
+        return state
 
     def _left_memory(self) -> bool:
         libc = ctypes.CDLL(None)
@@ -101,6 +128,18 @@ class Bait:
         if found >= 0:
             libc.shmctl(found, IPC_RMID, None)
         return found >= 0
+
+
+def _has_news(listening: socket.socket) -> bool:
+    """Whether a connection or a datagram has come."""
+    listening.settimeout(0)
+    with contextlib.suppress(BlockingIOError):
+        if listening.type == socket.SOCK_DGRAM:
+            listening.recv(1)
+        else:
+            listening.accept()
+        return True
+    return False
 
 
 def attempt(sandbox: Sandbox, layer: str, bait: Bait) -> Escape:
@@ -113,14 +152,15 @@ def attempt(sandbox: Sandbox, layer: str, bait: Bait) -> Escape:
         os.close(held)
         ours.sendall(json.dumps({"layer": layer, **bait.facts()}).encode() + b"\n")
         said = _listen(ours)
-        sandbox.end(pid)
+        ended = sandbox.end(pid, grace=1.0)
     os.set_blocking(alive, False)
     try:
         outlived = os.read(alive, 1) != b""
     except BlockingIOError:  # somebody still holds the other end
         outlived = True
     os.close(alive)
-    return "ESCAPED" if said == ESCAPED or outlived or bait.touched() else "held"
+    uncounted = layer == "hidden time" and ended.cpu_seconds < SHARE_OF_TIME / 2
+    return "ESCAPED" if said == ESCAPED or outlived or uncounted or bait.touched() else "held"
 
 
 def _listen(channel: socket.socket) -> bytes:
@@ -147,138 +187,3 @@ def play(channel: int, life: int) -> None:
         except (OSError, MemoryError, RuntimeError):  # what a denied call raises; RuntimeError: no more threads
             escaped = False
         line.sendall(ESCAPED if escaped else b"held")
-
-
-def reads_files(facts: dict[str, Any]) -> bool:
-    """A file of the user's."""
-    return Path(facts["path"]).read_text() == "bait"
-
-
-def writes_files(facts: dict[str, Any]) -> bool:
-    """The same, and the interpreter's own."""
-    with contextlib.suppress(OSError):
-        Path(facts["path"]).write_text("gone")
-    own = Path(os.__file__).with_name("penny_probe.tmp")
-    own.write_text("left behind")
-    own.unlink()
-    return True
-
-
-def connects(facts: dict[str, Any]) -> bool:
-    """A port of this machine."""
-    socket.create_connection(("127.0.0.1", facts["port"]), 1).close()
-    return True
-
-
-def signals(facts: dict[str, Any]) -> bool:
-    """A process of the user's: by signal, and by the debugger's call."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    attach = 16
-    if libc.ptrace(attach, facts["pid"], None, None) == 0:
-        return True
-    os.kill(facts["pid"], signal.SIGKILL)
-    return True
-
-
-def gains_rights(facts: dict[str, Any]) -> bool:
-    """Those of root, at least in a user namespace of its own."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    new_user_and_mounts = 0x10000000 | 0x00020000
-    becomes_root = os.getuid() != 0 and libc.setuid(0) == 0
-    return becomes_root or libc.unshare(new_user_and_mounts) == 0 or libc.chroot(b"/") == 0
-
-
-def shares_memory(facts: dict[str, Any]) -> bool:
-    """A System V segment that stays behind; seen from outside."""
-    ctypes.CDLL(None).shmget(facts["key"], 4096, IPC_CREAT | 0o666)
-    return False
-
-
-def hides_memory(facts: dict[str, Any]) -> bool:
-    """Memory in files that have no name and are not mapped: no account of a process shows it."""
-    kept = [os.memfd_create("hidden") for _ in range(64)]
-    block = b"x" * (LIMITS.disk_mib << 20)
-    for descriptor in kept:
-        os.write(descriptor, block)
-    time.sleep(0.5)
-    return True
-
-
-def knows_environment(facts: dict[str, Any]) -> bool:
-    """More in the environment than was put there for programs."""
-    return bool(set(os.environ) - {"PATH", "LANG", "HOME", "TMPDIR", "PYTHONHASHSEED", "LC_CTYPE"})
-
-
-def takes_memory(facts: dict[str, Any]) -> bool:
-    """Four times its share, by four processes that each stay below."""
-    for _ in range(8):
-        if os.fork() == 0:
-            taken = bytearray(b"x") * (LIMITS.memory_mib << 19)
-            time.sleep(1.5)
-            os._exit(len(taken) and 0)
-    time.sleep(1.5)
-    return True
-
-
-def fills_disk(facts: dict[str, Any]) -> bool:
-    """Four times its share, in several files."""
-    block = b"x" * (LIMITS.disk_mib << 20)
-    for number in range(4):
-        Path(os.environ["TMPDIR"], f"{number}").write_bytes(block)
-    time.sleep(0.5)  # a watch may need a moment
-    return True
-
-
-def multiplies(facts: dict[str, Any]) -> bool:
-    """Many more processes than it may have."""
-    for _ in range(FORKS):
-        if os.fork() == 0:
-            time.sleep(600)
-    time.sleep(0.5)
-    return True
-
-
-def spins(facts: dict[str, Any]) -> bool:
-    """A loop that no signal ends, in several threads, for longer than its CPU time."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
-    threads = [threading.Thread(target=lambda: sum(range(10**11)), daemon=True) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + PATIENCE / 2
-    while time.monotonic() < deadline:
-        pass
-    return True
-
-
-def outlives(facts: dict[str, Any]) -> bool:
-    """A daemon with a session of its own, whose parents are gone; seen from outside."""
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            time.sleep(600)
-        os._exit(0)
-    return False
-
-
-def dumps_core(facts: dict[str, Any]) -> bool:
-    """A core file."""
-    return resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
-
-
-# name of the attempt: the layer that is to hold it (a key of `Sandbox.layers`), in words, what it does
-ATTEMPTS: dict[str, tuple[str, str, Callable[[dict[str, Any]], bool]]] = {
-    "read files": ("files", "a file of yours", reads_files),
-    "write files": ("files", "your files, the interpreter's", writes_files),
-    "network": ("network", "a port of this machine", connects),
-    "other processes": ("processes", "signal and trace one of yours", signals),
-    "rights": ("rights", "user namespace, setuid, chroot", gains_rights),
-    "shared memory": ("memory segments", "leave a System V segment", shares_memory),
-    "hidden memory": ("memory segments", "in files without a name", hides_memory),
-    "environment": ("environment", "your variables", knows_environment),
-    "memory": ("memory", "several times its share", takes_memory),
-    "disk": ("disk", "several times its share", fills_disk),
-    "forks": ("forks", f"{FORKS} processes", multiplies),
-    "time": ("time", "a loop that blocks signals", spins),
-    "orphans": ("orphans", "leave a daemon behind", outlives),
-    "core files": ("core files", "leave a core file", dumps_core),
-}

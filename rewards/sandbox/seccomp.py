@@ -1,107 +1,32 @@
-"""A seccomp filter: system calls that no program being graded needs fail with EPERM.
+"""A seccomp filter: system calls that no program being graded needs fail, most of them with EPERM.
 
 A list of what is denied, not of what is allowed, because programs are written in Python with any library; the other
-layers hold what this one lets through. Only x86-64 and 64-bit ARM are known; the numbers are those of the kernel's
-tables (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h).
+layers hold what this one lets through. The list is in `rewards.sandbox.calls`, for x86-64 and 64-bit ARM.
 """
 
 import ctypes
 import errno
+import os
 import platform
 import signal
 import socket
 import struct
+from collections.abc import Iterable
 
-from rewards.sandbox import kernel
+from rewards.sandbox import calls, kernel
 
-# name: (x86-64, 64-bit ARM); None: the architecture has no such call.
-DENIED: dict[str, tuple[int | None, int | None]] = {
-    # other namespaces, mounts, roots
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "mount": (165, 40),
-    "umount2": (166, 39),
-    "pivot_root": (155, 41),
-    "chroot": (161, 51),
-    "open_tree": (428, 428),
-    "move_mount": (429, 429),
-    "fsopen": (430, 430),
-    "fsconfig": (431, 431),
-    "fsmount": (432, 432),
-    "fspick": (433, 433),
-    "mount_setattr": (442, 442),
-    "name_to_handle_at": (303, 264),
-    "open_by_handle_at": (304, 265),
-    # other processes
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "process_madvise": (440, 440),
-    "kcmp": (312, 272),
-    "pidfd_getfd": (438, 438),
-    "perf_event_open": (298, 241),
-    "move_pages": (279, 239),
-    "migrate_pages": (256, 238),
-    # large and young parts of the kernel
-    "bpf": (321, 280),
-    "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),
-    "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427),
-    "fanotify_init": (300, 262),
-    "lookup_dcookie": (212, 18),
-    "vmsplice": (278, 75),
-    # keys that outlive the program
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "keyctl": (250, 219),
-    # the machine
-    "init_module": (175, 105),
-    "finit_module": (313, 273),
-    "delete_module": (176, 106),
-    "kexec_load": (246, 104),
-    "kexec_file_load": (320, 294),
-    "reboot": (169, 142),
-    "swapon": (167, 224),
-    "swapoff": (168, 225),
-    "syslog": (103, 116),
-    "acct": (163, 89),
-    "quotactl": (179, 60),
-    "quotactl_fd": (443, 443),
-    "sethostname": (170, 161),
-    "setdomainname": (171, 162),
-    "settimeofday": (164, 170),
-    "clock_settime": (227, 112),
-    "clock_adjtime": (305, 266),
-    "adjtimex": (159, 171),
-    "iopl": (172, None),
-    "ioperm": (173, None),
-    "modify_ldt": (154, None),
-    "vhangup": (153, 58),
-    "mknod": (133, None),
-    "mknodat": (259, 33),
-    # memory that no process's account shows once it is not mapped, and that no limit of files bounds
-    "memfd_create": (319, 279),
-    "memfd_secret": (447, 447),
-    "shmget": (29, 194),
-    "msgget": (68, 186),
-    "semget": (64, 190),
-    "mq_open": (240, 180),
-}
-CLONE, CLONE3, SOCKET, IOCTL = (56, 220), (435, 435), (41, 198), (16, 29)
-KILL, TKILL, TGKILL, PIDFD_SEND_SIGNAL = (62, 129), (200, 130), (234, 131), (424, 424)
-RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, PRCTL = (129, 138), (297, 240), (157, 167)
-RT_SIGACTION = (13, 134)
-
-ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH_* (<linux/audit.h>)
-TIOCSTI = 0x5412  # pushes characters into a terminal's input
+ARCHITECTURES = {
+    "x86_64": (0, 0xC000003E),
+    "aarch64": (1, 0xC00000B7),
+}  # column of calls, AUDIT_ARCH_* (<linux/audit.h>)
 
 # <linux/bpf_common.h>, <linux/seccomp.h>
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _SET_MODE_FILTER = 1
 _SYS_SECCOMP = (317, 277)
+_KIND_OF_SOCKET = 0xF  # the other bits are flags
 
 
 def supported() -> bool:
@@ -124,16 +49,62 @@ def install(code: bytes) -> None:
     kernel.syscall(_SYS_SECCOMP[column], _SET_MODE_FILTER, 0, header)
 
 
-def program(only_signal: int | None) -> bytes:
-    """The filter's instructions, 8 bytes each.
-
-    Args:
-        only_signal: the process itself, which may then signal nobody but itself and its process group; None: anybody,
-            as it is alone in a namespace of process numbers.
+def program() -> bytes:
+    """The filter that every program gets, 8 bytes an instruction.
 
     Raises:
         OSError: no filter is written for this machine's architecture.
     """
+    column, lines = _begin()
+    lines += _denied(_numbers(calls.DENIED, column), errno.EPERM)
+    lines += _denied([calls.CLONE3[column]], errno.ENOSYS)  # its flags are out of reach; use clone
+    lines += _if_argument(
+        calls.CLONE[column], 0, [_line(_JUMP_ANY_BIT, kernel.ALL_NAMESPACES, 0, 1), _error(errno.EPERM)]
+    )
+    for numbers in (calls.SOCKET, calls.SOCKETPAIR):
+        lines += _if_argument(numbers[column], 0, _unless_in([socket.AF_UNIX], errno.EAFNOSUPPORT))
+    lines += _if_argument(calls.IOCTL[column], 1, _unless_in(calls.IOCTL_ALLOWED.values(), errno.ENOTTY))
+    lines += _if_argument(calls.FCNTL[column], 1, _if_in(calls.FCNTL_DENIED.values(), errno.EPERM))
+    lines += _if_argument(calls.PRCTL[column], 0, _if_in(calls.PRCTL_DENIED.values(), errno.EPERM))
+    lines += _options_of_sockets(column)
+    lines += _keep_children_counted(column)
+    return b"".join([*lines, _line(_RETURN, _ALLOW)])
+
+
+def program_without_namespaces(guards_truncation: bool) -> bytes:
+    """A second filter, for where Landlock stands alone between a program and what the user's number may do.
+
+    Args:
+        guards_truncation: whether Landlock does (from its version 3 on).
+    """
+    column, lines = _begin()
+    lines += _denied(_numbers(calls.NAMED_SOCKETS, column), errno.EPERM)
+    lines += _denied(_numbers(calls.ATTRIBUTES, column), errno.EPERM)
+    lines += _denied(_numbers(calls.EXTENDED_ATTRIBUTES, column), errno.EOPNOTSUPP)  # as many file systems answer
+    # A datagram can be sent to any name, which lies behind a pointer; other sockets must be connected first.
+    for numbers in (calls.SOCKET, calls.SOCKETPAIR):
+        kinds = _unless_in([socket.SOCK_STREAM, socket.SOCK_SEQPACKET], errno.EPERM)
+        lines += _if_argument(numbers[column], 1, [_line(_AND, _KIND_OF_SOCKET), *kinds])
+    if not guards_truncation:
+        lines += _truncation_rules(column)
+    return b"".join([*lines, _line(_RETURN, _ALLOW)])
+
+
+def program_of_process(process: int) -> bytes:
+    """A third filter, besides the second: limits, signals and questions go to `process` itself and its group (0) alone.
+
+    It also keeps dying with its parent.
+    """
+    column, lines = _begin()
+    for *numbers, argument in calls.OF_A_PROCESS.values():
+        lines += _if_argument(numbers[column], argument, _unless_in([process, 0], errno.EPERM))
+    lines += _denied(_numbers(calls.SIGNALS_BY_OTHER_NAMES, column), errno.EPERM)
+    lines += _if_argument(calls.PRCTL[column], 0, _if_in([kernel.PR_SET_PDEATHSIG], errno.EPERM))
+    return b"".join([*lines, _line(_RETURN, _ALLOW)])
+
+
+def _begin() -> tuple[int, list[bytes]]:
+    """The column of the tables for this machine, and the filter's head, which loads the call's number."""
     if not supported():
         raise OSError(errno.ENOSYS, f"no seccomp filter is written for {platform.machine()}")
     column, audit = ARCHITECTURES[platform.machine()]
@@ -145,29 +116,27 @@ def program(only_signal: int | None) -> bytes:
     ]
     if column == 0:
         lines += [_line(_JUMP_GREATER_EQUAL, 0x40000000, 0, 1), _line(_RETURN, _KILL)]  # x32: as above
-    for numbers in DENIED.values():
-        if (number := numbers[column]) is not None:
-            lines += [_line(_JUMP_EQUAL, number, 0, 1), _error(errno.EPERM)]
-    lines += [_line(_JUMP_EQUAL, CLONE3[column], 0, 1), _error(errno.ENOSYS)]  # its flags are out of reach; use clone
-    lines += _if_argument(CLONE[column], 0, [_line(_JUMP_ANY_BIT, kernel.ALL_NAMESPACES, 0, 1), _error(errno.EPERM)])
-    lines += _if_argument(SOCKET[column], 0, [_line(_JUMP_EQUAL, socket.AF_UNIX, 1, 0), _error(errno.EAFNOSUPPORT)])
-    lines += _if_argument(IOCTL[column], 1, [_line(_JUMP_EQUAL, TIOCSTI, 0, 1), _error(errno.EPERM)])
-    lines += _keep_children_counted(column)
-    if only_signal is not None:
-        lines += _signal_rules(column, only_signal)
-    return b"".join([*lines, _line(_RETURN, _ALLOW)])
+    return column, lines
 
 
-def _signal_rules(column: int, process: int) -> list[bytes]:
-    """Signals go to the process itself and its own group (0) alone, and it keeps dying with its parent."""
-    lines = []
-    for numbers in (KILL, TGKILL, RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO):
-        allowed = [_line(_JUMP_EQUAL, process, 2, 0), _line(_JUMP_EQUAL, 0, 1, 0), _error(errno.EPERM)]
-        lines += _if_argument(numbers[column], 0, allowed)
-    for numbers in (TKILL, PIDFD_SEND_SIGNAL):
-        lines += [_line(_JUMP_EQUAL, numbers[column], 0, 1), _error(errno.EPERM)]
-    lines += _if_argument(PRCTL[column], 0, [_line(_JUMP_EQUAL, kernel.PR_SET_PDEATHSIG, 0, 1), _error(errno.EPERM)])
-    return lines
+def _numbers(table: calls.Calls, column: int) -> list[int]:
+    return [number for numbers in table.values() if (number := numbers[column]) is not None]
+
+
+def _denied(numbers: list[int], error: int) -> list[bytes]:
+    """These calls fail."""
+    return [line for first in range(0, len(numbers), 200) for line in _if_in(numbers[first : first + 200], error)]
+
+
+def _options_of_sockets(column: int) -> list[bytes]:
+    """A socket's buffers keep their size, which is no error; it takes no programs, which is one."""
+    rules = [
+        _line(_LOAD, _ARGUMENTS + 8 * 2),
+        *_if_in(calls.BUFFER_SIZES.values(), 0),
+        *_if_in(calls.SOCKET_PROGRAMS.values(), errno.EPERM),
+    ]
+    level = _line(_JUMP_EQUAL, calls.SOL_SOCKET, 0, len(rules))
+    return _if_argument(calls.SETSOCKOPT[column], 1, [level, *rules])
 
 
 def _keep_children_counted(column: int) -> list[bytes]:
@@ -183,13 +152,42 @@ def _keep_children_counted(column: int) -> list[bytes]:
         _line(_JUMP_EQUAL, 0, 1, 0),
         _error(0),
     ]
-    return _if_argument(RT_SIGACTION[column], 0, rules)
+    return _if_argument(calls.RT_SIGACTION[column], 0, rules)
+
+
+def _truncation_rules(column: int) -> list[bytes]:
+    """A file that may be read cannot be emptied: neither by its name nor by opening it for reading alone."""
+    emptied = [
+        _line(_JUMP_ANY_BIT, os.O_TRUNC, 0, 4),
+        _line(_AND, os.O_ACCMODE),
+        *_if_in([os.O_RDONLY, os.O_ACCMODE], errno.EPERM),  # the second means: for neither, which needs no right
+    ]
+    lines = _denied([calls.TRUNCATE[column]], errno.EPERM)
+    lines += _denied([calls.OPENAT2[column]], errno.ENOSYS)  # its flags are out of reach; use openat
+    lines += _if_argument(calls.OPENAT[column], 2, emptied)
+    if (number := calls.OPEN[column]) is not None:
+        lines += _if_argument(number, 1, emptied)
+    return lines
 
 
 def _if_argument(number: int, argument: int, rules: list[bytes]) -> list[bytes]:
     """Rules on the lower half of an argument of one call, which fall through to the next rule for other calls."""
     lines = [_line(_LOAD, _ARGUMENTS + 8 * argument), *rules, _line(_LOAD, _NUMBER)]
     return [_line(_JUMP_EQUAL, number, 0, len(lines)), *lines]
+
+
+def _if_in(values: Iterable[int], error: int) -> list[bytes]:
+    """What was loaded fails if it is one of these."""
+    listed = list(values)
+    last = len(listed) - 1
+    jumps = [_line(_JUMP_EQUAL, value, last - place) for place, value in enumerate(listed[:last])]
+    return [*jumps, _line(_JUMP_EQUAL, listed[last], 0, 1), _error(error)]
+
+
+def _unless_in(values: Iterable[int], error: int) -> list[bytes]:
+    """What was loaded fails if it is none of these."""
+    listed = list(values)
+    return [*(_line(_JUMP_EQUAL, value, len(listed) - place) for place, value in enumerate(listed)), _error(error)]
 
 
 def _error(number: int) -> bytes:

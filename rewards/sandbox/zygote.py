@@ -28,10 +28,12 @@ from rewards.fairness import read_processor_time
 from rewards.sandbox import disk as disk_account
 from rewards.sandbox import jail, kernel, limits
 from rewards.sandbox.account import Account, socket_bytes
+from rewards.scratch import remove_tree
 
 TICK = 0.05  # seconds between looks at what running programs hold, and for those that ended unasked
 TICK_OF_FAMILIES = 0.01  # where a program has several processes: the kernel bounds the memory of each alone
 LARGEST_PACKET = 1 << 16
+STANDARD = (0, 1, 2)  # input, output, errors: /dev/null
 # What programs import most: paid once here instead of in each of them.
 COMMON = (
     *("array", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools"),
@@ -109,14 +111,14 @@ class Zygote:
         if self.prepared.tier != "namespaces":
             folder = tempfile.mkdtemp(dir=self.folder)
             if user is not None:
+                os.chmod(self.folder, 0o711)  # it is root's: a way in, and nothing to see
                 os.chown(folder, user, user)
         told, tell = os.pipe()
         if self.own_pids is not None:
             kernel.unshare(kernel.CLONE_NEWPID)  # for children alone: the next one is the first of its namespace
         pid = os.fork()
         if pid == 0:
-            os.close(told)
-            self.control.close()
+            kernel.close_all_but([*STANDARD, *descriptors, tell])
             become(function, descriptors, tell, lambda: jail.shut_in(self.prepared, bounds, folder))
         os.close(tell)
         if self.own_pids is not None:
@@ -158,7 +160,7 @@ class Zygote:
         child.status, child.cpu_seconds = status, used.ru_utime + used.ru_stime
         if self.prepared.tier != "namespaces":  # there the kernel has done it
             self.sweep(child)
-            disk_account.remove(child.folder)
+            remove_tree(child.folder)
         return True
 
     def look_at_all(self) -> None:
@@ -312,7 +314,7 @@ def main() -> None:
     control.send(json.dumps({"tier": tier, "layers": told}).encode())
     zygote.serve()
     if tier != "namespaces":
-        disk_account.remove(folder)
+        remove_tree(folder)
 
 
 if __name__ == "__main__":

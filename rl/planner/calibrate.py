@@ -4,7 +4,6 @@ Engine and policy live side by side, as in a run. Each shape runs once before it
 """
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from rewards.scratch import scratch_folder
 from rl.evaluate.evaluation import build_grader, grade_all
 from rl.learner.budget import available_bytes
 from rl.learner.optimizer import build_optimizer
@@ -125,7 +125,7 @@ def sync(recipe: Recipe, engine: RolloutEngine, policy: Policy) -> float:
     if pick_sync(recipe.rollout) == "merged":
         engine.load_weights(policy.export())
     else:
-        with tempfile.TemporaryDirectory(prefix="penny-") as folder:
+        with scratch_folder("adapter") as folder:
             policy.save(Path(folder))
             engine.load_adapter(folder)
     return time.perf_counter() - began

@@ -15,8 +15,9 @@ import pytest
 
 from rewards.errors import BadInput
 from rewards.sandbox import Limits, Sandbox, SandboxError, jail, landlock
+from rewards.sandbox.attempts import ATTEMPTS
 from rewards.sandbox.host import Ended
-from rewards.sandbox.probe import ATTEMPTS, probe_all
+from rewards.sandbox.probe import probe_all
 
 ROOT = Path(__file__).parents[2]
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -178,7 +179,8 @@ def test_the_probes_see_an_escape_where_nothing_holds() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists(SYSTEM_PYTHON), reason="needs root and a system Python")
 @pytest.mark.parametrize("tier", TIERS)
-def test_a_normal_user_is_held_too(tier: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("user", [12345, 0])
+def test_a_normal_user_is_held_too_and_root_with_a_number_to_give(tier: str, user: int, tmp_path: Path) -> None:
     code = "import sys; from rewards.sandbox.probe import probe_all; print({p.escape for p in probe_all(sys.argv[1])})"
     copy = tmp_path / "rewards"
     subprocess.run(["cp", "-r", ROOT / "rewards", copy], check=True)
@@ -188,8 +190,8 @@ def test_a_normal_user_is_held_too(tier: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [SYSTEM_PYTHON, "-c", code, tier],
         env={"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
-        user=12345,
-        group=12345,
+        user=user,
+        group=user,
         extra_groups=[],
         cwd="/",
         capture_output=True,
@@ -234,9 +236,10 @@ def test_an_interpreter_below_tmp_is_still_there(tier: str) -> None:
 FALL_BACK = """
 import sys
 from rewards.errors import BadInput
-from rewards.sandbox import Sandbox, kernel, seccomp
+from rewards.sandbox import Sandbox, calls, kernel, seccomp
 kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-seccomp.install(seccomp.program(only_signal=None))  # refuses namespaces, as most containers do
+del calls.PRCTL_DENIED["PR_SET_CHILD_SUBREAPER"]  # of which most containers think nothing
+seccomp.install(seccomp.program())  # refuses namespaces, as most containers do
 with Sandbox("auto") as sandbox:
     print(sandbox.tier)
 try:
