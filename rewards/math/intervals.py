@@ -30,7 +30,7 @@ from rewards.math.regions import (
     union,
 )
 from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape, split_at
-from rewards.math.tree import parse
+from rewards.math.tree import names, parse, replaced
 
 RealSet = tuple[str, Region]  # the unknown it is about or "", and the numbers
 
@@ -104,10 +104,10 @@ def may_be_interval(found: Group) -> bool:
 def _joined(parts: Sequence[RealSet | None], join: Callable[[Sequence[Region]], Region]) -> RealSet | None:
     """The sets joined; None if one is unknown, or if they are about two unknowns."""
     known = [part for part in parts if part is not None]
-    names = {name for name, _ in known if name}
-    if len(known) != len(parts) or len(names) > 1:
+    unknowns = {name for name, _ in known if name}
+    if len(known) != len(parts) or len(unknowns) > 1:
         return None
-    return next(iter(names), ""), join([region for _, region in known])
+    return next(iter(unknowns), ""), join([region for _, region in known])
 
 
 def _scalar(text: str) -> RealSet | None:
@@ -271,24 +271,12 @@ def _is_absolute(found: Relation) -> bool:
 def _linear(tree: Tree) -> tuple[str, Fraction, Fraction] | None:
     """(name, a, b) of a x + b with rational a, b; None for everything else."""
     try:
-        names = _names(tree)
-        if len(names) != 1:
+        letters = names(tree)
+        if len(letters) != 1:
             return None
-        (name,) = names
-        values = [rational(_with(tree, name, x)) for x in (0, 1, 3, -2)]
+        (name,) = letters
+        values = [rational(replaced(tree, name, ("num", Fraction(x)))) for x in (0, 1, 3, -2)]
     except (NotRational, TooLarge):
         return None
     slope = values[1] - values[0]
     return (name, slope, values[0]) if slope and values[2:] == [values[0] + 3 * slope, values[0] - 2 * slope] else None
-
-
-def _names(tree: Tree) -> set[str]:
-    if tree[0] == "sym":
-        return {tree[1]}
-    return set() if tree[0] == "num" else set().union(*(_names(part) for part in tree[1:]))
-
-
-def _with(tree: Tree, name: str, value: int) -> Tree:
-    if tree[0] == "sym":
-        return ("num", Fraction(value)) if tree[1] == name else tree
-    return tree if tree[0] == "num" else (tree[0], *(_with(part, name, value) for part in tree[1:]))

@@ -83,7 +83,7 @@ def _shape(text: str, depth: int) -> Shape:
         return _matrix(matrix, depth)
     if "\\begin" in text or ("∧" in text and read_number(text) is not None):
         return Scalar(text)
-    if "]" in text and (text[0] == "]" or text[-1] == "[" or "\\in" in text):
+    if ("[" in text or "]" in text) and (text[0] == "]" or text[-1] == "[" or "\\in" in text or "\\cup" in text):
         text = _FRENCH.sub(_unfrench, text)
     for separators in (";", "∨", "∧", ","):
         parts = split(text, separators)
@@ -105,7 +105,7 @@ def _shape(text: str, depth: int) -> Shape:
 
 
 def _unfrench(match: re.Match[str]) -> str:
-    return f"{match[1]} {'[('[match[2] == ']']}{match[3]}{'])'[match[4] == '[']}"
+    return f"{match[1]}{'[('[match[2] == ']']}{match[3]}{'])'[match[4] == '[']}"
 
 
 def _items(part: str, separators: str, depth: int) -> tuple[Shape, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rewards.math.clean import words
 from rewards.math.intervals import BOUNDS, is_finite, is_region, may_be_interval, real_set
 from rewards.math.regions import same_region
-from rewards.math.relations import chain_value, compare_relations, is_name, named_value
+from rewards.math.relations import chain_value, compare_relations, is_name, is_unsolved, named_value
 from rewards.math.scalars import Decision, compare_scalars, is_formula, is_text
 from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape
 from rewards.math.times import is_clock, ratio
@@ -102,7 +102,8 @@ def _relation_and_other(gold: Shape, answer: Shape) -> Decision:
     if chain is not None:
         if chain[0] is True:
             return compare_shapes(other, shape(chain[1]))
-        return (False, "an equation for a value") if chain[0] is False else (None, "not decided")
+        unsolved = chain[0] is False or is_unsolved(relation)
+        return (False, "an equation for a value") if unsolved else (None, "not decided")
     bounded = any(sign in BOUNDS or sign == "ne" for sign in relation.signs)
     if isinstance(other, Scalar) and (real_set(relation) is not None or (bounded and is_formula(other.text))):
         return False, "an inequality for a value"
