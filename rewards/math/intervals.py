@@ -54,6 +54,7 @@ _SIGNED = re.compile(r"(?:\\mathbb\{?|\\mathbf\{|\\)R\}?[\^_]\{?(?:([+-])|(>|<|\
 _UNKNOWN = re.compile(r"^\\?[A-Za-z]+(?:_\w|_\{\w+\})?'*(?:\([^()]*\))?$")
 _REAL_NUMBER = re.compile(r"[xyt]")  # of |x| = 1; |z| = 1 is a modulus, |A| = 1 a number of elements
 _WITHOUT = re.compile(r"\\setminus|\\backslash|(?<=[\])}»R])\s*+-?\s*+(?=«)")
+_MARKED = re.compile(r"\\setminus|\\cap|\\emptyset|«|R")
 _CAP = re.compile(r"\\cap(?![A-Za-z])")
 
 
@@ -74,13 +75,12 @@ def is_region(found: Shape) -> bool:
     if isinstance(found, Relation):
         return any(sign in _CONDITIONS for sign in found.signs) or _is_absolute(found)
     if isinstance(found, Scalar):
-        marked = "\\setminus" in found.text or "\\cap" in found.text or "«" in found.text or "R" in found.text
-        return marked and _scalar(found.text) is not None
+        return _MARKED.search(found.text) is not None and _scalar(found.text) is not None
     if isinstance(found, Union):
         return True
     if found.kind == "tuple" and len(found.items) == 2:
         ends = [item.text for item in found.items if isinstance(item, Scalar)]
-        return found.brackets in ("[)", "(]") or any(map(_INFINITY.match, ends))
+        return found.brackets in ("[)", "(]", "][") or any(map(_INFINITY.match, ends))
     return found.kind in ("list", "set") and any(map(is_region, found.items))
 
 

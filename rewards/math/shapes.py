@@ -3,7 +3,7 @@
 import functools
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rewards.math.bases import read_numeral
 from rewards.math.clean import unbraced
@@ -39,7 +39,7 @@ class Scalar:
 class Group:
     """Several answers. `kind`: `list` (bare), `tuple` (brackets `()` or `[]`), `set`, `ratio`, `row` or `matrix`.
 
-    `brackets`: of a tuple; of a list joined by "or" or "and" the sign `∨` or `∧`.
+    `brackets`: of a tuple, where `][` is an open interval and no point; of a list joined by "or" or "and" the sign `∨` or `∧`.
     """
 
     kind: str
@@ -84,7 +84,11 @@ def _shape(text: str, depth: int) -> Shape:
     if "\\begin" in text or ("∧" in text and read_number(text) is not None):
         return Scalar(text)
     if ("[" in text or "]" in text) and (text[0] == "]" or text[-1] == "[" or "\\in" in text or "\\cup" in text):
+        is_open = text[0] + text[-1] == "]["
         text = _FRENCH.sub(_unfrench, text)
+        if is_open and text[0] == "(" and closing(text, 0) == len(text) - 1:
+            found = _bracketed(text, depth)
+            return replace(found, brackets="][") if isinstance(found, Group) else found
     for separators in (";", "∨", "∧", ","):
         parts = split(text, separators)
         if len(parts) > 1:
