@@ -72,10 +72,10 @@ def real_set(found: Shape) -> RealSet | None:
 
 def is_region(found: Shape) -> bool:
     """Whether an answer is written as a set of real numbers and as nothing else, unlike `(1, 2)`, `1, 2`, `x = 1`."""
+    if isinstance(found, Scalar):
+        return not found.text.isalnum() and _MARKED.search(found.text) is not None and _scalar(found.text) is not None
     if isinstance(found, Relation):
         return any(sign in _CONDITIONS for sign in found.signs) or _is_absolute(found)
-    if isinstance(found, Scalar):
-        return _MARKED.search(found.text) is not None and _scalar(found.text) is not None
     if isinstance(found, Union):
         return True
     if found.kind == "tuple" and len(found.items) == 2:

@@ -39,7 +39,8 @@ class Scalar:
 class Group:
     """Several answers. `kind`: `list` (bare), `tuple` (brackets `()` or `[]`), `set`, `ratio`, `row` or `matrix`.
 
-    `brackets`: of a tuple, where `][` is an open interval and no point; of a list joined by "or" or "and" the sign `∨` or `∧`.
+    `brackets`: of a tuple, where `][` is an open interval and no point; of a list the sign `∨` or `∧` of the word "or"
+    or "and" that joins it.
     """
 
     kind: str
