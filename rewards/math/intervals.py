@@ -121,7 +121,8 @@ def _scalar(text: str) -> RealSet | None:
         return "", REALS
     if (signed := _SIGNED.fullmatch(text)) is not None:
         sign = "ge" if signed[2] == "\\ge" else "le" if signed[2] == "\\le" else signed[2] or "<>"[signed[1] == "+"]
-        return "", _half_line(sign, "0")
+        half = _half_line(sign, "0")
+        return None if half is None else ("", half)
     if text.startswith("«") and text.endswith("»"):
         return _built(text[1:-1])
     if len(parts := split_at(text, _CAP)) > 1:

@@ -88,8 +88,8 @@ def _shape(text: str, depth: int) -> Shape:
         is_open = text[0] + text[-1] == "]["
         text = _FRENCH.sub(_unfrench, text)
         if is_open and text[0] == "(" and closing(text, 0) == len(text) - 1:
-            found = _bracketed(text, depth)
-            return replace(found, brackets="][") if isinstance(found, Group) else found
+            interval = _bracketed(text, depth)
+            return replace(interval, brackets="][") if isinstance(interval, Group) else interval
     for separators in (";", "∨", "∧", ","):
         parts = split(text, separators)
         if len(parts) > 1:

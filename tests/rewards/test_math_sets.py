@@ -124,8 +124,8 @@ def _bounded(interval: Interval) -> list[str]:
 
 
 def _symmetric(found: RealSet) -> list[str]:
-    if len(found) == 1 and found[0][0] is not None and found[0][2] is not None and found[0][1] == found[0][3]:
-        low, closed, high, _ = found[0]
+    low, closed, high, high_closed = found[0]
+    if len(found) == 1 and low is not None and high is not None and closed == high_closed:
         middle, radius = (low + high) / 2, (high - low) / 2
         if radius > 0:
             inside = "x" if middle == 0 else f"x{'-+'[middle < 0]}{tex(abs(middle))}"
