@@ -8,7 +8,7 @@ The modules in the order in which a completion passes them:
 2. One form for all spellings (`clean`): `symbols` (Unicode), `braces`, `grouping` (commas and points in numbers),
    `qualifiers` ("for all x").
 3. Whether two texts are equal (`compare`): `choices` first; then `shapes` takes each apart into lists, sets and
-   relations, and `structure` compares these, with `relations` and `intervals`.
+   relations, and `structure` compares these, with `relations`, and with `intervals` and `regions` for sets of numbers.
 4. Whether two single values are equal (`scalars`): `times`, `bases`, then `units` and `numerals`, then formulae, which
    `tree` parses with `macros`, and `numeric` compares by `exact` or by `arithmetic`.
 5. What is still open: math-verify (`verify`), in a process that can be killed.
@@ -68,9 +68,9 @@ def math(
     """1 if the completion's answer equals the column `answer`, 0 if not, None if `answer` or our grader is at fault.
 
     Where the answer of a completion is looked for: `rewards.math.extract`. Two answers instead of one, an answer that
-    is too large to work out, one that hangs the grader, one that is equal in its leading digits only, and a problem
-    restated (columns `question`, `problem`, `prompts`) earn 0. The optional column `tolerance` allows real scalars an
-    absolute difference (a number, or text such as `1e-1`; None: exact).
+    is too large to work out, one that hangs the grader, one that is equal in its leading digits only, and an expression
+    for a plain number, where the problem is at hand (columns `question`, `problem`, `prompts`), earn 0. The optional
+    column `tolerance` allows real scalars an absolute difference (a number, or text such as `1e-1`; None: exact).
 
     Args:
         completions: strings, or conversational messages.

@@ -30,7 +30,7 @@ from rewards.math.regions import (
     union,
 )
 from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape, split_at
-from rewards.math.tree import parse
+from rewards.math.tree import names, parse, replaced
 
 RealSet = tuple[str, Region]  # the unknown it is about or "", and the numbers
 
@@ -54,6 +54,7 @@ _SIGNED = re.compile(r"(?:\\mathbb\{?|\\mathbf\{|\\)R\}?[\^_]\{?(?:([+-])|(>|<|\
 _UNKNOWN = re.compile(r"^\\?[A-Za-z]+(?:_\w|_\{\w+\})?'*(?:\([^()]*\))?$")
 _REAL_NUMBER = re.compile(r"[xyt]")  # of |x| = 1; |z| = 1 is a modulus, |A| = 1 a number of elements
 _WITHOUT = re.compile(r"\\setminus|\\backslash|(?<=[\])}»R])\s*+-?\s*+(?=«)")
+_MARKED = re.compile(r"\\setminus|\\cap|\\emptyset|«|R")
 _CAP = re.compile(r"\\cap(?![A-Za-z])")
 
 
@@ -71,16 +72,15 @@ def real_set(found: Shape) -> RealSet | None:
 
 def is_region(found: Shape) -> bool:
     """Whether an answer is written as a set of real numbers and as nothing else, unlike `(1, 2)`, `1, 2`, `x = 1`."""
+    if isinstance(found, Scalar):
+        return not found.text.isalnum() and _MARKED.search(found.text) is not None and _scalar(found.text) is not None
     if isinstance(found, Relation):
         return any(sign in _CONDITIONS for sign in found.signs) or _is_absolute(found)
-    if isinstance(found, Scalar):
-        marked = "\\setminus" in found.text or "\\cap" in found.text or "«" in found.text or "R" in found.text
-        return marked and _scalar(found.text) is not None
     if isinstance(found, Union):
         return True
     if found.kind == "tuple" and len(found.items) == 2:
         ends = [item.text for item in found.items if isinstance(item, Scalar)]
-        return found.brackets in ("[)", "(]") or any(map(_INFINITY.match, ends))
+        return found.brackets in ("[)", "(]", "][") or any(map(_INFINITY.match, ends))
     return found.kind in ("list", "set") and any(map(is_region, found.items))
 
 
@@ -104,10 +104,10 @@ def may_be_interval(found: Group) -> bool:
 def _joined(parts: Sequence[RealSet | None], join: Callable[[Sequence[Region]], Region]) -> RealSet | None:
     """The sets joined; None if one is unknown, or if they are about two unknowns."""
     known = [part for part in parts if part is not None]
-    names = {name for name, _ in known if name}
-    if len(known) != len(parts) or len(names) > 1:
+    unknowns = {name for name, _ in known if name}
+    if len(known) != len(parts) or len(unknowns) > 1:
         return None
-    return next(iter(names), ""), join([region for _, region in known])
+    return next(iter(unknowns), ""), join([region for _, region in known])
 
 
 def _scalar(text: str) -> RealSet | None:
@@ -121,7 +121,8 @@ def _scalar(text: str) -> RealSet | None:
         return "", REALS
     if (signed := _SIGNED.fullmatch(text)) is not None:
         sign = "ge" if signed[2] == "\\ge" else "le" if signed[2] == "\\le" else signed[2] or "<>"[signed[1] == "+"]
-        return "", _half_line(sign, "0")
+        half = _half_line(sign, "0")
+        return None if half is None else ("", half)
     if text.startswith("«") and text.endswith("»"):
         return _built(text[1:-1])
     if len(parts := split_at(text, _CAP)) > 1:
@@ -271,24 +272,12 @@ def _is_absolute(found: Relation) -> bool:
 def _linear(tree: Tree) -> tuple[str, Fraction, Fraction] | None:
     """(name, a, b) of a x + b with rational a, b; None for everything else."""
     try:
-        names = _names(tree)
-        if len(names) != 1:
+        letters = names(tree)
+        if len(letters) != 1:
             return None
-        (name,) = names
-        values = [rational(_with(tree, name, x)) for x in (0, 1, 3, -2)]
+        (name,) = letters
+        values = [rational(replaced(tree, name, ("num", Fraction(x)))) for x in (0, 1, 3, -2)]
     except (NotRational, TooLarge):
         return None
     slope = values[1] - values[0]
     return (name, slope, values[0]) if slope and values[2:] == [values[0] + 3 * slope, values[0] - 2 * slope] else None
-
-
-def _names(tree: Tree) -> set[str]:
-    if tree[0] == "sym":
-        return {tree[1]}
-    return set() if tree[0] == "num" else set().union(*(_names(part) for part in tree[1:]))
-
-
-def _with(tree: Tree, name: str, value: int) -> Tree:
-    if tree[0] == "sym":
-        return ("num", Fraction(value)) if tree[1] == name else tree
-    return tree if tree[0] == "num" else (tree[0], *(_with(part, name, value) for part in tree[1:]))

@@ -10,6 +10,7 @@ LONGEST_NUMBER = 1_000  # characters; Python refuses to read integers of more th
 LARGEST_EXPONENT = 10_000
 _FEWEST_DIGITS = 6  # significant digits from which on a decimal counts as the value that it rounds
 _FEWEST_OF_TWO = 12  # where both are decimals
+_FEWEST_FOR_EXACT = 10  # of an answer where the gold answer is exact: 0.333333 is no third
 _MOST_DIGITS = 15  # what a float prints after these is noise
 
 _DIGITS = r"(?:(?!0++,)\d{1,3}(?:,\d{3})++(?![\d])|\d{1,3}(?: \d{3})++(?!\s?\d)|\d++)"
@@ -41,6 +42,10 @@ _PARTS = {
 }  # fmt: skip
 
 
+_ROMAN = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
+_ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """One number. `digits`: significant digits of a decimal, None for integers, fractions and what is exact else.
@@ -70,17 +75,30 @@ def read_number(text: str) -> Number | None:
 
 
 def same_number(gold: Number, answer: Number) -> bool:
-    """Equality of numbers. A decimal of six or more significant digits equals what it rounds or truncates."""
-    if gold.value == answer.value:
+    """Equality of numbers. A decimal equals what it rounds or truncates: a gold answer of six or more significant
+    digits, an answer of ten or more. What a computer prints of a gold decimal with 17 digits equals it.
+    """
+    if gold.value == answer.value or _is_printed(gold, answer):
         return True
     rough, other = (gold, answer) if (gold.digits or 10**6) <= (answer.digits or 10**6) else (answer, gold)
     if rough.digits is None:
         return False
-    if rough.digits < (_FEWEST_DIGITS if other.digits is None else _FEWEST_OF_TWO):
+    fewest = _FEWEST_DIGITS if rough is gold else _FEWEST_FOR_EXACT
+    if rough.digits < (fewest if other.digits is None else _FEWEST_OF_TWO):
         return False
     if other.digits is None and other.value.denominator == 1:
         return False  # an integer is written as one
     return close_decimal(rough, other.value)
+
+
+def _is_printed(gold: Number, answer: Number) -> bool:
+    """Whether an answer is the binary float of a decimal gold answer with 17 digits: 0.10000000000000001 for 0.1."""
+    if gold.digits is None or answer.digits is None or not 16 <= answer.digits <= 17 or gold.digits > _MOST_DIGITS:
+        return False
+    try:
+        return Fraction(f"{float(gold.value):.17g}") == answer.value
+    except OverflowError:
+        return False
 
 
 def close_decimal(decimal: Number, value: Fraction) -> bool:
@@ -171,6 +189,14 @@ def _scaled(match: re.Match[str]) -> Number | None:
     if number is None:
         return None
     return Number(number.value * (12 if power is None else 10**power))
+
+
+def roman(text: str) -> int | None:
+    """The value of a Roman numeral of two or more letters, as in XLII; None for every other text."""
+    if len(text) < 2 or not _ROMAN.fullmatch(text):
+        return None
+    values = [_ROMAN_DIGITS[letter] for letter in text]
+    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
 
 
 def _in_words(text: str) -> Number | None:

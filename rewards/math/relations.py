@@ -4,12 +4,12 @@ import re
 
 from rewards.math.clean import spaceless
 from rewards.math.intervals import real_set
-from rewards.math.macros import Tree
+from rewards.math.macros import CONSTANTS, Tree
 from rewards.math.numeric import proportional
 from rewards.math.regions import same_region
 from rewards.math.scalars import Decision, compare_scalars, is_text
 from rewards.math.shapes import Relation
-from rewards.math.tree import parse
+from rewards.math.tree import names, parse
 
 _LETTER = (
     r"(?:[A-Za-z]|\\(?!frac|sqrt|log|ln|sin|cos|tan|sum|int|lim|binom|pi\b|infty)[A-Za-z]+\s?(?:\{[A-Za-z ]*\})?)"
@@ -55,6 +55,12 @@ def chain_value(relation: Relation) -> tuple[bool | None, str] | None:
             return False, relation.sides[-1]
         agree = None if equal is None else agree
     return agree, relation.sides[-1]
+
+
+def is_unsolved(relation: Relation) -> bool:
+    """Whether an equation has one unknown that is yet to be found, as in `\\log x = 7`, which does not say 7."""
+    read = parse(relation.sides[0])
+    return read is not None and len(names(read[0]) - CONSTANTS) == 1
 
 
 def compare_relations(gold: Relation, answer: Relation) -> Decision:

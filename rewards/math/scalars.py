@@ -9,10 +9,10 @@ from rewards.math.choices import SIGN_OF_FORMULA, choices
 from rewards.math.clean import spaceless, unbraced, words
 from rewards.math.exact import NotRational, TooLarge, rational
 from rewards.math.macros import Tree
-from rewards.math.numerals import Number, read_number, same_number
+from rewards.math.numerals import Number, read_number, roman, same_number
 from rewards.math.numeric import approximates, same_value
 from rewards.math.times import compare_times, is_clock, ratio
-from rewards.math.tree import parse
+from rewards.math.tree import names, parse, replaced
 from rewards.math.units import conversion, split_unit
 
 Decision = tuple[bool | None, str]  # equal, different, or not known here; and which rung said so
@@ -104,6 +104,8 @@ def _texts(gold: str, answer: str) -> Decision | None:
         if not is_text(answer) or not _is_number(gold):
             return None
         said = words(answer)
+        if (value := roman(answer.strip(" ‹›"))) is not None and (number := quantity(gold)[1]) is not None:
+            return value == number.value, "a Roman numeral"
         return (False, "a text for a number") if _spelled(answer) is None and not _INFINITE & set(said) else None
     if read_number(gold.strip("‹› ")) is not None:
         return None
@@ -157,12 +159,21 @@ def _quantities(gold: str, answer: str) -> Decision:
     given = parse(other_body) if other is None else (("num", other.value), False)
     if wanted is None or given is None:
         return None, "not read"
+    if not (unit or other_unit):
+        given = _with_i(wanted[0], given[0]), given[1]
     if factor != 1 and factor is not None:
         given = ("mul", ("num", factor), given[0]), given[1]
     decided = _formulae(wanted, given, number, other, percent, other_percent)
     if decided[0] is False and not (unit and other_unit) and (unit + other_unit) in ("°", "degrees", "degree"):
         return _angles(wanted[0], given[0], bool(unit), decided)
     return decided
+
+
+def _with_i(gold: Tree, answer: Tree) -> Tree:
+    """An answer with the engineers' j for the imaginary unit, where the gold answer is complex and has no j."""
+    if names(answer) != {"j"} or "j" in names(gold) or "i" not in names(gold):
+        return answer
+    return replaced(answer, "j", ("sym", "i"))
 
 
 def _angles(gold: Tree, answer: Tree, gold_in_degrees: bool, decided: Decision) -> Decision:
@@ -177,8 +188,8 @@ def _angles(gold: Tree, answer: Tree, gold_in_degrees: bool, decided: Decision) 
 def _same_numbers(gold: Number, answer: Number, percent: bool, other_percent: bool, factor: Fraction) -> bool:
     if factor != 1:
         answer = Number(answer.value * factor, answer.digits, answer.ulp * factor)
-    if same_number(gold, answer):
-        return True
+    if same_number(gold, answer) and not (other_percent and not percent and 0 < abs(gold.value) < 1):
+        return True  # 25% for 25, but not 0.25% for 0.25
     if percent == other_percent:
         return False
     hundredth = gold if percent else answer

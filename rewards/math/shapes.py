@@ -3,7 +3,7 @@
 import functools
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rewards.math.bases import read_numeral
 from rewards.math.clean import unbraced
@@ -39,7 +39,8 @@ class Scalar:
 class Group:
     """Several answers. `kind`: `list` (bare), `tuple` (brackets `()` or `[]`), `set`, `ratio`, `row` or `matrix`.
 
-    `brackets`: of a tuple; of a list joined by "or" or "and" the sign `∨` or `∧`.
+    `brackets`: of a tuple, where `][` is an open interval and no point; of a list the sign `∨` or `∧` of the word "or"
+    or "and" that joins it.
     """
 
     kind: str
@@ -83,8 +84,12 @@ def _shape(text: str, depth: int) -> Shape:
         return _matrix(matrix, depth)
     if "\\begin" in text or ("∧" in text and read_number(text) is not None):
         return Scalar(text)
-    if "]" in text and (text[0] == "]" or text[-1] == "[" or "\\in" in text):
+    if ("[" in text or "]" in text) and (text[0] == "]" or text[-1] == "[" or "\\in" in text or "\\cup" in text):
+        is_open = text[0] + text[-1] == "]["
         text = _FRENCH.sub(_unfrench, text)
+        if is_open and text[0] == "(" and closing(text, 0) == len(text) - 1:
+            interval = _bracketed(text, depth)
+            return replace(interval, brackets="][") if isinstance(interval, Group) else interval
     for separators in (";", "∨", "∧", ","):
         parts = split(text, separators)
         if len(parts) > 1:
@@ -105,7 +110,7 @@ def _shape(text: str, depth: int) -> Shape:
 
 
 def _unfrench(match: re.Match[str]) -> str:
-    return f"{match[1]} {'[('[match[2] == ']']}{match[3]}{'])'[match[4] == '[']}"
+    return f"{match[1]}{'[('[match[2] == ']']}{match[3]}{'])'[match[4] == '[']}"
 
 
 def _items(part: str, separators: str, depth: int) -> tuple[Shape, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rewards.math.clean import words
 from rewards.math.intervals import BOUNDS, is_finite, is_region, may_be_interval, real_set
 from rewards.math.regions import same_region
-from rewards.math.relations import chain_value, compare_relations, is_name, named_value
+from rewards.math.relations import chain_value, compare_relations, is_name, is_unsolved, named_value
 from rewards.math.scalars import Decision, compare_scalars, is_formula, is_text
 from rewards.math.shapes import Group, Relation, Scalar, Shape, Union, shape
 from rewards.math.times import is_clock, ratio
@@ -102,7 +102,8 @@ def _relation_and_other(gold: Shape, answer: Shape) -> Decision:
     if chain is not None:
         if chain[0] is True:
             return compare_shapes(other, shape(chain[1]))
-        return (False, "an equation for a value") if chain[0] is False else (None, "not decided")
+        unsolved = chain[0] is False or is_unsolved(relation)
+        return (False, "an equation for a value") if unsolved else (None, "not decided")
     bounded = any(sign in BOUNDS or sign == "ne" for sign in relation.signs)
     if isinstance(other, Scalar) and (real_set(relation) is not None or (bounded and is_formula(other.text))):
         return False, "an inequality for a value"
@@ -171,7 +172,8 @@ def _groups(gold: Group, answer: Group) -> Decision:
 
 
 def _tuples(gold: Group, answer: Group) -> Decision:
-    if len(gold.items) == 2 and gold.brackets != answer.brackets:
+    brackets = {"()" if group.brackets == "][" else group.brackets for group in (gold, answer)}
+    if len(gold.items) == 2 and len(brackets) > 1:
         return False, "other brackets"
     return _in_order(gold.items, answer.items, "tuple")
 
@@ -179,8 +181,9 @@ def _tuples(gold: Group, answer: Group) -> Decision:
 def _list_and_tuple(gold: Group, answer: Group) -> Decision:
     """`x=1, y=2` or `1, 2` against `(1, 2)`: in order. A set is not a tuple, nor is an interval a list.
 
-    `(2, 5)` may be an interval, so bare values are not paid for it, nor the other way round: they may be the two
-    solutions that bound it. Values with two names are the coordinates of a point, and `(5, 2)` is nothing else.
+    `(2, 5)` may be an interval, so it is not paid for two values, nor are `2 or 5`, `2 and 5` and `x = 2, 5` for it.
+    The answer `2, 5` alone is taken for a point without its brackets. Values with two names are the coordinates of a
+    point, and `(5, 2)` is nothing else.
     """
     bare, ordered = (gold, answer) if answer.kind == "tuple" else (answer, gold)
     if bare.kind != "list" or "[" in ordered.brackets and "]" not in ordered.brackets:
@@ -196,13 +199,17 @@ def _list_and_tuple(gold: Group, answer: Group) -> Decision:
             if len({name for name, _ in named}) < len(named):
                 return False, "several values of one unknown"
             bare = Group("list", tuple(shape(value) for _, value in sorted(named)))
-    elif may_be_interval(ordered) or bare.brackets == "∨":
-        return False, "values, and an interval or a point"
+    elif may_be_interval(ordered) and (answer is ordered or bare.brackets or _has_relation(bare)):
+        return False, "values for a pair"
     return (
         _in_order(bare.items, ordered.items, "tuple")
         if answer is ordered
         else _in_order(ordered.items, bare.items, "tuple")
     )
+
+
+def _has_relation(group: Group) -> bool:
+    return any(isinstance(item, Relation) for item in group.items)
 
 
 def _labelled(gold: Group, answer: Group) -> Decision | None:

@@ -48,6 +48,20 @@ def _is_shallow(tree: Tree) -> bool:
     return False
 
 
+def names(tree: Tree) -> set[str]:
+    """The letters and constants of a formula."""
+    if tree[0] == "sym":
+        return {tree[1]}
+    return set() if tree[0] == "num" else set().union(*(names(part) for part in tree[1:]))
+
+
+def replaced(tree: Tree, name: str, other: Tree) -> Tree:
+    """A formula with another one wherever a letter stands."""
+    if tree[0] == "sym":
+        return other if tree[1] == name else tree
+    return tree if tree[0] == "num" else (tree[0], *(replaced(part, name, other) for part in tree[1:]))
+
+
 def _call(name: str, value: Fraction) -> Tree:
     """f(0): more likely a value of its own than a product."""
     if name in CONSTANTS:

@@ -40,6 +40,24 @@ def test_agreement_with_the_labelled_cases(name: str, count: int, right: int) ->
     ] == []
 
 
+VALUES = ("set", "relation", "interval", "float", "complex", "number", "percent", "algebra", "equation", "mixed")
+
+
+def test_attacks_on_values() -> None:
+    path = folder("PENNY_CASES", "math_pairs_2.jsonl") / "math_pairs_2.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if row["cat"] in VALUES]
+    assert len(rows) == 63
+    with GraderPool(workers=1, timeout=3) as pool:
+        verdicts = grade_math([row["gold"] for row in rows], [row["response"] for row in rows], pool)
+    missed = [
+        (row["id"], verdict.reason)
+        for row, verdict in zip(rows, verdicts, strict=True)
+        if (verdict.outcome == "correct") != row["correct"] and not verdict.reason.startswith("it waited")
+    ]
+    assert missed == []
+
+
 def golds_of(path: Path, column: str) -> list[str]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [gold_text(row[column]) for row in rows if row.get(column)]
