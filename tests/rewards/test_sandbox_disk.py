@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rewards.sandbox import disk
-from rewards.sandbox.disk import BLOCK, folder_bytes, remove
+from rewards.sandbox.disk import BLOCK, folder_bytes
+from rewards.scratch import remove_tree
 
 MUCH = 1 << 40
 
@@ -52,7 +53,7 @@ def test_deep_folders_are_measured_and_removed(tmp_path: Path) -> None:
     deep.mkdir()
     dig(deep, 2500)
     assert folder_bytes(str(deep), MUCH) >= 2501 * BLOCK
-    remove(str(deep))
+    remove_tree(str(deep))
     assert not deep.exists()
 
 
@@ -61,9 +62,9 @@ def test_folders_that_nobody_may_look_into_are_removed(tmp_path: Path) -> None:
         Path(tmp_path, f"{mode}").mkdir()
         Path(tmp_path, f"{mode}", "file").touch()
         Path(tmp_path, f"{mode}").chmod(mode)
-    remove(str(tmp_path))
+    remove_tree(str(tmp_path))
     assert not tmp_path.exists()
-    remove(str(tmp_path))  # nothing is left to be done
+    remove_tree(str(tmp_path))  # nothing is left to be done
 
 
 def test_a_folder_that_is_moved_while_it_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
