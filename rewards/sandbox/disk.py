@@ -57,9 +57,7 @@ def unnamed_bytes(folder: str, family: Iterable[int], largest: int) -> int:
     sizes: dict[int, int] = {}
     hidden = 0
     for pid in family:
-        maps = read(pid, "maps")
-        for inode in gone.findall(maps or b""):
-            sizes.setdefault(int(inode), largest)
+        mapped = gone.findall(read(pid, "maps") or b"")
         try:
             paths = [path for path, link in links(pid).items() if link.startswith(folder)]
         except PermissionError:
@@ -70,6 +68,9 @@ def unnamed_bytes(folder: str, family: Iterable[int], largest: int) -> int:
                 found = os.stat(path)
                 if found.st_nlink == 0 and stat.S_ISREG(found.st_mode):
                     sizes[found.st_ino] = found.st_size
+        if any(int(inode) not in sizes for inode in mapped):  # unless it has ended or given them up meanwhile
+            for inode in gone.findall(read(pid, "maps") or b""):
+                sizes.setdefault(int(inode), largest)
     return sum(sizes.values()) + hidden
 
 

@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewards.sandbox import attributes, kernel, landlock, limits, seccomp
+from rewards.sandbox import attributes, kernel, landlock, limits, seccomp, semaphores
 
 NAMESPACES = (
     kernel.CLONE_NEWNS
@@ -231,6 +231,8 @@ def prepare(tier: str, user: int | None) -> Prepared:
     os.environ.clear()
     os.environ.update(ENVIRONMENT | {"HOME": "/tmp", "TMPDIR": "/tmp"})
     inside, guarded = tier == "namespaces", tier != "unsafe"
+    if guarded and not inside:
+        semaphores.share_without_names()
     if guarded:
         kernel.drop_bounding_capabilities()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)

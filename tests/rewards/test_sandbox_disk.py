@@ -96,3 +96,15 @@ def test_what_cannot_be_looked_into_is_too_much(tmp_path: Path) -> None:
     closed.mkdir(0o300)
     assert folder_bytes(str(tmp_path), 100) > 100
     assert folder_bytes(str(closed), 100) > 100
+
+
+@pytest.mark.parametrize(("later", "charged"), [(b"", 0), (None, 0), ("mapped", MUCH)])
+def test_a_mapped_file_that_is_not_open_is_looked_at_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: bytes | str | None, charged: int
+) -> None:
+    """Between the looks at mappings and at descriptors a process may end, or give the file up."""
+    mapped = b"7f00-7f10 rw-s 00000000 00:1b 77    " + os.fsencode(tmp_path) + b"/file (deleted)\n"
+    looks = iter([mapped, mapped if later == "mapped" else later])
+    monkeypatch.setattr(disk, "read", lambda process, name: next(looks))
+    monkeypatch.setattr(disk, "links", lambda process: {})
+    assert disk.unnamed_bytes(str(tmp_path), [1], MUCH) == charged

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import multiprocessing
 import os
 import resource
 import shutil
@@ -15,6 +16,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +110,32 @@ def starts_programs() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
 
+def add_often(total: Any, lock: Any, queue: Any) -> None:
+    with multiprocessing.Lock():  # another one than the parent makes meanwhile
+        for _ in range(50):
+            with lock:
+                total.value += 1
+    queue.put("done")
+
+
+def shares_work_between_processes() -> None:
+    with multiprocessing.Pool(2) as pool:
+        assert pool.map(abs, range(-3, 1)) == [3, 2, 1, 0]
+    total, lock, queue = multiprocessing.Value("i", 0, lock=False), multiprocessing.Lock(), multiprocessing.Queue()
+    started = [multiprocessing.Process(target=add_often, args=(total, lock, queue)) for _ in range(2)]
+    for process in started:
+        process.start()
+    assert [queue.get(timeout=5) for _ in started] == ["done", "done"]
+    for process in started:
+        process.join()
+    assert total.value == 100
+    locks = [multiprocessing.Semaphore(2) for _ in range(300)]
+    assert all(lock.acquire(block=False) for lock in (*locks, *locks))
+    assert not any(lock.acquire(block=False) for lock in locks)
+    once = multiprocessing.RLock()
+    assert once.acquire() and once.acquire() and list(multiprocessing.Array("d", [1.5])) == [1.5]
+
+
 def asks_about_itself() -> None:
     resource.setrlimit(resource.RLIMIT_STACK, resource.getrlimit(resource.RLIMIT_STACK))
     assert resource.prlimit(0, resource.RLIMIT_NOFILE) == resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE)
@@ -127,6 +155,7 @@ HONEST: dict[str, Callable[[], None]] = {
         runs_a_loop_and_threads,
         uses_pairs_of_sockets,
         starts_programs,
+        shares_work_between_processes,
         asks_about_itself,
     )
 }
