@@ -18,7 +18,7 @@ def share_without_names() -> None:
     """
     library = ctypes.CDLL(None, use_errno=True)
 
-    class SemLock(_multiprocessing.SemLock):  # type: ignore[misc]
+    class SemLock(_multiprocessing.SemLock):
         """A semaphore without a name."""
 
         def __new__(cls, kind: int, value: int, maxvalue: int, name: str, unlink: bool) -> Any:
@@ -31,4 +31,4 @@ def share_without_names() -> None:
             return made
 
     _multiprocessing.SemLock = SemLock
-    heap.Arena._dir_candidates = []  # then it takes a temporary folder
+    heap.Arena._dir_candidates = []  # type: ignore[attr-defined]  # then it takes a temporary folder
