@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from rewards.sandbox import values
 from rewards.sandbox.standins import SPECIAL
-from rewards.sandbox.talk import SCRIPTS, built_in
+from rewards.sandbox.talk import SCRIPTS, built_in, plain
 
 FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, type)
 # Of these a program could find its way to the script.
@@ -80,11 +80,12 @@ class Given:
         """What an object is to the program: its kind and what goes with it."""
         if isinstance(thing, BaseException):
             own = type(thing).__name__ if type(thing).__module__ == "__main__" else None
-            return ["error", own, built_in(type(thing)), [str(thing)]]
+            arguments = [str(thing)] if plain(list(thing.args)) is None else list(thing.args)
+            return ["error", own, built_in(type(thing)), arguments]
         name = getattr(thing, "__qualname__", None)
         if isinstance(thing, FUNCTIONS) and isinstance(name, str):
             module = getattr(thing, "__module__", None) or ""
             is_known = module.partition(".")[0] in sys.stdlib_module_names
             found = getattr(sys.modules.get(module), name, None) if is_known else None
             return ["name", module, name] if found is thing else ["function", name]
-        return ["iterator"] if hasattr(type(thing), "__next__") else ["object"]
+        return ["iterator"] if hasattr(type(thing), "__next__") and not callable(thing) else ["object"]  # a mock

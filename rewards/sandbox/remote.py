@@ -15,6 +15,7 @@ from rewards.sandbox import frames, values
 from rewards.sandbox.changes import apply, containers
 from rewards.sandbox.given import Given
 from rewards.sandbox.raised import NEVER_RAISED, mirrored, rebuilt
+from rewards.sandbox.standard import Standard
 from rewards.sandbox.standins import COMPARISONS, IN_PLACE, ITEMS, TWO, Handle
 from rewards.sandbox.talk import PLACES, Line, reply
 
@@ -43,6 +44,7 @@ class Remote:
         self.handles: dict[int, Handle] = {}
         self.exceptions: dict[str, type[BaseException]] = {}
         self.given = Given()
+        self.standard = Standard()
         self.line = Line(channel, self.answer, self.number)
 
     def load(self, preamble: str, program: str) -> dict[str, Any]:
@@ -70,6 +72,8 @@ class Remote:
     def _asked(self, request: list[Any], resolve: Callable[[int], Any], stops: bool = False) -> list[Any]:
         self.reached = True
         try:
+            if (standard := self.standard.changed()) is not None:
+                self.line.ask(["standard", standard], self.handle)
             said = self.line.ask(request, resolve)
         except values.CodecError as error:
             if self.given.refused:  # the script's own argument

@@ -14,6 +14,7 @@ from typing import Any
 from rewards.sandbox import values
 from rewards.sandbox.changes import Place, Watched
 from rewards.sandbox.script import furnish
+from rewards.sandbox.standard import Standard
 from rewards.sandbox.standins import SPECIAL, Handle
 from rewards.sandbox.talk import PLACES, Line, built_in, reply, said_by
 
@@ -37,6 +38,7 @@ class Server:
         self.numbers: dict[int, int] = {}
         self.foreign: dict[int, Any] = {}
         self.number: Callable[[Any], int] | None = self._number if handles else None
+        self.standard = Standard()
         self.line = Line(channel, self.answer, self._number)
 
     def loaded(self, preamble: str, program: str) -> bytes:
@@ -161,6 +163,10 @@ class Server:
         import asyncio  # few programs have coroutines
 
         return asyncio.run(coroutine)
+
+    def do_standard(self, things: list[Any]) -> None:
+        """Let the program find what its script has put in the places of standard input and output."""
+        self.standard.put(things)
 
     def do_name(self, name: str) -> Any:
         """What a name stands for."""

@@ -66,13 +66,13 @@ def reply(action: Callable[[], list[Any]], number: Callable[[Any], int] | None, 
         return values.encode(action(), number)
     except BaseException as error:  # whatever it is, SystemExit too: it is how the call ended
         if stops and isinstance(error, StopIteration):
-            return values.encode(["stop", _plain(error.value)])
+            return values.encode(["stop", plain(error.value)])
         said = ["error", built_in(type(error)), text_of(error)]
         return values.encode(said if number is None else [*said, error], number)
 
 
-def _plain(value: Any) -> Any:
-    """A value that can be told; None for all else."""
+def plain(value: Any) -> Any:
+    """Return a value that can be told; None for all else."""
     try:
         values.encode(value)
     except values.CodecError:
