@@ -20,6 +20,7 @@ from rewards.math.hedge_words import (
     EQUALS,
     NOT,
     NOT_AFTER,
+    NOTHING_ELSE,
     OR,
     OR_SHORT,
     REFUSES,
@@ -40,7 +41,9 @@ _CLOSES = r"[\s)\]}*_`\"'”’»]{0,6}"
 _I = re.IGNORECASE
 
 _DENIED = re.compile(rf"{NOT}{_BEFORE}$", _I)
+_ONLY = re.compile(NOTHING_ELSE, _I)
 _DENIED_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{NOT_AFTER}", _I)
+_CONDITION = re.compile(r"\s+(?:only\s+)?(?:if|when|unless)\b", _I)
 _BOUNDED = re.compile(rf"{BOUND}(?:{_OPENS}(?:equal to|of|de|to|a|an|the))?{_OPENS}$", _I)
 _BOUNDED_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{BOUND_AFTER}", _I)
 _BETWEEN = re.compile(rf"{BETWEEN}{_OPENS}$", _I)
@@ -153,7 +156,8 @@ def _refuses(said: str) -> bool:
 
 def _outside(before: str, after: str) -> str:
     """Whether words around a mark deny what it holds: "it is not \\boxed{5}", "\\boxed{5} is wrong"."""
-    if _DENIED.search(before) or _DENIED_AFTER.match(after):
+    denied = _DENIED_AFTER.match(after)
+    if _DENIED.search(before) or denied is not None and not _CONDITION.match(after, denied.end()):
         return "it is denied"
     guess = f"{before}; {after[:10]}".rstrip(" .。।؟۔!")
     return "it is said to be unknown" if _GUESSES.search(guess) else ""
@@ -182,7 +186,8 @@ def _fault(own: _Gold, said: str, values: list[tuple[int, int]], place: int, is_
     """Why a value is no claim."""
     start, end = values[place]
     before = said[max(0, start - _LONGEST_GAP) : start]
-    if not own.denied and (_DENIED.search(before) or _DENIED_AFTER.match(said, end)):
+    denied = _DENIED.search(before) is not None and not _ONLY.search(before)
+    if not own.denied and (denied or _DENIED_AFTER.match(said, end)):
         return "it is denied"
     if not own.bounded and (_BOUNDED.search(before) or _BOUNDED_AFTER.match(said, end)):
         return "only a bound"
