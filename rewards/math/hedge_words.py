@@ -21,7 +21,7 @@ _OR_UNSPACED = """
 _NOT = r"""
     not, never, cannot, no longer, neither, (?:anything|everything|all) (?:but|except|other than),
     other than, different from, unequal to, far from, nothing like, hardly, scarcely, isnt,
-    (?:not|n['’]t) possibly, unlikely to, no, (?:otr[oa]s?|todos?|toda) (?:que|menos|excepto|salvo), tampoco, nunca, (?:distint|divers|diferent)[oae] (?:de|da), pas, jamais,
+    unlikely to, no, (?:otr[oa]s?|todos?|toda) (?:que|menos|excepto|salvo), tampoco, nunca, (?:distint|divers|diferent)[oae] (?:de|da), pas, jamais,
     autres? que, tout (?:sauf|autre que), n['’]importe quoi sauf,
     (?:alles|etwas|jede\w*) (?:außer|andere[sr]? als), ander[es]s? als,
     tutto (?:tranne|fuorché|meno), altro (?:da|che), tudo (?:menos|exceto), outr[oa]s? que,
@@ -159,7 +159,7 @@ _OR_SHORT = """
 """
 # What may stand between "not" or "at most" and a number.
 _EQUALS = """
-    be, equal, equal to, equals, to, exactly, just, simply, the, a, have, get, is, es, ser, igual a, son, hay, est,
+    be, possibly, necessarily, really, actually, quite, even, always, likely, probably, equal, equal to, equals, to, exactly, just, simply, the, a, have, get, is, es, ser, igual a, son, hay, est,
     égale? à, le, la, ist, gleich, sind, é, è, uguale a, sono, равн[оаы]м?, равен, là, phải là, bằng, sama dengan,
     adalah, jest, równe, gelijk aan, هو, هي, تساوي, يساوي, of, de, дорівнює
 """
@@ -181,7 +181,7 @@ _CORRECTS_UNSPACED = """
     正しくは, 잠깐만?, 사실은?, 정정, 수정
 """
 _CALLS_WRONG = r"""
-    (?:that|this|it|the answer|my answer)(?:(?:['’]s| is| was) (?:all )?(?:wrong|incorrect|a mistake|false)),
+    (?:that|this|it|the answer|my answer)(?:(?:['’]s| is| was) (?:all )?(?:wrong|incorrect|a mistake)),
     (?:that|this|it|the answer|my answer)(?: is not| was not| isn['’]t|['’]s not) (?:right|correct),
     (?:that|this|it|the answer|my answer) can(?:not|['’]t) be (?:right|correct),
     (?:eso |esto )?(?:es|está) (?:incorrect[oa]|equivocad[oa]|mal|fals[oa]), (?:eso |esto )?no (?:es|está) (?:correct[oa]|bien),

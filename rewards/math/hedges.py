@@ -36,12 +36,19 @@ _LONGEST_GAP = 60  # characters between two numbers of one claim
 
 _OPENS = r"[\s$£€¥₹(\[{*_`\"'“‘«]{0,6}"
 _UNIT = r"(?:[\s-]?[^\W\d_]{1,12})?"
-_BEFORE = rf"(?:{_OPENS}{EQUALS}){{0,2}}{_OPENS}"
+_BEFORE = rf"(?:{_OPENS}{EQUALS}){{0,3}}{_OPENS}"
 _CLOSES = r"[\s)\]}*_`\"'”’»]{0,6}"
 _I = re.IGNORECASE
 
 _DENIED = re.compile(rf"{NOT}{_BEFORE}$", _I)
 _ONLY = re.compile(NOTHING_ELSE, _I)
+_DOUBTED = re.compile(
+    r"(?:(?:\bnot|n['’]t|\bhardly)\s(?:true|the case|correct|right|likely|believe|think|claim|mean|say)"
+    r"|\b(?:false|wrong|incorrect|unlikely|impossible)|(?<!no )(?<!not )(?<!without )(?<!beyond )\bdoubt\w*"
+    r"|\bnobody \w+ \w+)(?: to say)?(?: that)?(?: (?:the|my|your|final|correct|right)){0,3}"
+    r" (?:answer|result|solution|value)(?: (?:is|equals|of|for|to|be|must|this|the|problem|question)|\s*:)*\s*$",
+    _I,
+)
 _DENIED_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{NOT_AFTER}", _I)
 _CONDITION = re.compile(r"\s+(?:only\s+)?(?:if|when|unless)\b", _I)
 _BOUNDED = re.compile(rf"{BOUND}(?:{_OPENS}(?:equal to|of|de|to|a|an|the))?{_OPENS}$", _I)
@@ -96,7 +103,7 @@ _ANY_MACRO = re.compile(r"\\[A-Za-z]+")
 _HINT = re.compile(
     r"n['’]t\b|not\b|\b(?:n(?:o|on|ever|either|unca|icht|iet|ie|ooit|iemals)\b|any|every|other|different|distint|divers|unequal|isnt|tampoco|pas\b|jamais|kein|weder|ungleich"
     r"|ongelijk|r[o]zn|ikke|inte\b|bukan|tidak|hindi|siyo|wrong|incorrect|false|impossible|falsch|faux|yanlis|olamaz"
-    r"|maybe|perhaps|possibly|guess|suppose|might|could|or\b|forse|belki|mungkin|talvez|tal vez|misschien|vielleicht)"
+    r"|doubt|nobody|hardly|unlikely|maybe|perhaps|possibly|guess|suppose|might|could|or\b|forse|belki|mungkin|talvez|tal vez|misschien|vielleicht)"
 )
 
 
@@ -157,7 +164,12 @@ def _refuses(said: str) -> bool:
 def _outside(before: str, after: str) -> str:
     """Whether words around a mark deny what it holds: "it is not \\boxed{5}", "\\boxed{5} is wrong"."""
     denied = _DENIED_AFTER.match(after)
-    if _DENIED.search(before) or denied is not None and not _CONDITION.match(after, denied.end()):
+    if (
+        _DENIED.search(before)
+        or _DOUBTED.search(before)
+        or denied is not None
+        and not _CONDITION.match(after, denied.end())
+    ):
         return "it is denied"
     guess = f"{before}; {after[:10]}".rstrip(" .。।؟۔!")
     return "it is said to be unknown" if _GUESSES.search(guess) else ""
