@@ -158,9 +158,9 @@ def _said(text: str) -> tuple[str, ...]:
 def _announced(text: str, said: tuple[str, ...]) -> Answer | None:
     """The answer after a phrase, or after the `A:` of a later line."""
     line = answer_line(text)
-    if line is not None and max(announced(text), default=0) <= line[0]:
+    start = max(announced(text), default=0) if line is not None or said else 0
+    if line is not None and start <= line[0]:
         return _answer((line[1],), "after A:")
-    start = max(announced(text), default=0)
     answer = _answer(said, IN_TEXT, line_mark=False)
     if answer is not None and start:
         answer = replace(answer, before=text[max(0, start - CONTEXT) : start])

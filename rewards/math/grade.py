@@ -49,7 +49,9 @@ _WORDS_EQUAL = re.compile(
 )  # "16 eggs - 7 eggs = 9 eggs"
 _SPOKEN = (_SENTENCE, _REMARK, _WORD_FIRST, _WORDS_EQUAL)
 _SOUP = re.compile(r"∨|\d \d|\d[?] |\d \| ?\d|\d ?[~–] ?\d")
-_NO_VALUE = re.compile(r"\\(?:to|(?:long)?rightarrow|mapsto|[lg]tr?sim|lesssim|lnot|neg)(?![A-Za-z])")
+_NO_VALUE = re.compile(
+    r"^(?!.*\\lim).*\\(?:to|(?:long)?rightarrow|mapsto|[lg]tr?sim|lesssim|lnot|neg)(?![A-Za-z])", re.DOTALL
+)
 # A word of plain text, which no formula that stands alone has.
 _PLAIN_WORD = re.compile(
     r"(?<![\\A-Za-z{])(?:(?!sin|cos|tan|cot|sec|csc|arc|log|exp|sqrt|frac|mod|max|min|gcd|lcm|det)[A-Za-z]{3,}"

@@ -26,8 +26,8 @@ _NOT = r"""
     (?:alles|etwas|jede\w*) (?:außer|andere[sr]? als), ander[es]s? als,
     tutto (?:tranne|fuorché|meno), altro (?:da|che), tudo (?:menos|exceto), outr[oa]s? que,
     différente? de, nicht, nie, niemals, keine?, keinesfalls, keineswegs, weder, ungleich, não, не, никогда, отли(?:чается|чн\w+|чен) от, кроме, крім, відмінн\w+ від, niet, nooit, alles behalve, anders dan,
-    ongelijk aan, różn[eya] od, ikke, inte, annat än, non, bukan, selain, tidak, bukanlah, không, không phải, khác, chẳng, ليس,
-    ليست, سوى, لا, لن, غير, לא, אינו, není, nije, δεν, siyo, hindi
+    ongelijk aan, różn[eya] od, ikke, inte, annat än, non, bukan, selain, tidak, bukanlah, không, không phải, khác, chẳng, و?ليس,
+    و?ليست, سوى, لا, لن, غير, לא, אינו, není, nije, δεν, siyo, hindi
 """
 # "None other than 42" and the like: two denials, which claim.
 _ELSE = """

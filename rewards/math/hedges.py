@@ -87,6 +87,7 @@ _STRANGE = re.compile(r"\W*(?=\w*[^\W\d_A-Za-z])[^\W\d_][^\d\s]*\W*")  # a word 
 _MEASURED = re.compile(r"[-+]?\d[\d.,]*\s?([A-Za-z]{1,12})")
 _ITS_UNIT = re.compile(r"\s?(?:%|(?!or\b)[^\W\d_]{1,12}\b)")
 _CHOICE = re.compile(r"(?<![^\W_])[A-J](?![^\W_])")
+_PLAIN_NUMBER = re.compile(r"[-+]?\d+(?:[./]\d+)?")
 _NUMBER = re.compile(r"(?<![A-Za-z\d])[-+−]?(?:\d[\d.,٫٬]*\d|\d)(?:\s?/\s?\d+)?")
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{(-?\d+)\}\s?\{(\d+)\}|\\[dt]?frac\s?(\d)\s?(\d)")
 _MACRO = re.compile(
@@ -251,6 +252,8 @@ def _same(said: str, one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 @functools.lru_cache(maxsize=8192)
 def _gold(gold: str) -> _Gold:
+    if _PLAIN_NUMBER.fullmatch(gold):  # as often
+        return _Gold(several=False, bounded=False, denied=False, words=False)
     text = cleaned(gold)
     found = shape(text)
     several = isinstance(found, Group | Union) or "\\pm" in text
