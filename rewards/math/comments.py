@@ -14,14 +14,18 @@ _LONGEST = 300  # characters of a statement that are read
 _I = re.IGNORECASE
 
 _NUMBER = r"[-+−]?(?:[$£€¥₹]\s?)?(?:\d[\d.,/]*\d|\d)(?![\d^_])"
-_VALUE = rf"(?:\$[^$]{{1,80}}\$|\\\([^()]{{1,80}}\\\)|(?:[a-z]\s?=\s?)?[$*(\[]{{0,3}}{_NUMBER}\s?(?:\\?%)?[$*)\]]{{0,3}}|[(*]{{0,3}}(?-i:[A-J])(?![^\W_])[)*]{{0,3}})"
+_VALUE = (
+    rf"(?:\$[^$]{{1,80}}\$|\\\([^()]{{1,80}}\\\)|"
+    rf"(?:[a-z]\s?=\s?)?[$*(\[]{{0,3}}{_NUMBER}\s?(?:\\?%)?[$*)\]]{{0,3}}"
+    r"|[(*]{0,3}(?-i:[A-J])(?![^\W_])[)*]{0,3})"
+)
 _AND = r"(?:\b(?:and|but|y|et|und|e|en|og|och|a|а|и|та)\s|و|而)?"
 _DENIED = re.compile(
     rf"[\s,;，、،—–(\[-]{{0,4}}{_AND}{NOT}[\s:]{{0,2}}{_VALUE}[)\]]{{0,2}}(?![\w^]|\W{{0,3}}(?:{OR}|{OR_SHORT}))"
     rf"(?!\s?[,;，、]\s?[-+−$]?\d)",
     _I,
 )
-_DENIED_AFTER = re.compile(rf"[\s,;，、،—–(\[-]{{0,4}}(?<![\w.]){_VALUE}\s?{NOT_AFTER}(?!\s?\d|면)[)\]]?", _I)
+_DENIED_AFTER = re.compile(rf"[\s,;，、،—–(\[-]{{0,4}}(?<![\w.]){_VALUE}\s?{NOT_AFTER}(?!(?<!なく)\s?\d|면)[)\]]?", _I)
 _TWO = re.compile(r"\d.*?[^\d.,/].*?\d|\b[A-J]\b.*\b[A-J]\b", re.DOTALL)
 _ONE = re.compile(r"\d|\b[A-J]\b")
 

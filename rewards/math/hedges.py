@@ -104,7 +104,8 @@ _ANY_MACRO = re.compile(r"\\[A-Za-z]+")
 _HINT = re.compile(
     r"n['’]t\b|not\b|\b(?:n(?:o|on|ever|either|unca|icht|iet|ie|ooit|iemals)\b|any|every|other|different|distint|divers|unequal|isnt|tampoco|pas\b|jamais|kein|weder|ungleich"
     r"|ongelijk|r[o]zn|ikke|inte\b|bukan|tidak|hindi|siyo|wrong|incorrect|false|impossible|falsch|faux|yanlis|olamaz"
-    r"|doubt|nobody|hardly|unlikely|maybe|perhaps|possibly|guess|suppose|might|could|or\b|forse|belki|mungkin|talvez|tal vez|misschien|vielleicht)"
+    r"|doubt|nobody|hardly|unlikely|maybe|perhaps|possibly|guess|suppose|might|could|or\b"
+    r"|forse|belki|mungkin|talvez|tal vez|misschien|vielleicht)"
 )
 
 
