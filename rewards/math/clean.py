@@ -40,7 +40,8 @@ _ALIASES = {
 }  # fmt: skip
 _MACRO = re.compile(r"\\([A-Za-z]+)")
 _THOUSANDS = re.compile(
-    r"(?<![\d.])(?P<first>\d{1,3}+)(?P<rest>(?:(?:,?\\[!,;: ]|\s?\{[,.]\s?\}|\\,|,\\!|\\thinspace|~)\s*+\d{3}(?!\d))++)"
+    r"(?<![\d.])(?P<first>\d{1,3}+)(?P<rest>(?:(?:,?\\[!,;: ]"
+    r"|\s?\{(?:[,.~]|\\[!,;: ]|\\thinspace)?\s?\}|\\,|,\\!|\\thinspace|~)\s*+\d{3}(?!\d))++)"
 )
 _OPERATOR = re.compile(r"(?<![\^_A-Za-z}])\{\s?(\\times|\\cdot|[-+*/=<>:,.])\s?\}")  # 3{,}5 and 4{:}30
 _AND = re.compile(

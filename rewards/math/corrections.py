@@ -6,7 +6,7 @@ the sentence: "Wait, 5 apples cost 3 dollars each" corrects nothing.
 
 import re
 
-from rewards.math.hedge_words import CORRECTS, DENIES_BEFORE
+from rewards.math.hedge_words import CALLS_WRONG, CORRECTS, DENIES_BEFORE
 from rewards.math.sentences import first_sentence
 
 LONGEST_REST = 3_000  # characters after an answer that are searched
@@ -30,23 +30,30 @@ _VALUE = (
 )
 _START = r"(?:^|(?<=[.!?;:,…—–\n।。！？۔،、)*$}-]))\s*"
 _SAYS_NO = rf"{DENIES_BEFORE}(?=\s*[,.:;!…—–、，،。-]|\s+\w+,)"
-_SAYS_WRONG = (
-    r"(?:(?:that|this|it|the answer|my answer)(?:(?:['’]s| is| was) (?:wrong|incorrect|a mistake)"
-    r"|(?: is not| was not| isn['’]t|['’]s not) (?:right|correct)| can(?:no|['’])t be (?:right|correct)))"
-)
 _ERRED = r"i (?:made|was) (?:a |an )?(?:mistake|error|wrong)"
 _SIGH = rf"(?:\b(?:oh|hmm+|uh|ah|oops|ok|okay)\b{_BREAK}*){{0,2}}"
-_MARK = rf"{_START}(?>{_SIGH}(?:{CORRECTS}|{_SAYS_NO}|{_SAYS_WRONG}|{_ERRED}){_BREAK}*){{1,{_MOST_MARKS}}}"
+_MARK = rf"{_START}(?>{_SIGH}(?:{CORRECTS}|{_SAYS_NO}|{CALLS_WRONG}|{_ERRED}){_BREAK}*){{1,{_MOST_MARKS}}}"
 _CORRECTED = re.compile(rf"{_MARK}{_LEAD}(?={_VALUE})", _I)
 _SHOULD_BE = re.compile(
     rf"{_START}(?:it|that|this|the answer) (?:should|must) (?:really |actually |instead |rather )?"
     rf"(?:be|have been|read)\s+(?={_VALUE})",
     _I,
 )
+_CORRECT_ONE = re.compile(
+    rf"{_START}the (?:correct|right|actual|real) (?:answer|value|result) (?:is|was|should be|would be)[\s:]+"
+    rf"(?=(?!(?-i:[A-J]\b)){_VALUE})",
+    _I,
+)
 _FINAL = re.compile(rf"{_START}final(?: answer)?\s*[:=]\s*(?={_VALUE})", _I)
 _TAKEN_BACK = re.compile(
-    rf"{_START}(?:(?>{_SIGH}(?:{CORRECTS}|{_SAYS_NO}){_BREAK}*){{1,{_MOST_MARKS}}}{_SAYS_WRONG}|{_SIGH}{_ERRED})", _I
+    rf"{_START}(?:(?>{_SIGH}(?:{CORRECTS}|{_SAYS_NO}){_BREAK}*){{1,{_MOST_MARKS}}}{CALLS_WRONG}|{_SIGH}{_ERRED})", _I
 )
+_END = r"\s*+(?:[.!;।。！\n]|$)"
+_AT_ONCE = re.compile(
+    rf"[\s.!…।。$*_)}}\]-]*+(?:(?:(?:but|however|hmm+|oh|no)\b[\s,.]*+){{0,3}}{CALLS_WRONG}|\?+\s*+{DENIES_BEFORE}){_END}",
+    _I,
+)
+_STATED = re.compile(r"[^\n?!。।！]{1,100}?(?=[.!?](?:\s|$)|[\n?!。।！])")
 _SAYS_ELSE = re.compile(
     r"\b(?:(?:is|was)(?! (?:the |my )?(?:answer|correct|right|final))|are|were|would|does|did|do|has|have|can|will"
     r"|not)\b",
@@ -60,9 +67,12 @@ def corrected(rest: str, in_a_mark: bool = False) -> str | None:
     """What the last correction in the text after an answer says; empty if it only takes the answer back; None without
     a correction. "Final: 9" corrects what is not in a mark.
     """
+    stated = None if in_a_mark else _STATED.match(rest)
+    if _AT_ONCE.match(rest, stated.end() if stated is not None else 0):
+        return ""
     rest = rest[-LONGEST_REST:]
     said = None
-    patterns = (_CORRECTED, _SHOULD_BE) if in_a_mark else (_CORRECTED, _SHOULD_BE, _FINAL)
+    patterns = (_CORRECTED, _SHOULD_BE, _CORRECT_ONE) if in_a_mark else (_CORRECTED, _SHOULD_BE, _FINAL)
     for end in sorted(match.end() for pattern in patterns for match in pattern.finditer(rest)):
         value = first_sentence(rest[end:]).strip().strip("*").strip()
         plain = _FIRST_OF_CLAUSE.sub(r"\1", value)

@@ -62,7 +62,7 @@ class Answer:
         in_words: the number in words that prose ends with, if it comes after the number in `readings`. It is the
             answer where the gold answer is a small whole number.
         said: the statement that holds the answer; empty if that is the first of the readings.
-        before, after: what stands around a box.
+        before, after: what stands around a box; before what a phrase announces, with the phrase.
     """
 
     readings: tuple[str, ...]
@@ -158,10 +158,13 @@ def _said(text: str) -> tuple[str, ...]:
 def _announced(text: str, said: tuple[str, ...]) -> Answer | None:
     """The answer after a phrase, or after the `A:` of a later line."""
     line = answer_line(text)
-    if line is not None and max(announced(text), default=0) <= line[0]:
+    start = max(announced(text), default=0) if line is not None or said else 0
+    if line is not None and start <= line[0]:
         return _answer((line[1],), "after A:")
-    start = max(announced(text), default=0)
-    return _as_corrected(_answer(said, IN_TEXT, line_mark=False), text[start:])
+    answer = _answer(said, IN_TEXT, line_mark=False)
+    if answer is not None and start:
+        answer = replace(answer, before=text[max(0, start - CONTEXT) : start])
+    return _as_corrected(answer, text[start:])
 
 
 def _unmarked(text: str, prose: str, said: tuple[str, ...], extraction: Extraction) -> Answer | None:

@@ -49,6 +49,9 @@ _WORDS_EQUAL = re.compile(
 )  # "16 eggs - 7 eggs = 9 eggs"
 _SPOKEN = (_SENTENCE, _REMARK, _WORD_FIRST, _WORDS_EQUAL)
 _SOUP = re.compile(r"∨|\d \d|\d[?] |\d \| ?\d|\d ?[~–] ?\d")
+_NO_VALUE = re.compile(
+    r"^(?!.*\\lim).*\\(?:to|(?:long)?rightarrow|mapsto|[lg]tr?sim|lesssim|lnot|neg)(?![A-Za-z])", re.DOTALL
+)
 # A word of plain text, which no formula that stands alone has.
 _PLAIN_WORD = re.compile(
     r"(?<![\\A-Za-z{])(?:(?!sin|cos|tan|cot|sec|csc|arc|log|exp|sqrt|frac|mod|max|min|gcd|lcm|det)[A-Za-z]{3,}"
@@ -203,6 +206,8 @@ def _for_the_pool(gold: str, undecided: str | None, wordy: re.Pattern[str]) -> V
         reason = "no formula that equals the gold answer"
     elif "\\" not in undecided and (_SOUP.search(cleaned(undecided)) or ALTERNATIVES.search(undecided)):
         reason = "several numbers or alternatives"
+    elif _NO_VALUE.search(undecided) and not _NO_VALUE.search(gold):
+        reason = "no value"
     elif _nesting(undecided) > DEEPEST:
         reason = "nested too deeply"
     elif costly(undecided):

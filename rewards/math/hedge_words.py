@@ -7,7 +7,8 @@ import unicodedata
 
 _OR = """
     or, either, maybe, perhaps, possibly, alternatively, versus, vs, and/or, might be, could be, one of, quizás,
-    quizá, tal vez, o bien, soit, ou bien, peut-être, oder, entweder, vielleicht, bzw, beziehungsweise, talvez, seja,
+    quizá, tal vez, o bien, soit, ou bien, peut-être, oder, entweder, vielleicht, bzw, beziehungsweise,
+    talvez, seja,
     или, либо, возможно, может быть, або, можливо, lub, albo, bądź, może, ofwel, misschien, eller, kanske, måske,
     kanskje, vai, ehkä, vagy, talán, sau, nebo, anebo, možná, alebo, możda, είτε, ίσως, oppure, ovvero, forse, veya,
     ya da, yahut, belki, atau, mungkin, ataupun, entah, barangkali, hoặc, có thể, có lẽ, labda, o kaya, أو, او, إما,
@@ -18,31 +19,54 @@ _OR_UNSPACED = """
     或, 还是, 還是, 要么, 要麼, 也许, 也許, 可能, 抑或, または, 又は, もしくは, 若しくは, あるいは, 或いは, ないし,
     それとも, か(?!ら|つ|な|ん|け|え|ぎ|わ|の), 또는, 혹은, 이거나, 거나, 아니면, 아마, 이나, หรือ, อาจ, ឬ, ຫຼື
 """
-_NOT = """
-    not, never, cannot, no longer, neither, (?:anything|everything) (?:but|except|other than), other than,
-    different from, unequal to, isnt, no, tampoco, nunca, (?:distint|divers|diferent)[oae] (?:de|da), pas, jamais,
-    différente? de, nicht, nie, niemals, keine?, keinesfalls, keineswegs, weder, ungleich, não, не, никогда, niet,
-    nooit, ongelijk aan, różn[eya] od, ikke, inte, non, bukan, tidak, bukanlah, không, không phải, khác, chẳng, ليس,
-    ليست, لا, لن, غير, לא, אינו, není, nije, δεν, siyo, hindi
+_NOT = r"""
+    not, never, cannot, no longer, neither, (?:anything|everything|all) (?:but|except|other than),
+    other than, different from, unequal to, far from, nothing like, hardly, scarcely, isnt,
+    unlikely to, no, (?:otr[oa]s?|todos?|toda) (?:que|menos|excepto|salvo), tampoco, nunca,
+    (?:distint|divers|diferent)[oae] (?:de|da), pas, jamais,
+    autres? que, tout (?:sauf|autre que), n['’]importe quoi sauf,
+    (?:alles|etwas|jede\w*) (?:außer|andere[sr]? als), ander[es]s? als,
+    tutto (?:tranne|fuorché|meno), altro (?:da|che), tudo (?:menos|exceto), outr[oa]s? que,
+    différente? de, nicht, nie, niemals, keine?, keinesfalls, keineswegs, weder, ungleich, não, не, никогда,
+    отли(?:чается|чн\w+|чен) от, кроме, крім, відмінн\w+ від, niet, nooit, alles behalve, anders dan,
+    ongelijk aan, różn[eya] od, ikke, inte, annat än, non, bukan, selain, tidak, bukanlah, không, không phải,
+    khác, chẳng, و?ليس,
+    و?ليست, سوى, لا, لن, غير, לא, אינו, není, nije, δεν, siyo, hindi
+"""
+# "None other than 42" and the like: two denials, which claim.
+_ELSE = """
+    other, else, different, anything, but, andere?[rs]?, autres?, autre chose, otr[oa]s?, outr[oa]s?, altr[oaie],
+    кроме, иное, другого, іншого, selain, lain, khác, ander, andet, annat, jiného, inneg?o, başka
+"""
+_NOTHING = """
+    no, none, not, nothing, nobody, never, cannot, nichts?, keine?s?, niets?, geen, ничего, нет, не, ничто,
+    ніщо, нічого,
+    non, niente, nulla, não, nada, ne, rien, personne, n['’]est, pas, tidak, bukan, không, nie, nic, inget, intet
 """
 _NOT_UNSPACED = """
-    不是, 不等于, 不等於, 并非, 並非, 不会是, 不可能是, 不為, 不为, 既不是, 也不是, ไม่ใช่, ไม่เท่ากับ, ≠
+    绝不是, 决不是, 除了, 不是, 不等于, 不等於, 并非, 並非, 不会是, 不可能是, 不為, 不为,
+    既不是, 也不是, ไม่ใช่, ไม่เท่ากับ, ≠
 """
 _NOT_AFTER = r"""
     (?:is|was|are|were)(?:n['’]t|\s+(?:not|never|wrong|incorrect|false|impossible)), (?:no|não|non)\s+(?:es|é|è),
-    नहीं, नही, নয়, নহে, না, نہیں, değil\w*, olamaz, yanlış, falsch, faux, نیست, இல்லை, కాదు
+    के अलावा, के सिवा, ছাড়া, کے علاوہ, کے سوا,
+    ['’]?(?:den|dan|ten|tan) (?:farklı\w*|başka\w*), नहीं, नही, নয়, নহে, না, نہیں, değil\w*, olamaz, yanlış,
+    falsch, faux, نیست, இல்லை, కాదు
 """
 _NOT_AFTER_UNSPACED = """
-    では(?:ない|ありません|なく|無い), じゃ(?:ない|ありません|なく), で(?:ない|ありません), とは(?:ならない|異なる),
+    以外, 일 수 없, (?:은|는)? ?외의, 이 아닌, 가 아닌, を除,
+    では(?:ない|ありません|なく|無い), じゃ(?:ない|ありません|なく), で(?:ない|ありません),
+    とは(?:ならない|異なる),
     (?:이|가|은|는|도)?\\s*아니, (?:이|가|은|는)?\\s*아닙, (?:이|가|은|는)?\\s*아님, 不对, 不對, 错误, 是错的,
     不是答案
 """
 _BOUND = r"""
-    at (?:the )?(?:very )?(?:most|least),
+    at (?:the )?(?:very )?(?:most|least), just (?:below|above|over|under),
     (?:no|not)? ?(?:more|less|fewer|greater|larger|bigger|smaller|higher|lower) than, up to, over, under, above,
     below, (?:a|the|an)? ?(?:maximum|minimum|upper bound|lower bound)(?: of)?, max, min, exceeds, exceeding, nearly,
     almost, bounded by, (?:not|does not) exceed, as (?:many|much|few|little) as, como (?:máximo|mínimo), al menos,
-    a lo (?:sumo|más), por lo menos, (?:más|menos|mayor|menor|superior|inferior) (?:de|que|a), hasta, máximo, mínimo,
+    a lo (?:sumo|más), por lo menos, (?:más|menos|mayor|menor|superior|inferior) (?:de|que|a), hasta, máximo,
+    mínimo,
     au (?:plus|moins|maximum|minimum), tout au plus, (?:plus|moins) (?:de|que), (?:supérieure?|inférieure?) à,
     jusqu['’]à, maximum, minimum, höchstens, mindestens, maximal, minimal, wenigstens,
     (?:mehr|weniger|größer|kleiner|höher|niedriger) als, bis zu, über, unter, no (?:máximo|mínimo), pelo menos,
@@ -50,17 +74,23 @@ _BOUND = r"""
     (?:не )?(?:более|менее|больше|меньше|выше|ниже)(?: чем)?, максимум, минимум, самое (?:большее|меньшее),
     по (?:меньшей|крайней) мере, до, свыше, как минимум, как максимум, около максимума,
     (?:не )?(?:більше|менше|вище|нижче)(?: ніж| за)?, щонайбільше, щонайменше, понад, co (?:najwyżej|najmniej),
-    (?:więcej|mniej|większe|mniejsze) niż, ponad, poniżej, maksymalnie, minimalnie, hoogstens, minstens, maximaal,
-    minimaal, uiterlijk, (?:meer|minder|groter|kleiner) dan, ten (?:hoogste|minste), al (?:massimo|minimo|più),
+    (?:więcej|mniej|większe|mniejsze) niż, ponad, poniżej, maksymalnie, minimalnie, nejvýše, nejméně, alespoň,
+    (?:více|méně) než, högst, minst, upp till,
+    som (?:mest|minst), (?:mer|mindre|större|färre|fler) än, højst, mindst, op til, opptil,
+    (?:mere|mindre|større) end, hoogstens, minstens, maximaal,
+    minimaal, uiterlijk, tot(?: en met)?, (?:meer|minder|groter|kleiner) dan, ten (?:hoogste|minste), al
+    (?:massimo|minimo|più),
     almeno, (?:non )?(?:più|meno) (?:di|che), (?:maggiore|minore|superiore|inferiore) (?:di|a), fino a, oltre,
     massimo, minimo, paling (?:banyak|sedikit|lama|kecil|besar|tidak),
     (?:tidak )?(?:lebih|kurang)(?: besar| kecil)? (?:dari|daripada), maksimal, setidaknya, sekurang-kurangnya,
-    sebanyak-banyaknya, (?:nhiều|ít|lớn|nhỏ|cao|thấp) (?:nhất|hơn)(?: là)?, hơn, tối (?:đa|thiểu), không quá, dưới,
+    sebanyak-banyaknya, hingga, sampai(?: dengan)?, (?:nhiều|ít|lớn|nhỏ|cao|thấp) (?:nhất|hơn)(?: là)?, hơn,
+    tối (?:đa|thiểu), không quá, dưới,
     trên, en (?:fazla|az|çok), en (?:büyük|küçük), على (?:الأكثر|الأقل), (?:أكثر|أقل|أكبر|أصغر) من,
     لا يزيد (?:عن|على), لا يقل عن, لا يتجاوز, بحد أقصى, حتى, अधिकतम, न्यूनतम, कम से कम,
-    (?:ज़्यादा|ज्यादा|ज़्यादा|अधिक) से (?:ज़्यादा|ज्यादा|ज़्यादा|अधिक), সর্বোচ্চ, সর্বনিম্ন, সর্বাধিক, কমপক্ষে, অন্তত,
+    (?:ज़्यादा|ज्यादा|ज़्यादा|अधिक) से (?:ज़्यादा|ज्यादा|ज़्यादा|अधिक), সর্বোচ্চ, সর্বনিম্ন, সর্বাধিক,
+    কমপক্ষে, অন্তত,
     বড়জোর, ন্যূনতম, زیادہ سے زیادہ, کم از کم, کم سے کم, حداکثر, حداقل, (?:بیش|کمتر|بیشتر) از, zaidi ya, chini ya,
-    angalau, si zaidi ya
+    angalau, si zaidi ya, hadi
 """
 _BOUND_UNSPACED = """
     至多, 至少, 不超过, 不超過, 不少于, 不少於, 不大于, 不小于, 大于, 大於, 小于, 小於, 多于, 多於, 少于, 少於, 最多,
@@ -89,7 +119,8 @@ _TO_UNSPACED = """
     到, 至, から, 에서, 부터, ถึง, ~, 〜, ～, –, —, --, -, ‑
 """
 _BETWEEN = """
-    between, somewhere between, anywhere between, anywhere from, entre, zwischen, между, між, بين, antara, giữa, tra,
+    between, somewhere between, anywhere between, anywhere from, entre, zwischen, между, між, بين, antara,
+    giữa, tra,
     fra, między, tussen, mellan, mellem, mellom, ما بين
 """
 _BETWEEN_UNSPACED = """
@@ -110,7 +141,8 @@ _REFUSES = r"""
     insufficient (?:information|data), no se (?:puede|sabe|pudo)(?: determinar)?,
     imposible (?:de )?(?:determinar|saber), no lo sé, no sé, indeterminad[oa], on ne (?:peut|sait)(?: pas)?,
     impossible (?:de|à) (?:le )?(?:déterminer|savoir|dire), je ne sais pas, indéterminée?,
-    (?:nicht|kaum) (?:\w+ )?(?:bestimmen|bestimmbar|bestimmt werden|ermitteln|sagen|möglich), ich weiß (?:es )?nicht,
+    (?:nicht|kaum) (?:\w+ )?(?:bestimmen|bestimmbar|bestimmt werden|ermitteln|sagen|möglich), ich weiß (?:es
+    )?nicht,
     weiß nicht, unbestimmt, unmöglich zu, não (?:pode|é possível|se pode|sei|dá)(?: ser)?,
     impossível (?:de )?(?:determinar|saber), (?:определить|установить|найти) (?:нельзя|невозможно),
     (?:невозможно|нельзя) (?:определить|установить|сказать|найти), не знаю, неизвестно,
@@ -119,7 +151,8 @@ _REFUSES = r"""
     non (?:si )?(?:può|so|è possibile)(?: \w+)?, impossibile (?:da )?determinar\w+,
     tidak (?:dapat|bisa|mungkin) (?:ditentukan|diketahui|dijawab), tidak tahu, không (?:thể|biết|đủ)(?: \w+ \w+)?,
     belirlenemez, bilinemez, bilmiyorum, لا يمكن (?:\w+), لا أعرف, لا أعلم, غير محدد, غير معروف,
-    (?:निर्धारित|ज्ञात|तय) नहीं, पता नहीं, नहीं किया जा सकता, নির্ধারণ করা (?:যায়|যায়|সম্ভব) না, জানি না, تعین نہیں,
+    (?:निर्धारित|ज्ञात|तय) नहीं, पता नहीं, नहीं किया जा सकता, নির্ধারণ করা (?:যায়|যায়|সম্ভব) না, জানি না,
+    تعین نہیں,
     معلوم نہیں, نہیں کیا جا سکتا
 """
 _REFUSES_UNSPACED = """
@@ -128,7 +161,8 @@ _REFUSES_UNSPACED = """
     (?:결정|확정|판단|알)(?:할|될)? ?수 없, 모르, 알 수 없, ไม่สามารถ, ไม่ทราบ
 """
 _UNLESS = """
-    unless(?! I ), except (?:if|when|where|in), except for, a menos que, a no ser que, salvo (?:que|si|se), à moins que,
+    unless(?! I ), except (?:if|when|where|in), except for, a menos que, a no ser que, salvo (?:que|si|se), à
+    moins que,
     sauf si, es sei denn, außer wenn, a menos de que, если только не, якщо тільки не, a meno che, tenzij, chyba że,
     kecuali(?: jika)?, trừ khi, إلا إذا, مالم, ما لم, जब तक कि, যদি না, جب تک
 """
@@ -144,7 +178,8 @@ _OR_SHORT = """
 """
 # What may stand between "not" or "at most" and a number.
 _EQUALS = """
-    be, equal, equal to, equals, to, exactly, just, simply, the, a, have, get, is, es, ser, igual a, son, hay, est,
+    be, possibly, necessarily, really, actually, quite, even, always, likely, probably, equal, equal to,
+    equals, to, exactly, just, simply, the, a, have, get, is, es, ser, igual a, son, hay, est,
     égale? à, le, la, ist, gleich, sind, é, è, uguale a, sono, равн[оаы]м?, равен, là, phải là, bằng, sama dengan,
     adalah, jest, równe, gelijk aan, هو, هي, تساوي, يساوي, of, de, дорівнює
 """
@@ -153,17 +188,38 @@ _CORRECTS = """
     wait, hold on, actually, correction, i mean, i meant, scratch that, sorry, or rather, rather, make that,
     on second thought, my mistake, my bad, in fact,
     let me (?:correct|fix|revise|recheck|re-check|recompute|rethink)(?: that| this| myself| it| my answer)?,
-    (?:updated|revised|corrected|new)(?: answer)?(?=\\s*[:=]), espera, en realidad, corrección, perdón, mejor dicho,
-    attendez?, en fait, pardon, plutôt, warte, moment, eigentlich, tatsächlich, korrektur, vielmehr, espere?,
-    na verdade, correção, desculpe, aliás, подождите?, стоп, на самом деле, исправление, поправка, точнее, вернее,
-    aspetta, in realtà, correzione, scusa, anzi, bekle, aslında, düzeltme, tunggu, sebenarnya, koreksi, ralat, maaf,
+    (?:updated|revised|corrected|new)(?: answer)?(?=\\s*[:=]), w?oops, (?:edit|update)(?=\\s*:), espera, en
+    realidad, corrección, perdón, mejor dicho,
+    un momento, attends, attendez?, en fait, pardon, plutôt, warte(?: mal)?, moment(?: mal)?, halt,
+    eigentlich, tatsächlich, korrektur, vielmehr, espere?,
+    na verdade, correção, desculpe, aliás, подожди(?:те)?, погоди(?:те)?, постой(?:те)?, ой, стоп, на самом
+    деле, исправление, поправка, точнее, вернее,
+    aspett[ai], in realtà, correzione, scusa, anzi, bekle, dur, aslında, düzeltme, tunggu, sebenarnya,
+    koreksi, ralat, maaf,
     chờ đã, khoan, thực ra, đính chính, sửa lại, xin lỗi, انتظر, في الواقع, في الحقيقة, تصحيح, عفوا, रुको, रुकिए,
     वास्तव में, असल में, सुधार, রুকুন, আসলে, সংশোধন, অপেক্ষা করুন, رکو, رکیں, دراصل, درحقیقت, اصل میں, تصحیح, wacht,
-    eigenlijk, correctie, czekaj, właściwie, poprawka, зачекай(?:те)?, насправді, виправлення
+    eigenlijk, correctie, (?:po|za)?czekaj, właściwie, poprawka, зачекай(?:те)?, насправді, виправлення
 """
 _CORRECTS_UNSPACED = """
     等等, 等一下, 不对, 不對, 更正, 其实, 其實, 实际上, 實際上, 纠正, 应该是, いや, 待って, 違う, 訂正, 実は, 実際は,
     正しくは, 잠깐만?, 사실은?, 정정, 수정
+"""
+_CALLS_WRONG = r"""
+    (?:that|this|it|the answer|my answer)(?:(?:['’]s| is| was) (?:all )?(?:wrong|incorrect|a mistake)),
+    (?:that|this|it|the answer|my answer)(?: is not| was not| isn['’]t|['’]s not) (?:right|correct),
+    (?:that|this|it|the answer|my answer) can(?:not|['’]t) be (?:right|correct),
+    (?:eso |esto )?(?:es|está) (?:incorrect[oa]|equivocad[oa]|mal|fals[oa]), (?:eso |esto )?no (?:es|está)
+    (?:correct[oa]|bien),
+    c['’]est (?:faux|incorrect|une erreur), ce n['’]est pas (?:correct|juste|exact),
+    (?:das|dies) ist (?:falsch|inkorrekt|nicht (?:richtig|korrekt)|ein fehler), das stimmt nicht,
+    (?:isso|isto) (?:é|está) (?:errado|incorreto|falso), (?:isso|isto) não (?:é|está) (?:certo|correto),
+    (?:questo |ciò )?è (?:sbagliat[oa]|errat[oa]|fals[oa]), (?:questo )?non è (?:corrett[oa]|giust[oa]),
+    это (?:неверно|неправильно|ошибка|не так), це (?:невірно|неправильно|помилка), to (?:jest )?(?:błąd|źle|błędne),
+    dat is (?:fout|onjuist|niet (?:juist|goed)), (?:itu|ini) (?:salah|keliru), (?:điều này|đáp án này) (?:là )?sai,
+    bu yanlış, هذا (?:خطأ|غير صحيح), (?:यह|ये) गलत है, এটা ভুল, یہ غلط ہے
+"""
+_CALLS_WRONG_UNSPACED = """
+    这是?(?:错|不对)(?:的|了)?, 這是?(?:錯|不對)(?:的|了)?, (?:これ|それ)は(?:間違い|誤り|違い), 틀렸습니다, 틀렸다
 """
 _NO = """
     no, nope, non, nein, não, нет, hayır, tidak, bukan, không, لا, नहीं, না, نہیں, nee, nie, ні
@@ -192,6 +248,7 @@ def _either(spaced: str, unspaced: str = "") -> str:
 OR = _either(_OR, _OR_UNSPACED)
 OR_SHORT = _either(_OR_SHORT)
 NOT = rf"(?:{_either(_NOT, _NOT_UNSPACED)}|n['’]t{_RIGHT})"
+NOTHING_ELSE = rf"{_either(_NOTHING)}\W+(?:\w+\W+){{0,3}}?{_either(_ELSE)}\W+(?:\w+\W+){{0,2}}$"
 NOT_AFTER = _either(_NOT_AFTER, _NOT_AFTER_UNSPACED)
 BOUND = _either(_BOUND, _BOUND_UNSPACED)
 BOUND_AFTER = _either(_BOUND_AFTER, _BOUND_AFTER_UNSPACED)
@@ -202,4 +259,5 @@ REFUSES = _either(_REFUSES, _REFUSES_UNSPACED)
 UNLESS = _either(_UNLESS, _UNLESS_UNSPACED)
 EQUALS = _either(_EQUALS)
 CORRECTS = _either(_CORRECTS, _CORRECTS_UNSPACED)
+CALLS_WRONG = _either(_CALLS_WRONG, _CALLS_WRONG_UNSPACED)
 DENIES_BEFORE = _either(_NO, _NO_UNSPACED)

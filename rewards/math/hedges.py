@@ -20,6 +20,7 @@ from rewards.math.hedge_words import (
     EQUALS,
     NOT,
     NOT_AFTER,
+    NOTHING_ELSE,
     OR,
     OR_SHORT,
     REFUSES,
@@ -35,12 +36,21 @@ _LONGEST_GAP = 60  # characters between two numbers of one claim
 
 _OPENS = r"[\s$£€¥₹(\[{*_`\"'“‘«]{0,6}"
 _UNIT = r"(?:[\s-]?[^\W\d_]{1,12})?"
-_BEFORE = rf"(?:{_OPENS}{EQUALS}){{0,2}}{_OPENS}"
+_BEFORE = rf"(?:{_OPENS}{EQUALS}){{0,3}}{_OPENS}"
 _CLOSES = r"[\s)\]}*_`\"'”’»]{0,6}"
 _I = re.IGNORECASE
 
 _DENIED = re.compile(rf"{NOT}{_BEFORE}$", _I)
+_ONLY = re.compile(NOTHING_ELSE, _I)
+_DOUBTED = re.compile(
+    r"(?:(?:\bnot|n['’]t|\bhardly)\s(?:true|the case|correct|right|likely|believe|think|claim|mean|say)"
+    r"|\b(?:false|wrong|incorrect|unlikely|impossible)|(?<!no )(?<!not )(?<!without )(?<!beyond )\bdoubt\w*"
+    r"|\bnobody \w+ \w+)(?: to say)?(?: that)?(?: (?:the|my|your|final|correct|right)){0,3}"
+    r" (?:answer|result|solution|value)(?: (?:is|equals|of|for|to|be|must|this|the|problem|question)|\s*:)*\s*$",
+    _I,
+)
 _DENIED_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{NOT_AFTER}", _I)
+_CONDITION = re.compile(r"\s+(?:only\s+)?(?:if|when|unless)\b", _I)
 _BOUNDED = re.compile(rf"{BOUND}(?:{_OPENS}(?:equal to|of|de|to|a|an|the))?{_OPENS}$", _I)
 _BOUNDED_AFTER = re.compile(rf"{_CLOSES}{_UNIT}{_CLOSES}{BOUND_AFTER}", _I)
 _BETWEEN = re.compile(rf"{BETWEEN}{_OPENS}$", _I)
@@ -77,6 +87,7 @@ _STRANGE = re.compile(r"\W*(?=\w*[^\W\d_A-Za-z])[^\W\d_][^\d\s]*\W*")  # a word 
 _MEASURED = re.compile(r"[-+]?\d[\d.,]*\s?([A-Za-z]{1,12})")
 _ITS_UNIT = re.compile(r"\s?(?:%|(?!or\b)[^\W\d_]{1,12}\b)")
 _CHOICE = re.compile(r"(?<![^\W_])[A-J](?![^\W_])")
+_PLAIN_NUMBER = re.compile(r"[-+]?\d+(?:[./]\d+)?")
 _NUMBER = re.compile(r"(?<![A-Za-z\d])[-+−]?(?:\d[\d.,٫٬]*\d|\d)(?:\s?/\s?\d+)?")
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{(-?\d+)\}\s?\{(\d+)\}|\\[dt]?frac\s?(\d)\s?(\d)")
 _MACRO = re.compile(
@@ -93,7 +104,8 @@ _ANY_MACRO = re.compile(r"\\[A-Za-z]+")
 _HINT = re.compile(
     r"n['’]t\b|not\b|\b(?:n(?:o|on|ever|either|unca|icht|iet|ie|ooit|iemals)\b|any|every|other|different|distint|divers|unequal|isnt|tampoco|pas\b|jamais|kein|weder|ungleich"
     r"|ongelijk|r[o]zn|ikke|inte\b|bukan|tidak|hindi|siyo|wrong|incorrect|false|impossible|falsch|faux|yanlis|olamaz"
-    r"|maybe|perhaps|possibly|guess|suppose|might|could|or\b|forse|belki|mungkin|talvez|tal vez|misschien|vielleicht)"
+    r"|doubt|nobody|hardly|unlikely|maybe|perhaps|possibly|guess|suppose|might|could|or\b"
+    r"|forse|belki|mungkin|talvez|tal vez|misschien|vielleicht)"
 )
 
 
@@ -153,7 +165,13 @@ def _refuses(said: str) -> bool:
 
 def _outside(before: str, after: str) -> str:
     """Whether words around a mark deny what it holds: "it is not \\boxed{5}", "\\boxed{5} is wrong"."""
-    if _DENIED.search(before) or _DENIED_AFTER.match(after):
+    denied = _DENIED_AFTER.match(after)
+    if (
+        _DENIED.search(before)
+        or _DOUBTED.search(before)
+        or denied is not None
+        and not _CONDITION.match(after, denied.end())
+    ):
         return "it is denied"
     guess = f"{before}; {after[:10]}".rstrip(" .。।؟۔!")
     return "it is said to be unknown" if _GUESSES.search(guess) else ""
@@ -182,7 +200,8 @@ def _fault(own: _Gold, said: str, values: list[tuple[int, int]], place: int, is_
     """Why a value is no claim."""
     start, end = values[place]
     before = said[max(0, start - _LONGEST_GAP) : start]
-    if not own.denied and (_DENIED.search(before) or _DENIED_AFTER.match(said, end)):
+    denied = _DENIED.search(before) is not None and not _ONLY.search(before)
+    if not own.denied and (denied or _DENIED_AFTER.match(said, end)):
         return "it is denied"
     if not own.bounded and (_BOUNDED.search(before) or _BOUNDED_AFTER.match(said, end)):
         return "only a bound"
@@ -234,6 +253,8 @@ def _same(said: str, one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 @functools.lru_cache(maxsize=8192)
 def _gold(gold: str) -> _Gold:
+    if _PLAIN_NUMBER.fullmatch(gold):  # as often
+        return _Gold(several=False, bounded=False, denied=False, words=False)
     text = cleaned(gold)
     found = shape(text)
     several = isinstance(found, Group | Union) or "\\pm" in text

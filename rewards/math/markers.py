@@ -4,6 +4,7 @@
 at the start of the last line, or of a line that the next question follows.
 """
 
+import functools
 import re
 
 from rewards.math.phrases import ALTERNATIVES
@@ -45,7 +46,8 @@ _SEVERAL_SENTENCES = re.compile(r"[.!?]\s++\S")
 _CALCULATION = re.compile(r"<<[^<>\n=]{1,200}=[^<>\n]{0,200}>>")
 
 
-def announced(text: str) -> list[int]:
+@functools.lru_cache(maxsize=2)  # two readers ask about the same text
+def announced(text: str) -> tuple[int, ...]:
     """Where the answers that are announced begin, in order; of alternatives ("or the answer is 6") the first only."""
     starts: list[int] = []
     end = 0
@@ -54,7 +56,7 @@ def announced(text: str) -> list[int]:
         if not starts or len(between) > _NEAR or not ALTERNATIVES.search(between):
             starts.append(mark.end())
         end = mark.end()
-    return starts
+    return tuple(starts)
 
 
 def answer_line(text: str) -> tuple[int, str, str] | None:

@@ -2,6 +2,7 @@
 
 import re
 
+from rewards.math.comments import claimed
 from rewards.math.last_number import last_number
 from rewards.math.markers import announced
 from rewards.math.phrases import ALTERNATIVES
@@ -16,7 +17,7 @@ _CONFIRMED = re.compile(
     r"(?<=[A-J)*])\s++is\s++(?:the\s++)?+(?:correct|right)(?:\s++(?:one|answer))?+$"
 )  # "B is correct"
 _REASON = re.compile(
-    r",?\s++(?:because|since)\b|,\s++(?:as|so|which)\b"
+    r"(?<=\d),?\s++(?:rather than|instead of|as opposed to|out of)\b|,?\s++(?:because|since)\b|,\s++(?:as|so|which)\b"
     r"|,\s++(?:(?:and|y|et|und|e|а|и)\s++)?"
     r"(?:not|no|nicht|pas|não|non|не|bukan|không phải|rather than|instead of)\s++(?=\S{1,12}$)",
     re.IGNORECASE,
@@ -73,7 +74,7 @@ def announced_answer(text: str) -> tuple[tuple[str, ...], bool]:
     for start in reversed(announced(text)[-_MOST_TRIED:]):
         said = _CONFIRMED.sub("", _first_said(text[start : start + _LONGEST_SAID]))
         reason = _REASON.search(said)
-        said = said[: reason.start()] if reason is not None and reason.start() else said
+        said = claimed(said[: reason.start()] if reason is not None and reason.start() else said)
         if not any(map(str.isalnum, said)):
             continue
         readings = (said, *(sentence(said) or _spoken(said)))
