@@ -127,6 +127,8 @@ def _asked(
 def _graded_again(
     rows: Sequence[RolloutRow], asked: Mapping[str, Asked], problems: Mapping[str, Problem], grader: Grader
 ) -> list[RolloutRow]:
+    if not rows:
+        return []
     columns = as_columns([problems[row.problem_id].columns for row in rows])
     columns["completion_ids"] = [list(row.token_ids) for row in rows]
     prompts = [[dict(turn) for turn in asked[row.problem_id].conversation] or row.prompt for row in rows]
