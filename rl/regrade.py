@@ -20,7 +20,7 @@ from rl.recipe import ProblemsSection
 from rl.recipe_file import dump_recipe, load_recipe
 from rl.run import atomic
 from rl.run.failures import reward_failures
-from rl.run.folder import RunFolder
+from rl.run.folder import RunFolder, check_unedited
 from rl.run.rollouts import RolloutRow, read_rollouts, rollout_steps, write_step
 
 SECTIONS = ("rewards.", "problems.")  # what may be changed: who grades, and where the problems lie now
@@ -63,14 +63,15 @@ def regrade_run(run: Path, overrides: Sequence[str], name: str | None = None) ->
         That folder, and what changed in each step.
 
     Raises:
-        BadInput: no such run, no rollouts, a name that is taken, problems that are gone or are not those of the run,
-            or rewards that cannot be had.
+        BadInput: no such run, an edited recipe, no rollouts, a name that is taken, problems that are gone or are not
+            those of the run, or rewards that cannot be had.
         RunStopped: a reward raised.
     """
     folder = RunFolder.open(run)
     for override in overrides:
         if not override.startswith(SECTIONS):
             raise BadInput(f"{override!r} does not change how a run is graded: give rewards.KEY=VALUE.")
+    check_unedited(run)  # also of a file that was cut: what it lacks has its default
     recipe = load_recipe(str(folder.recipe), overrides)
     steps = rollout_steps(folder)
     if not steps:
@@ -126,6 +127,8 @@ def _asked(
 def _graded_again(
     rows: Sequence[RolloutRow], asked: Mapping[str, Asked], problems: Mapping[str, Problem], grader: Grader
 ) -> list[RolloutRow]:
+    if not rows:
+        return []
     columns = as_columns([problems[row.problem_id].columns for row in rows])
     columns["completion_ids"] = [list(row.token_ids) for row in rows]
     prompts = [[dict(turn) for turn in asked[row.problem_id].conversation] or row.prompt for row in rows]

@@ -136,6 +136,13 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(run: RunFolder) -> None
     assert penny("regrade", run.path, "problems.path=old/rows.jsonl").exit_code == 0
 
 
+def test_a_step_without_rows_asks_no_reward(run: RunFolder) -> None:
+    write_rollouts(run, 2, [])
+    result = penny("regrade", run.path, "rewards.functions={mine.py:counts_tokens: 1}", "--json")
+    assert result.exit_code == 0, result.output
+    assert [step["rows"] for step in json.loads(result.stdout)["steps"]] == [2, 0]
+
+
 def test_a_run_without_completions_is_refused(run: RunFolder) -> None:
     for path in run.rollouts.iterdir():
         path.unlink()

@@ -3,8 +3,6 @@
 from typing import Any
 
 from rl.recipe import Recipe
-from rl.recipe_file import dump_recipe
-from rl.yaml_text import parse_yaml
 
 # Nothing here changes what a step learns. `optimizer.max_steps` changes how many there are, and a schedule with it.
 FREE_KEYS = (
@@ -30,7 +28,7 @@ Changes = dict[str, tuple[Any, Any]]  # a key's value before and after
 
 def recipe_changes(old: Recipe, new: Recipe) -> Changes:
     """Return the keys in which two recipes differ, with both values; the folder of the run does not count."""
-    before, after = (flatten(parse_yaml(dump_recipe(recipe))) for recipe in (old, new))
+    before, after = (flatten(recipe.model_dump(mode="json")) for recipe in (old, new))
     keys = [key for key in sorted(before | after) if before.get(key) != after.get(key) and key != "run.dir"]
     return {key: (before.get(key), after.get(key)) for key in keys}
 

@@ -72,7 +72,7 @@ def _stored_rows(path: Path) -> dict[str, Counter[bytes]]:
     """Count each row's SHA-256 in each set; empty where nobody can know, in older runs or of a damaged file."""
     rows: dict[str, Counter[bytes]] = {}
     try:
-        stored = tables.read_rows(path, needs=SCHEMA.names) if path.exists() else []
+        stored = tables.read_rows(path, SCHEMA) if path.exists() else []
     except BadInput:  # the manifest knows whether the sets differ; only the number of rows is unknown
         return {}
     for row in stored:

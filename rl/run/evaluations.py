@@ -1,7 +1,7 @@
 """Answers to problems, as rows: what was measured before, during and after training, and what `penny eval` measured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,9 @@ class EvaluationRow:
     verdict_flexible: Outcome | None = None
 
 
+OPTIONAL = (*BY_TOKEN, *(item.name for item in fields(EvaluationRow) if item.default is not MISSING))
+
+
 def write_evaluation(folder: RunFolder, step: int, summary: Mapping[str, Any], rows: Sequence[EvaluationRow]) -> Path:
     """Write `evaluations/step-000010.json` and, before it, the answers beside it; step 0 is before training.
 
@@ -105,7 +108,7 @@ def read_answers(path: Path, tokens: bool = True) -> list[EvaluationRow]:
 
     Without `tokens` the lists by token, most of the file, are left empty.
     """
-    rows = tables.read_rows(path, () if tokens else BY_TOKEN, needs=("problem_id", "sample", "completion", "solved"))
+    rows = tables.read_rows(path, SCHEMA, () if tokens else BY_TOKEN, may_lack=OPTIONAL)
     return [_from_columns(columns) for columns in rows]
 
 

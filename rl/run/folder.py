@@ -21,7 +21,14 @@ from rl.run.stored import Kind, read_object
 LOCK = ".lock"
 LOG = "libraries.log"
 RECORDS = "records"  # the folder of a checkpoint with a copy of the run's records
-MANIFEST: Mapping[str, Kind] = {"sessions": list, "data": dict, "settings": dict}
+MANIFEST: Mapping[str, Kind] = {
+    "sessions": list,
+    "data": dict,
+    "settings": dict,
+    "versions": dict,
+    "hardware": dict,
+    "started": str,
+}
 MANIFEST_CURE = "bring it back from a copy, or delete it, and the run begins a new one"
 
 

@@ -16,12 +16,10 @@ from typing import Any
 
 from rl.problems.problem import Problem
 from rl.recipe import Recipe
-from rl.recipe_file import dump_recipe
 from rl.run import atomic
 from rl.run.checkpoints import file_hash
 from rl.run.folder import MANIFEST, MANIFEST_CURE, RunFolder
 from rl.run.stored import read_object
-from rl.yaml_text import parse_yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = (
@@ -49,7 +47,7 @@ def write_manifest(
     first = json.loads(atomic.to_json(manifest))  # tuples and the like as they read back
     now = json.loads(atomic.to_json(facts))
     changed = {key: value for key, value in now.items() if value != first.get(key)}
-    manifest["settings"] = parse_yaml(dump_recipe(settings))
+    manifest["settings"] = settings.model_dump(mode="json")
     manifest["sessions"].append({**session, "changed": changed, **history})
     atomic.write_json(folder.manifest, manifest)
     return manifest

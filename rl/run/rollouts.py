@@ -92,7 +92,7 @@ def write_step(parent: Path, step: int, rows: Sequence[RolloutRow]) -> Path:
 
 def read_rollouts(folder: RunFolder, step: int) -> list[RolloutRow]:
     """Return the completions of one step, exactly as written; raises FileNotFoundError if it has none."""
-    return [_from_columns(columns) for columns in tables.read_rows(_path(folder, step), needs=PLAIN)]
+    return [_from_columns(columns) for columns in tables.read_rows(_path(folder, step), pa.schema(COLUMNS))]
 
 
 def rollout_steps(folder: RunFolder) -> list[int]:

@@ -30,24 +30,36 @@ def write_rows(path: Path, schema: pa.Schema, rows: Sequence[dict[str, Any]]) ->
     atomic.write_bytes(path, buffer.getvalue())
 
 
-def read_rows(path: Path, without: Collection[str] = (), needs: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Return the rows of one parquet file; columns in `without` are not read.
+def read_rows(
+    path: Path, schema: pa.Schema, without: Collection[str] = (), may_lack: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the rows of one parquet file, with columns that the schema does not name, too.
+
+    Args:
+        path: the file.
+        schema: columns that it has, with their types.
+        without: columns that are not read.
+        may_lack: columns of the schema that it need not have.
 
     Raises:
-        BadInput: the file is damaged, or lacks a column of `needs`.
+        BadInput: the file is damaged, lacks a column, or has one of another type.
         FileNotFoundError: there is none.
     """
     try:
-        names = pq.read_schema(path).names
-        columns = [name for name in names if name not in without]
+        found = pq.read_schema(path)
+        columns = [name for name in found.names if name not in without]
         rows: list[dict[str, Any]] = pq.read_table(path, columns=columns, page_checksum_verification=True).to_pylist()
     except FileNotFoundError:
         raise
     # OSError: unreadable, or pages that do not fit their checksums. ArrowException: no parquet. ValueError: no UTF-8.
     except (OSError, pa.ArrowException, ValueError) as error:
         raise damaged(path, "it cannot be read as a parquet file", CURE) from error
-    if lacking := [name for name in needs if name not in names]:
-        raise damaged(path, f"it has no column {lacking[0]}", CURE)
+    types = dict(zip(found.names, found.types, strict=True))
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        if name not in types and name not in may_lack:
+            raise damaged(path, f"it has no column {name}", CURE)
+        if types.get(name, kind) != kind:
+            raise damaged(path, f"its column {name} is of another type", CURE)
     return rows
 
 

@@ -20,6 +20,7 @@ from rl.evaluate.subject import find_subject
 from rl.launch import run_recipe
 from rl.models import resolve_model
 from rl.recipe import Recipe
+from rl.regrade import regrade_run
 from rl.resume import latest_unfinished, resumed_recipe
 from rl.run.checkpoints import best_checkpoint
 from rl.run.folder import RunFolder
@@ -145,7 +146,7 @@ def sometimes(damages: Sequence[Callable[[Path], None]]) -> list[Any]:
     return [*damages, *others]
 
 
-@pytest.mark.parametrize("damage", sometimes([cut, null]), ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", sometimes([cut]), ids=lambda damage: damage.__name__)
 def test_commands_that_read_a_damaged_run_end_in_one_sentence(
     damage: Callable[[Path], None], finished: Path, tmp_path: Path
 ) -> None:
@@ -183,7 +184,7 @@ def test_the_weights_of_a_damaged_run_are_whole_or_refused(
                 assert all(torch.equal(stored[key], source[key]) for key in source), (name, checkpoint)
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", sometimes([Path.unlink, garbled, null, a_loop]), ids=lambda damage: damage.__name__)
 def test_the_records_of_a_run_are_put_back_or_named(
     damage: Callable[[Path], None], interrupted: Path, tmp_path: Path
 ) -> None:
@@ -220,7 +221,7 @@ LAST = ["checkpoints/step-000004/complete.json", "rollouts/step-000003.parquet",
     ("damage", "names"),
     [
         pytest.param(garbled, BOOKS, id="records garbled"),
-        pytest.param(null, LAST, id="last checkpoint null"),
+        pytest.param(null, LAST, id="last checkpoint null", marks=pytest.mark.slow),
         pytest.param(Path.unlink, BOOKS, id="records deleted", marks=pytest.mark.slow),
         pytest.param(null, BOOKS, id="records null", marks=pytest.mark.slow),
         pytest.param(cut, LAST, id="last checkpoint cut", marks=pytest.mark.slow),
@@ -265,6 +266,28 @@ def test_a_damaged_run_without_any_checkpoint_begins_again(interrupted: Path, tm
     settled(run, resumed_recipe(run))
     assert (run / "metrics.jsonl").read_bytes() == b"" and (run / "checkpoints").is_dir()
     assert not (run / "evaluations/step-000000.json").exists()  # it is measured again
+
+
+@pytest.mark.parametrize("key", ["hardware", "versions", "started"])
+def test_a_manifest_with_null_for_a_part_is_named_or_read(key: str, finished: Path, tmp_path: Path) -> None:
+    run = copied(finished, tmp_path / "run")
+    manifest = json.loads((run / "manifest.json").read_text())
+    for value, code in (({key: None}, 2), ({}, 0)):
+        content = {name: part for name, part in manifest.items() if name != key} | value
+        (run / "manifest.json").write_text(json.dumps(content))
+        for command in ("report", "compare"):
+            result = CliRunner().invoke(app, [command, str(run)])
+            assert result.exit_code == code, result.output
+            assert code == 0 or f"(its {key} is of another type)" in result.stderr
+
+
+def test_an_edited_or_cut_recipe_does_not_regrade_silently(finished: Path, tmp_path: Path) -> None:
+    run = copied(finished, tmp_path / "run")
+    file = run / "recipe.yaml"
+    file.write_text(file.read_text().partition("\nevaluation:")[0] + "\n")  # what is left is a recipe, too
+    with pytest.raises(BadInput, match=r"recipe\.yaml was edited: it says evaluation\."):
+        regrade_run(run, [], "again")
+    assert not (run / "regraded").exists()
 
 
 def edit(run: Path, old: str, new: str) -> None:

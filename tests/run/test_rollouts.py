@@ -1,9 +1,12 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
-from rl.run.evaluations import EvaluationRow, read_evaluation_rows, read_evaluations, write_evaluation
+from rewards.errors import BadInput
+from rl.run.evaluations import EvaluationRow, read_answers, read_evaluation_rows, read_evaluations, write_evaluation
 from rl.run.folder import RunFolder
 from rl.run.rollouts import RolloutRow, read_rollouts, rollout_steps, write_rollouts
 
@@ -103,3 +106,27 @@ def test_evaluations_come_back_in_the_order_of_steps(folder: RunFolder) -> None:
 def test_an_evaluation_without_its_summary_does_not_count(folder: RunFolder) -> None:
     write_evaluation(folder, 0, {"pass@1": 0.5, "ci95": [0.25, 0.75], "n": 0}, []).unlink()
     assert read_evaluations(folder) == []
+
+
+def changed(path: Path, name: str, values: list[object] | None) -> None:
+    """Give a column of a parquet file other values, or take it away."""
+    table = pq.read_table(path).drop_columns([name])
+    pq.write_table(table if values is None else table.append_column(name, [values]), path)
+
+
+def test_a_column_of_another_type_is_named(folder: RunFolder) -> None:
+    path = write_rollouts(folder, 1, ROWS)
+    changed(path, "completion", [1, 2])
+    with pytest.raises(BadInput, match=r"step-000001\.parquet is damaged \(its column completion is of another type"):
+        read_rollouts(folder, 1)
+
+
+@pytest.mark.parametrize("name", ["prompt", "finish_reason", "reward"])
+def test_answers_may_lack_only_what_has_a_default(name: str, folder: RunFolder) -> None:
+    row = EvaluationRow("test/1", 0, "1 + 1?", "2", "stop", 1.0, True, [], [])
+    path = write_evaluation(folder, 0, {}, [row]).with_suffix(".parquet")
+    changed(path, "gold", None)
+    assert read_answers(path) == [row]
+    changed(path, name, None)
+    with pytest.raises(BadInput, match=f"it has no column {name}"):
+        read_answers(path)
