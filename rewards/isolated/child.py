@@ -5,7 +5,6 @@ Each line in is a request, each line out its answer: see `rewards.isolated.carri
 
 import atexit
 import contextlib
-import ctypes
 import faulthandler
 import functools
 import inspect
@@ -28,9 +27,9 @@ from rewards.isolated.ended import CLOSED
 from rewards.logs import BatchLogs
 from rewards.part import part_of
 from rewards.pool import GraderPool
+from rewards.sandbox import kernel
 from rewards.shapes import REQUIRED, RewardFunction, on_row
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 FOR_THE_RUN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a scheduler signals all processes; the run ends this one
 TAKE_FIRST = 500  # of 1000: short of memory, the system is to take this process and not the run
 NOTHING: Mapping[str, Any] = {"completions": []}  # what was graded where nothing was
@@ -62,9 +61,8 @@ def main() -> None:
 
 def _prepare(places: int, dump: int) -> None:
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what it starts stays below it, and is ended with it
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what it starts stays below it, and is ended with it
         with contextlib.suppress(OSError):  # not allowed
             Path("/proc/self/oom_score_adj").write_text(str(TAKE_FIRST))
     for stream in (sys.stdout, sys.stderr):

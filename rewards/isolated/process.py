@@ -21,10 +21,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from rewards.descendants import descendants
 from rewards.isolated.carried import from_line, line_of
 from rewards.isolated.ended import LARGEST_REPLY, Ended, how_it_ended
 from rewards.isolated.output import Relay
-from rewards.sandbox.zygote import descendants
 from rewards.shapes import NO_ROW
 
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[4]); from rewards.isolated.child import main; main()"
