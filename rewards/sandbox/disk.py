@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rewards.sandbox.account import links, read
+from rewards.scratch import ENTER, change_folder
 
 BLOCK = 8192  # bytes that even an empty file is charged: so many as in `namespaces`, and removing them takes its time
 TRIES = 3  # a walk is begun so often where folders move under it
-ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Moved(Exception):
@@ -90,7 +90,7 @@ def _walk(folder: str, enough: int) -> int:
                         raise Moved
                 continue
             try:
-                here = _change(here, levels[-1].waiting.pop())
+                here = change_folder(here, levels[-1].waiting.pop())
             except PermissionError:  # made so that nobody can look into it
                 return enough + 1
             except OSError:  # removed meanwhile
@@ -103,17 +103,10 @@ def _walk(folder: str, enough: int) -> int:
     return total
 
 
-def _change(here: int, name: str) -> int:
-    """The descriptor of a folder that is entered from another, which is closed."""
-    there = os.open(name, ENTER, dir_fd=here)
-    os.close(here)
-    return there
-
-
 def _back(here: int) -> int:
     """The descriptor of the folder that another is in."""
     try:
-        return _change(here, "..")
+        return change_folder(here, "..")
     except OSError as error:  # that has been closed to others, or removed
         raise Moved from error
 
