@@ -1,6 +1,6 @@
 """A program as its check script sees it: its functions, classes and exceptions, which are in another process.
 
-What the program returns comes as values of exact built-in types, or as handles of objects. The program is never told
+What the program returns comes as values of exact built-in types, or as handles of objects. The program never learns
 what the script expects: whether an object of its equals a plain value is not asked of it, and neither is any operator
 between the two, unless the script itself made the object by calling a class. Else an object could answer to `== 3`, or
 to `abs(x - 3) < 1e-9`, what the script likes to hear.

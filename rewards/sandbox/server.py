@@ -90,7 +90,7 @@ class Server:
         return self.foreign[number]
 
     def _stand_in(self, number: int, what: list[Any]) -> Any:
-        """A stand-in for an object of the script's, which has told what it is."""
+        """A stand-in for an object of the script's, which has said what it is."""
         thing = Handle(self, number)
         if what[0] == "function":  # many programs ask for no more than a function
 
@@ -141,7 +141,7 @@ class Server:
     def do_call(self, target: Any, arguments: list[Any], keywords: dict[str, Any], discards: bool = False) -> Said:
         """Call an object, or the function of a (dotted) name; tell what it returns and how it changed its arguments.
 
-        Changes are told where nobody looks at what the function returns, or it returns None, as functions do that work
+        Changes are sent where nobody looks at what the function returns, or it returns None, as functions do that work
         in place. Else `f(xs) == sorted(xs)` would hold for a function that empties its argument.
         """
         function = self.find(target) if isinstance(target, str) else target

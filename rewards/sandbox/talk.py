@@ -72,7 +72,7 @@ def reply(action: Callable[[], list[Any]], number: Callable[[Any], int] | None, 
 
 
 def _plain(value: Any) -> Any:
-    """A value that can be told; None for all else."""
+    """A value that can be sent; None for all else."""
     try:
         values.encode(value)
     except values.CodecError:
