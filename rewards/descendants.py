@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def descendants(process: int) -> list[int]:
-    """Numbers of all processes below one, from /proc; none where that does not tell."""
+    """Return the numbers of all processes below one, from /proc; none where that does not tell."""
     found: list[int] = []
     waiting = [process]
     while waiting:

@@ -118,7 +118,7 @@ def grade(
     offered: dict[str, Any],
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """What a reward says of a batch, what it logged, and the seconds that it took."""
+    """Return what a reward says of a batch, what it logged, and the seconds that it took."""
     logs = BatchLogs(len(given["completions"]))
     ours: dict[str, Callable[[Any], Any]] = {
         "grader_pool": lambda settings: _pool(*settings),
@@ -135,7 +135,7 @@ def grade(
 
 
 def faults(key: int, column: str, values: list[Any]) -> dict[str, Any]:
-    """Why the reward cannot use values of a column: one item each, None where it can."""
+    """Say why the reward cannot use values of a column: one item each, None where it can."""
     fault_of = column_faults(functions[key])[column]
     return {"faults": [None if value is None else fault_of(value) for value in values]}
 
@@ -143,7 +143,7 @@ def faults(key: int, column: str, values: list[Any]) -> dict[str, Any]:
 def bad_golds(
     key: int, columns: dict[str, list[Any]], pool: tuple[int, float], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Why gold answers cannot be right: one item a problem, None where they may be."""
+    """Say why gold answers cannot be right: one item a problem, None where they may be."""
     check = gold_check(functions[key])
     assert check is not None  # the run asks only where `load` has said so
     return {"reasons": check(columns, _pool(*pool), options)}

@@ -32,7 +32,7 @@ class Level:
 
 
 def folder_bytes(folder: str, enough: int) -> int:
-    """Size of all files below a folder, or any number above `enough` if it is more than that, or cannot be counted."""
+    """Add up all files below a folder; any number above `enough` if it is more than that, or cannot be counted."""
     for _ in range(TRIES):
         try:
             return _walk(folder, enough)
@@ -46,7 +46,7 @@ def folder_bytes(folder: str, enough: int) -> int:
 
 
 def unnamed_bytes(folder: str, family: Iterable[int], largest: int) -> int:
-    """Size of files that have been below a folder and have lost their names, but are held by one of these processes.
+    """Add up files that have been below a folder and have lost their names, but are held by one of these processes.
 
     Args:
         folder: where they were made.
@@ -104,7 +104,7 @@ def _walk(folder: str, enough: int) -> int:
 
 
 def _back(here: int) -> int:
-    """The descriptor of the folder that another is in."""
+    """Return the descriptor of the folder that another is in."""
     try:
         return change_folder(here, "..")
     except OSError as error:  # that has been closed to others, or removed
@@ -112,7 +112,7 @@ def _back(here: int) -> int:
 
 
 def _list(here: int, enough: int) -> tuple[int, list[str]]:
-    """Size of what lies in an open folder, up to the first entry that makes it more than enough; and its folders."""
+    """Add up what lies in an open folder, up to the first entry that makes it more than enough; list its folders."""
     total, names = 0, []
     with os.scandir(here) as entries:
         for entry in entries:
