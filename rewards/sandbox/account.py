@@ -117,7 +117,7 @@ def address_space(process: int) -> int:
 
 
 def _touched(process: int) -> int:
-    """Count the bytes of pages that a process, and those of its children that have ended, touched for the first time."""
+    """Count the bytes of pages that a process, and its children that have ended, touched for the first time."""
     fields = (read(process, "stat") or b"").rpartition(b")")[2].split()[7:9]
     return sum(map(int, fields)) * PAGE
 

@@ -221,7 +221,7 @@ class Server:
         return None
 
     def do_describe(self, error: BaseException) -> Said:
-        """Describe an exception: the name of its class in the program, module and name of that, its text, its arguments."""
+        """Describe an exception: its class's name in the program, module and name of that, its text, its arguments."""
         kind = type(error)
         own = next((name for name in self.own if vars(self.module).get(name) is kind), None)
         arguments = None
@@ -231,7 +231,7 @@ class Server:
         return [own, str(kind.__module__), str(kind.__qualname__), said_by(error), arguments]
 
     def find(self, name: str) -> Any:
-        """Find the function of a name such as `add` or `Solution.add`; where `add` alone is not defined, `Solution.add`.
+        """Find the function of a name such as `add` or `Solution.add`; where `add` is not defined, `Solution.add`.
 
         A method of a class is that of a new object made without arguments.
         """
