@@ -22,7 +22,7 @@ from rewards import registry
 from rewards.errors import BadInput
 from rewards.failures import RewardFailed, failure_of
 from rewards.gold import column_faults, gold_check
-from rewards.isolated.carried import as_text, from_line, to_line
+from rewards.isolated.carried import NotCarried, as_text, from_line, to_line
 from rewards.isolated.ended import CLOSED
 from rewards.logs import BatchLogs
 from rewards.part import part_of
@@ -89,9 +89,11 @@ def _answer(request: dict[str, Any]) -> bytes:
     """Do what is asked, and write what came of it, or why nothing did."""
     number, do = request.pop("number"), DOES[request.pop("do")]
     try:
-        answer = do(**request)
+        return to_line(do(**request) | {"number": number})
     except BadInput as error:
         answer = {"bad_input": str(error)}
+    except NotCarried as error:  # from the author's own checks of problems; grades are numbers
+        answer = {"failed": {"said": f"returned {error}", "line": "", "row": None, "trace": ""}}
     except BaseException as error:  # the author's own code ran: it may raise anything, and no Ctrl-C comes here
         failed = error if isinstance(error, RewardFailed) else failure_of("", error, request.get("given", NOTHING))
         answer = {"failed": {"said": failed.said, "line": failed.line, "row": failed.row, "trace": failed.trace}}
