@@ -88,6 +88,7 @@ def _forked(work: socket.socket) -> None:
 def _answer(request: dict[str, Any]) -> bytes:
     """Do what is asked, and write what came of it, or why nothing did."""
     number, do = request.pop("number"), DOES[request.pop("do")]
+    answer: dict[str, Any]
     try:
         return to_line(do(**request) | {"number": number})
     except BadInput as error:
