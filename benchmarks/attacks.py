@@ -40,7 +40,7 @@ class Bait:
         self._before = self._state()
 
     def touched(self) -> list[str]:
-        """What has happened to it."""
+        """Return what has happened to it."""
         after = self._state()
         found = [name for name, value in self._before.items() if after[name] != value]
         for each in self._sockets:
@@ -98,14 +98,14 @@ def _take_away() -> None:
 
 
 def rows_for(tier: str, name: str, pid: int) -> list[Row]:
-    """The rows of a file that are meant for a tier, with the number of the bait's process."""
+    """Return the rows of a file that are meant for a tier, with the number of the bait's process."""
     lines = Path(os.environ["PENNY_CASES"], f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line.replace("BAIT_PID", str(pid))) for line in lines]
     return [row for row in rows if row.get("sandbox", tier) == tier]
 
 
 def grade(tier: str, rows: list[Row], folder: str, workers: int = 2) -> tuple[list[Row], str]:
-    """The rows with their verdicts, and what `penny grade` printed."""
+    """Return the rows with their verdicts, and what `penny grade` printed."""
     source, target = Path(folder, "rows.jsonl"), Path(folder, "graded.jsonl")
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     command = [sys.executable, "-m", "rl.cli", "grade", "code", str(source), "-o", str(target)]
@@ -117,7 +117,7 @@ def grade(tier: str, rows: list[Row], folder: str, workers: int = 2) -> tuple[li
 
 
 def disagreeing(graded: list[Row]) -> dict[str, str]:
-    """Rows whose verdict is not that of their label, and why."""
+    """Find the rows whose verdict is not that of their label, and why."""
     return {row["name"]: row["reason"] for row in graded if row["reward"] != row["expected_reward"]}
 
 

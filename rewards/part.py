@@ -42,7 +42,7 @@ def _is_verdicts(returned: Any) -> bool:
 
 
 def _checked_grades(name: str, returned: Any, count: int) -> list[float | None]:
-    """The list that a function returned as floats and Nones, or BadInput."""
+    """Return the list that a function returned as floats and Nones, or BadInput."""
     listed = hasattr(returned, "__len__") and hasattr(returned, "__iter__") and not isinstance(returned, Mapping | Set)
     if not listed or len(returned) != count:
         length = f"{len(returned)} items" if listed else f"a {type(returned).__name__}"
@@ -51,7 +51,7 @@ def _checked_grades(name: str, returned: Any, count: int) -> list[float | None]:
 
 
 def _number(name: str, grade: Any) -> float | None:
-    """A verdict, a number or truth value of Python's, numpy's or torch's, or None, as a float or None."""
+    """Return a verdict, a number or truth value of Python's, numpy's or torch's, or None, as a float or None."""
     if isinstance(grade, Verdict):
         return grade.reward
     if grade is None:

@@ -100,13 +100,13 @@ def _empty(here: int) -> None:
                 name = waiting[-1].pop()
                 with contextlib.suppress(OSError):
                     _let_in(here, name)
-                    here = _change(here, name)
+                    here = change_folder(here, name)
                     names.append(name)
                     waiting.append(_remove_files(here))
                 continue
             waiting.pop()
             if names:
-                here = _change(here, "..")
+                here = change_folder(here, "..")
                 with contextlib.suppress(OSError):  # something in it could not be removed
                     os.rmdir(names.pop(), dir_fd=here)
     finally:
@@ -133,8 +133,8 @@ def _let_in(here: int, name: str) -> None:
         os.chmod(name, stat.S_IRWXU, dir_fd=here)
 
 
-def _change(here: int, name: str) -> int:
-    """The descriptor of a folder that is entered from another, which is closed."""
+def change_folder(here: int, name: str) -> int:
+    """Enter a folder from another by its name. Returns its descriptor; that of the other is closed."""
     there = os.open(name, ENTER, dir_fd=here)
     os.close(here)
     return there

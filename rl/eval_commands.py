@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +15,12 @@ from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
 from rl.shell.completion import complete_benchmark, complete_model
 from rl.shell.numbers import MOST, MOST_SAMPLES, MOST_TOKENS, finite
-from rl.shell.progress import Show, answer_progress
+from rl.shell.progress import answer_progress, stopped_with_count
 from rl.shell.words import what_to_measure
 from rl.told import told
 
 if TYPE_CHECKING:
-    from rl.evaluate.command import EvaluationRequest
+    pass
 
 
 class Engine(StrEnum):
@@ -137,7 +135,7 @@ def evaluate(
             api_key_env=api_key_env,
             concurrency=concurrency,
         )
-        with answer_progress() as progress, stopped_with_count(request, progress) as counted:
+        with answer_progress() as progress, stopped_with_count(progress, request.use_cache) as counted:
             path, results = measure(request, Listener(lambda text: emit(f"note: {text}", file=sys.stderr), counted))
         print_evaluation(path, results, as_json)
     if require_all and not results["complete"]:
@@ -299,21 +297,3 @@ def prices(text: str | None) -> tuple[float, float] | None:
             f"{text!r} is no pair of prices: give --dollars-per-million IN,OUT, such as 0.14,0.28."
         ) from error
     return sent, generated
-
-
-@contextmanager
-def stopped_with_count(request: "EvaluationRequest", progress: Show) -> Iterator[Show]:
-    """On Ctrl-C, say how many answers are there and whether they are kept; gives `progress` on."""
-    there = "before the first answer"
-
-    def counted(done: int, wanted: int, tokens: int) -> None:
-        nonlocal there
-        there = f"after {done:,} of {wanted:,} answers"
-        progress(done, wanted, tokens)
-
-    try:
-        yield counted
-    except KeyboardInterrupt:
-        kept = "they are kept, and the same command asks for the rest" if request.use_cache else "nothing was kept"
-        emit(f"\nstopped {there}; {kept}", file=sys.stderr)
-        raise

@@ -19,13 +19,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HFValidationError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-    StrictDataclassError,
-)
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -44,8 +38,7 @@ from rl.names.model_files import (
     check_loaded,
     check_model_folder,
     check_vocabulary,
-    own_code_sentence,
-    pickle_sentence,
+    why_unreadable,
 )
 from rl.names.model_name import check_model_name
 from rl.names.visible import emit
@@ -278,36 +271,8 @@ def _readable(name: str) -> Iterator[None]:
     # ImportError: an optional package that the model or its attention asks for. SafetensorError: cut-off weights.
     # StrictDataclassError: a setting of the wrong type.
     except (OSError, ValueError, ImportError, SafetensorError, StrictDataclassError) as error:
-        raise BadInput(_why_unreadable(name, error)) from error
+        raise BadInput(why_unreadable(name, error, _on_hub(name))) from error
 
 
 def _on_hub(name: str) -> bool:
     return name not in ALIASES and not Path(name).expanduser().is_dir()
-
-
-def _why_unreadable(name: str, error: BaseException) -> str:
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-
-    def caused_by(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(link, kinds) for link in chain)
-
-    if "trust_remote_code" in str(error):
-        return own_code_sentence(name)
-    if caused_by(GatedRepoError):
-        return f"The hub model {name!r} is gated: accept its licence on its page and run `hf auth login`."
-    if caused_by(RevisionNotFoundError):
-        return f"The hub model {name!r} has no such revision: check model.revision."
-    if caused_by(RepositoryNotFoundError, HFValidationError):
-        return f"There is no model {name!r} on the hub: check model.name, or run `hf auth login` if it is private."
-    if "model.safetensors" in str(error) and _on_hub(name) and not why_hub_is_silent():
-        return pickle_sentence(name, "it has no model.safetensors")
-    if _on_hub(name) and isinstance(error, OSError):
-        silent = why_hub_is_silent()
-        why = f" and is not in the cache ({silent})" if silent else ""
-        return f"The hub model {name!r} cannot be fetched{why}: check the network and the name, or give a local folder."
-    reason = str(error).split("\n")[0].split(". ")[0].strip(" .")
-    return f"The model {name!r} cannot be loaded ({reason}): check its files and the installed version of transformers."

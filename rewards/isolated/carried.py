@@ -102,7 +102,7 @@ def _packed(value: Any) -> Any:
 
 
 def as_text(value: Any) -> Any:
-    """The value itself if it can be carried, and else its text."""
+    """Return the value itself if it can be carried, and else its text."""
     try:
         packed(value)
     except NotCarried:

@@ -5,7 +5,6 @@ Each line in is a request, each line out its answer: see `rewards.isolated.carri
 
 import atexit
 import contextlib
-import ctypes
 import faulthandler
 import functools
 import inspect
@@ -23,14 +22,14 @@ from rewards import registry
 from rewards.errors import BadInput
 from rewards.failures import RewardFailed, failure_of
 from rewards.gold import column_faults, gold_check
-from rewards.isolated.carried import as_text, from_line, to_line
+from rewards.isolated.carried import NotCarried, as_text, from_line, to_line
 from rewards.isolated.ended import CLOSED
 from rewards.logs import BatchLogs
 from rewards.part import part_of
 from rewards.pool import GraderPool
+from rewards.sandbox import kernel
 from rewards.shapes import REQUIRED, RewardFunction, on_row
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 FOR_THE_RUN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a scheduler signals all processes; the run ends this one
 TAKE_FIRST = 500  # of 1000: short of memory, the system is to take this process and not the run
 NOTHING: Mapping[str, Any] = {"completions": []}  # what was graded where nothing was
@@ -62,9 +61,8 @@ def main() -> None:
 
 def _prepare(places: int, dump: int) -> None:
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what it starts stays below it, and is ended with it
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what it starts stays below it, and is ended with it
         with contextlib.suppress(OSError):  # not allowed
             Path("/proc/self/oom_score_adj").write_text(str(TAKE_FIRST))
     for stream in (sys.stdout, sys.stderr):
@@ -90,10 +88,13 @@ def _forked(work: socket.socket) -> None:
 def _answer(request: dict[str, Any]) -> bytes:
     """Do what is asked, and write what came of it, or why nothing did."""
     number, do = request.pop("number"), DOES[request.pop("do")]
+    answer: dict[str, Any]
     try:
-        answer = do(**request)
+        return to_line(do(**request) | {"number": number})
     except BadInput as error:
         answer = {"bad_input": str(error)}
+    except NotCarried as error:  # from the author's own checks of problems; grades are numbers
+        answer = {"failed": {"said": f"returned {error}", "line": "", "row": None, "trace": ""}}
     except BaseException as error:  # the author's own code ran: it may raise anything, and no Ctrl-C comes here
         failed = error if isinstance(error, RewardFailed) else failure_of("", error, request.get("given", NOTHING))
         answer = {"failed": {"said": failed.said, "line": failed.line, "row": failed.row, "trace": failed.trace}}
@@ -120,7 +121,7 @@ def grade(
     offered: dict[str, Any],
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """What a reward says of a batch, what it logged, and the seconds that it took."""
+    """Return what a reward says of a batch, what it logged, and the seconds that it took."""
     logs = BatchLogs(len(given["completions"]))
     ours: dict[str, Callable[[Any], Any]] = {
         "grader_pool": lambda settings: _pool(*settings),
@@ -137,7 +138,7 @@ def grade(
 
 
 def faults(key: int, column: str, values: list[Any]) -> dict[str, Any]:
-    """Why the reward cannot use values of a column: one item each, None where it can."""
+    """Say why the reward cannot use values of a column: one item each, None where it can."""
     fault_of = column_faults(functions[key])[column]
     return {"faults": [None if value is None else fault_of(value) for value in values]}
 
@@ -145,7 +146,7 @@ def faults(key: int, column: str, values: list[Any]) -> dict[str, Any]:
 def bad_golds(
     key: int, columns: dict[str, list[Any]], pool: tuple[int, float], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Why gold answers cannot be right: one item a problem, None where they may be."""
+    """Say why gold answers cannot be right: one item a problem, None where they may be."""
     check = gold_check(functions[key])
     assert check is not None  # the run asks only where `load` has said so
     return {"reasons": check(columns, _pool(*pool), options)}

@@ -48,7 +48,7 @@ def how_it_ended(how: str, code: int | None, trace: str, row: int | None, said: 
 
 
 def _first_thread(trace: str) -> str:
-    """The part on the thread that crashed, or else on the main thread, which calls the rewards and is written last."""
+    """Find the part on the thread that crashed, or else on the main thread, which calls the rewards and comes last."""
     parts = re.split(r"^(?=(?:Current thread|Thread) 0x)", trace, flags=re.MULTILINE)
     current = [part for part in parts if part.startswith("Current thread") and "Fatal" in trace]
     return current[0] if current else parts[-1]

@@ -37,7 +37,7 @@ class Relay:
         self._shown = 0
 
     def last_line(self) -> str:
-        """The last line that was written, as far as it is kept."""
+        """Return the last line that was written, as far as it is kept."""
         return self._end.strip().rpartition("\n")[2]
 
     def close(self) -> None:

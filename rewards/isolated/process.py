@@ -21,10 +21,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from rewards.descendants import descendants
 from rewards.isolated.carried import from_line, line_of
 from rewards.isolated.ended import LARGEST_REPLY, Ended, how_it_ended
 from rewards.isolated.output import Relay
-from rewards.sandbox.zygote import descendants
 from rewards.shapes import NO_ROW
 
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[4]); from rewards.isolated.child import main; main()"
@@ -127,7 +127,7 @@ class RewardProcess:
             relay.close()
 
     def _family(self) -> list[int]:
-        """What it has started, of other sessions, too."""
+        """Return what it has started, of other sessions, too."""
         return descendants(self._process.pid) if self._process.returncode is None else []
 
     def _kill(self, family: Sequence[int]) -> None:
@@ -190,7 +190,7 @@ class RewardProcess:
         time.sleep(0.05)  # it writes line by line
 
     def _end(self, how: str, late: bool) -> Ended:
-        """What became of it. It is gone afterwards."""
+        """Return what became of it. It is gone afterwards."""
         stopped_here = self._hung_up
         code: int | None = None
         if not how and not stopped_here:

@@ -63,7 +63,7 @@ class Settings:
         return self.workers, self.timeout
 
     def seconds(self, count: int) -> float:
-        """How long a batch of so many completions may take."""
+        """Return how long a batch of so many completions may take."""
         return self.batch_timeout * max(1, -(-count // self.batch))
 
 
@@ -96,7 +96,7 @@ class Home:
             return self._load(reward)
 
     def holds(self, reward: "IsolatedReward") -> bool:
-        """Whether the process that has loaded the reward is there."""
+        """Tell whether the process that has loaded the reward is there."""
         return self._process is not None and self._process.alive and reward.loaded_by == self._process.pid
 
     def stop_work(self) -> None:
@@ -179,7 +179,7 @@ class IsolatedReward:
     def timed_part(
         self, name: str, given: Mapping[str, Any], options: Mapping[str, Any], logs: BatchLogs
     ) -> tuple[list[float | None], float]:
-        """The grades of a batch, and the seconds that the reward took for them in its process."""
+        """Return the grades of a batch, and the seconds that the reward took for them in its process."""
         request = {
             "do": "grade",
             "name": name,
@@ -200,7 +200,7 @@ class IsolatedReward:
         return answer["grades"], answer["seconds"]
 
     def faults(self, column: str, values: Sequence[Any]) -> list[str | None]:
-        """Why the reward cannot use values of a column: one item each, None where it can."""
+        """Say why the reward cannot use values of a column: one item each, None where it can."""
         packed_values = self._carried("column", {column: list(values)})[column]
         return list(self._checked({"do": "faults", "column": column, "values": packed_values})["faults"])
 
@@ -231,7 +231,7 @@ class IsolatedReward:
         return list(self._checked(request, seconds)["reasons"])
 
     def _checked(self, request: dict[str, Any], seconds: float = START_SECONDS) -> Any:
-        """The answer to a question about problems, before a run: what fails then is bad input."""
+        """Return the answer to a question about problems, before a run: what fails then is bad input."""
         try:
             return self._asked(request, seconds)
         except RewardFailed as failed:
@@ -244,7 +244,7 @@ class IsolatedReward:
             _fail(self.spec, ended, ())
 
     def _carried(self, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Columns or options as they are sent. Raises BadInput for the first that cannot be."""
+        """Return columns or options as they are sent. Raises BadInput for the first that cannot be."""
         sent = {}
         for name, value in values.items():
             try:
@@ -264,12 +264,12 @@ os.register_at_fork(after_in_child=_home.forget)
 
 
 def isolated_reward(spec: str, folder: str | None, settings: Settings) -> IsolatedReward:
-    """The reward of a name or path in the process that all users' rewards of this run share."""
+    """Return the reward of a name or path in the process that all users' rewards of this run share."""
     return IsolatedReward(spec, folder, settings, _home)
 
 
 def _checked(spec: str, answer: Mapping[str, Any]) -> Any:
-    """The answer, or what it says went wrong."""
+    """Return the answer, or what it says went wrong."""
     if "bad_input" in answer:
         raise BadInput(answer["bad_input"])
     if "failed" in answer:

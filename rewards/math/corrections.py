@@ -89,5 +89,5 @@ def corrected(rest: str, in_a_mark: bool = False) -> str | None:
 
 
 def begins_with_value(text: str) -> bool:
-    """Whether a text begins with a number or formula."""
+    """Tell whether a text begins with a number or formula."""
     return re.match(_VALUE, text, re.IGNORECASE) is not None

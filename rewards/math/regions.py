@@ -38,41 +38,41 @@ ABOVE_ZERO: Region = (Cut(0.0, False, "0"), HIGHEST)  # with zero
 
 @functools.lru_cache(maxsize=8192)
 def size(text: str) -> float | None:
-    """The value of a formula without letters, to 12 digits, so that two spellings of a value have one size."""
+    """Return the value of a formula without letters, to 12 digits, so that two spellings of a value have one size."""
     read = parse(text)
     value = None if read is None else real_value(read[0])
     return None if value is None or not math.isfinite(value) else float(f"{value:.12e}")
 
 
 def point(text: str) -> Region | None:
-    """The set that has one number; None if the text has no known size."""
+    """Return the set that has one number; None if the text has no known size."""
     value = size(text)
     return None if value is None else (Cut(value, False, text), Cut(value, True, text))
 
 
 def between(low: Cut, high: Cut) -> Region:
-    """What lies between two cuts; nothing if they are in the wrong order."""
+    """Return what lies between two cuts; nothing if they are in the wrong order."""
     return (low, high) if low.place < high.place else EMPTY
 
 
 def union(regions: Sequence[Region]) -> Region:
-    """The numbers that belong to at least one of the sets."""
+    """Return the numbers that belong to at least one of the sets."""
     return _in_at_least(1, regions)
 
 
 def intersection(regions: Sequence[Region]) -> Region:
-    """The numbers that belong to all of the sets."""
+    """Return the numbers that belong to all of the sets."""
     return _in_at_least(len(regions), regions)
 
 
 def complement(region: Region) -> Region:
-    """The real numbers that do not belong to the set."""
+    """Return the real numbers that do not belong to the set."""
     cuts = region[1:] if region[:1] == (LOWEST,) else (LOWEST, *region)
     return cuts[:-1] if cuts[-1] == HIGHEST else (*cuts, HIGHEST)
 
 
 def solved(region: Region, factor: Fraction, shift: Fraction) -> Region:
-    """The numbers x for which factor * x + shift belongs to the set."""
+    """Return the numbers x for which factor * x + shift belongs to the set."""
     if (factor, shift) == (1, 0):
         return region
     cuts = [_solved(cut, factor, shift) for cut in region]
@@ -87,7 +87,7 @@ def _solved(cut: Cut, factor: Fraction, shift: Fraction) -> Cut:
 
 
 def same_region(gold: Region, answer: Region) -> Decision:
-    """Whether two sets are the same: as many cuts, at the same sides of equal numbers."""
+    """Tell whether two sets are the same: as many cuts, at the same sides of equal numbers."""
     if len(gold) != len(answer) or any(a.after != b.after for a, b in zip(gold, answer, strict=True)):
         return False, "different sets"
     decided: bool | None = True

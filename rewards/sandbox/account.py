@@ -54,7 +54,7 @@ class Account:
     resident: int = 0
 
     def held(self, family: Sequence[int], folders: Sequence[str], own_network: bool, enough: int) -> int:
-        """Bytes that these processes hold.
+        """Count the bytes that these processes hold.
 
         Args:
             family: their numbers.
@@ -89,7 +89,7 @@ class Account:
 
 
 def read(process: int | str, name: str) -> bytes | None:
-    """A file of /proc; None if it may not be read, empty if the process has ended."""
+    """Return a file of /proc; None if it may not be read, empty if the process has ended."""
     try:
         return Path(f"/proc/{process}/{name}").read_bytes()
     except PermissionError:
@@ -99,12 +99,12 @@ def read(process: int | str, name: str) -> bytes | None:
 
 
 def _resident(process: int) -> int:
-    """Bytes of memory in use, what it has in common with others in full; no right is needed to see that."""
+    """Count the bytes of memory in use, what it has in common with others in full; no right is needed to see that."""
     return 1024 * sum(map(int, RESIDENT.findall(read(process, "status") or b"")))
 
 
 def _proportional(process: int) -> int:
-    """Bytes of memory in use, with a share of what it has in common with others, and without files in memory."""
+    """Count the bytes in use, with a share of what several processes have in common, without files in memory."""
     text = read(process, "smaps_rollup")
     if text is None:
         return address_space(process)
@@ -112,18 +112,18 @@ def _proportional(process: int) -> int:
 
 
 def address_space(process: int) -> int:
-    """Bytes of all mappings of a process."""
+    """Count the bytes of all mappings of a process."""
     return int((read(process, "statm") or b"0").split()[0]) * PAGE
 
 
 def _touched(process: int) -> int:
-    """Bytes of the pages that a process, and those of its children that have ended, touched for the first time."""
+    """Count the bytes of pages that a process, and its children that have ended, touched for the first time."""
     fields = (read(process, "stat") or b"").rpartition(b")")[2].split()[7:9]
     return sum(map(int, fields)) * PAGE
 
 
 def _used(folder: str) -> int:
-    """Bytes of the files of a file system; 0 where it is gone."""
+    """Count the bytes of the files of a file system; 0 where it is gone."""
     try:
         system = os.statvfs(folder)
     except OSError:  # its last process has ended
@@ -132,7 +132,7 @@ def _used(folder: str) -> int:
 
 
 def _of_descriptors(family: Sequence[int], own_network: bool) -> int:
-    """Bytes that the kernel may hold for the descriptors of these processes, each once."""
+    """Count the bytes that the kernel may hold for the descriptors of these processes, each once."""
     found: set[str] = set()
     unknown = 0
     for pid in family:
@@ -151,13 +151,13 @@ def _of_descriptors(family: Sequence[int], own_network: bool) -> int:
 
 
 def _of_locks(family: Sequence[int]) -> int:
-    """Bytes that the kernel may hold for locks on files."""
+    """Count the bytes that the kernel may hold for locks on files."""
     owners = {b"-1", *(b"%d" % pid for pid in family)}
     return LOCK * sum(map(owners.__contains__, OWNER_OF_LOCK.findall(read("", "locks") or b"")))
 
 
 def links(process: int) -> dict[str, str]:
-    """Where each descriptor of a process can be looked at, and what it refers to.
+    """Return where each descriptor of a process can be looked at, and what it refers to.
 
     Raises:
         PermissionError: the process hides them.
@@ -178,7 +178,7 @@ def links(process: int) -> dict[str, str]:
 
 @functools.cache
 def socket_bytes() -> int:
-    """Bytes that wait in a local socket at most: one message more than fits, so twice the system's setting."""
+    """Return how many bytes wait in a local socket at most: one message more than fits, so twice the setting."""
     try:
         queue = int(Path("/proc/sys/net/core/wmem_default").read_text(encoding="ascii"))
     except OSError:  # not shown in a network namespace of its own

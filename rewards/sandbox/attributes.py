@@ -36,7 +36,7 @@ def _passed_over(original: Callable[..., None], folder: str) -> Callable[..., No
 
 
 def _is_below(path: Any, folder: str, dir_fd: int | None) -> bool:
-    """Whether a file is there and lies below a folder; of an open one too little is known."""
+    """Tell whether a file is there and lies below a folder; of an open one too little is known."""
     if isinstance(path, int) or dir_fd is not None or not os.path.lexists(path):
         return False
     return os.path.realpath(os.fsdecode(path)).startswith(folder + os.sep)

@@ -112,7 +112,7 @@ DENIED: Calls = {
     "mq_open": (240, 180),
 }
 # Where a program may have the user's own number, and no namespace hides the user's files and sockets: what Landlock
-# does not guard. Names of sockets cannot be told from each other, nor files by what a descriptor refers to.
+# does not guard. A filter sees neither the name of a socket nor which file a descriptor refers to.
 NAMED_SOCKETS: Calls = {"connect": (42, 203), "bind": (49, 200)}
 ATTRIBUTES: Calls = {
     "chmod": (90, None),

@@ -23,7 +23,7 @@ class Place:
 
 
 def containers(value: Any) -> list[Any]:
-    """The containers in a value that can be changed, in order."""
+    """Return the containers in a value that can be changed, in order."""
     found: list[Any] = []
     _walk(value, found)
     return found
@@ -49,7 +49,7 @@ def _walk_all(values: Iterable[Any], found: list[Any]) -> None:
 
 
 def _base(value: Any) -> Any:
-    """The kind of container that a value is; None for all else."""
+    """Return the kind of container that a value is; None for all else."""
     kind = type(value)
     if kind in PLAIN:
         return None
@@ -67,12 +67,12 @@ class Watched:
         self.places = {id(container): place for place, container in enumerate(self.containers)}
 
     def changes(self) -> list[list[Any]]:
-        """Place and present content of each container that holds something else than before."""
+        """List the place and present content of each container that holds something else than before."""
         pairs = enumerate(zip(self.containers, self.before, strict=True))
         return [[place, self.named(_held(now))] for place, (now, before) in pairs if not _same(_held(now), before)]
 
     def named(self, value: Any) -> Any:
-        """A value with the arguments' containers in it named by their places."""
+        """Return a value with the arguments' containers in it named by their places."""
         if (place := self.places.get(id(value))) is not None:
             return Place(place)
         if type(value) in (list, tuple):
@@ -83,7 +83,7 @@ class Watched:
 
 
 def _held(container: Any) -> Any:
-    """What a container holds, in a new plain one."""
+    """Return what a container holds, in a new plain one."""
     base = _base(container)
     if base in (list, deque):
         return list(base.__iter__(container))
@@ -95,7 +95,7 @@ def _held(container: Any) -> Any:
 
 
 def _same(now: Any, before: Any) -> bool:
-    """Whether a container holds the very same objects."""
+    """Tell whether a container holds the very same objects."""
     if type(now) is list:
         return len(now) == len(before) and all(map(operator.is_, now, before))
     if type(now) is dict:

@@ -21,7 +21,7 @@ def check(worker: int, program: int) -> None:
 
     Args:
         worker: socket; first it sends `[preamble, program, names, entry point]` (see `judge`), then the compiled
-            script; it is told `[outcome, reason, line]`, with outcome `passed`, `failed`, `gone` (so is the program),
+            script; it receives `[outcome, reason, line]`, with outcome `passed`, `failed`, `gone` (so is the program),
             `broken` (the script failed, and not for the program) or `silent` (it never reached the program).
         program: socket to a process that plays `rewards.sandbox.roles:serve`.
     """

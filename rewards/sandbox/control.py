@@ -15,7 +15,7 @@ PATIENCE = 5.0  # seconds on the clock: a job that needs a hundred times as long
 
 
 def is_starved(sandbox: Sandbox, limits: Limits) -> bool:
-    """Whether a job that only spins waits for a processor for longer than it has one. End all other programs before.
+    """Tell whether a job that only spins waits for a processor for longer than it has one. First end other programs.
 
     Raises:
         SandboxError: the job could not be started.

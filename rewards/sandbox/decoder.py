@@ -38,7 +38,7 @@ class CodecError(ValueError):
 
 
 def decode(text: bytes, handle: Handle | None = None, arrays: bool = False, clock: Clock = int) -> Any:
-    """The value of a text.
+    """Return the value of a text.
 
     Args:
         text: written by `encode`, or by somebody who wants to do harm.
@@ -66,7 +66,7 @@ class _Decoder:
         self.handle, self.arrays, self.clock = handle, arrays, clock
 
     def value(self, tree: Any, depth: int) -> Any:
-        """The value of what `json.loads` read."""
+        """Return the value of what `json.loads` read."""
         kind = type(tree)
         if kind is list:
             return self.items(tree, depth)
@@ -84,7 +84,7 @@ class _Decoder:
         return _REBUILD[tag](self, content, depth)
 
     def items(self, trees: Any, depth: int) -> list[Any]:
-        """The values of a list."""
+        """Return the values of a list."""
         if type(trees) is not list or depth > DEEPEST:
             raise CodecError("no list where one belongs, or one too deep")
         self.clock()
@@ -93,14 +93,14 @@ class _Decoder:
         return [self.value(tree, depth + 1) for tree in trees]
 
     def pairs(self, trees: Any, depth: int, table: Any) -> Any:
-        """A dictionary with keys and values that come by turns."""
+        """Return a dictionary with keys and values that come by turns."""
         parts = self.items(trees, depth)
         put = OrderedDict.update if type(table) is OrderedDict else dict.update  # a Counter's own would count
         self.fill(table, put, list(zip(parts[::2], parts[1::2], strict=True)))
         return table
 
     def members(self, trees: Any, depth: int) -> set[Any]:
-        """The set of what is in a list."""
+        """Return the set of what is in a list."""
         found: set[Any] = set()
         self.fill(found, set.update, self.items(trees, depth))
         return found
@@ -115,7 +115,7 @@ class _Decoder:
             put(table, items[start : start + STRIDE])
 
     def array(self, parts: Any, depth: int) -> Any:
-        """numpy's number or array; plain if those are not asked for."""
+        """Return numpy's number or array; plain if those are not asked for."""
         kind, shape, content = parts
         plain = self.value(content, depth + 1)
         if not self.arrays:
@@ -143,7 +143,7 @@ def _refuse(constant: str) -> Any:
 
 
 def _short(number: Any, longest: int) -> int:
-    """An integer of so many bits at most, with which arithmetic takes milliseconds."""
+    """Return an integer of so many bits at most, with which arithmetic takes milliseconds."""
     if _typed(int, number).bit_length() > longest:
         raise CodecError("a number is too long")
     return int(number)

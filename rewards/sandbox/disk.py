@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rewards.sandbox.account import links, read
+from rewards.scratch import ENTER, change_folder
 
 BLOCK = 8192  # bytes that even an empty file is charged: so many as in `namespaces`, and removing them takes its time
 TRIES = 3  # a walk is begun so often where folders move under it
-ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Moved(Exception):
@@ -32,7 +32,7 @@ class Level:
 
 
 def folder_bytes(folder: str, enough: int) -> int:
-    """Size of all files below a folder, or any number above `enough` if it is more than that, or cannot be counted."""
+    """Add up all files below a folder; any number above `enough` if it is more than that, or cannot be counted."""
     for _ in range(TRIES):
         try:
             return _walk(folder, enough)
@@ -46,7 +46,7 @@ def folder_bytes(folder: str, enough: int) -> int:
 
 
 def unnamed_bytes(folder: str, family: Iterable[int], largest: int) -> int:
-    """Size of files that have been below a folder and have lost their names, but are held by one of these processes.
+    """Add up files that have been below a folder and have lost their names, but are held by one of these processes.
 
     Args:
         folder: where they were made.
@@ -91,7 +91,7 @@ def _walk(folder: str, enough: int) -> int:
                         raise Moved
                 continue
             try:
-                here = _change(here, levels[-1].waiting.pop())
+                here = change_folder(here, levels[-1].waiting.pop())
             except PermissionError:  # made so that nobody can look into it
                 return enough + 1
             except OSError:  # removed meanwhile
@@ -104,23 +104,16 @@ def _walk(folder: str, enough: int) -> int:
     return total
 
 
-def _change(here: int, name: str) -> int:
-    """The descriptor of a folder that is entered from another, which is closed."""
-    there = os.open(name, ENTER, dir_fd=here)
-    os.close(here)
-    return there
-
-
 def _back(here: int) -> int:
-    """The descriptor of the folder that another is in."""
+    """Return the descriptor of the folder that another is in."""
     try:
-        return _change(here, "..")
+        return change_folder(here, "..")
     except OSError as error:  # that has been closed to others, or removed
         raise Moved from error
 
 
 def _list(here: int, enough: int) -> tuple[int, list[str]]:
-    """Size of what lies in an open folder, up to the first entry that makes it more than enough; and its folders."""
+    """Add up what lies in an open folder, up to the first entry that makes it more than enough; list its folders."""
     total, names = 0, []
     with os.scandir(here) as entries:
         for entry in entries:

@@ -37,7 +37,7 @@ class Given:
         self.refused = ""
 
     def number(self, thing: Any) -> int:
-        """The number of an object, which the program may use from now on."""
+        """Return the number of an object, which the program may use from now on."""
         if isinstance(thing, NEVER_GIVEN):
             self.refuse(f"a {type(thing).__name__}")
         if id(thing) not in self.numbers:
@@ -51,7 +51,7 @@ class Given:
         raise values.CodecError(self.refused)
 
     def object_of(self, number: int) -> Any:
-        """The object of a number."""
+        """Return the object of a number."""
         return self.objects[SCRIPTS - number]
 
     def do(self, action: Any, *operands: Any) -> Any:
@@ -77,7 +77,7 @@ class Given:
         raise TypeError(f"a program cannot do that with a {kinds} of the check script")
 
     def what(self, thing: Any) -> list[Any]:
-        """What an object is to the program: its kind and what goes with it."""
+        """Return what an object is to the program: its kind and what goes with it."""
         if isinstance(thing, BaseException):
             own = type(thing).__name__ if type(thing).__module__ == "__main__" else None
             arguments = [str(thing)] if plain(list(thing.args)) is None else list(thing.args)

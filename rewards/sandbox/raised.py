@@ -14,7 +14,7 @@ RUN_TESTS = {"unittest", "doctest", "bdb", "pdb"}
 
 
 def mirrored(program: Peer, name: str, parents: list[type[BaseException]]) -> type[BaseException]:
-    """A class of exceptions that stand for the program's."""
+    """Return a class of exceptions that stand for the program's."""
 
     def missing(self: Any, attribute: str) -> Any:
         if attribute == "_handle" or attribute.startswith("__"):
@@ -38,7 +38,7 @@ def mirrored(program: Peer, name: str, parents: list[type[BaseException]]) -> ty
 def rebuilt(
     program: Peer, exceptions: dict[str, type[BaseException]], name: str, text: str, handle: Handle
 ) -> BaseException:
-    """The exception that the program raised, as one of the same class, as far as the script can know it."""
+    """Return the exception that the program raised, as one of the same class, as far as the script can know it."""
     own, module, path, said, arguments = program.ask("describe", handle)
     arguments = arguments if type(arguments) is list else [said if type(said) is str else text]
     if type(own) is str and own in exceptions:

@@ -1,6 +1,6 @@
 """A program as its check script sees it: its functions, classes and exceptions, which are in another process.
 
-What the program returns comes as values of exact built-in types, or as handles of objects. The program is never told
+What the program returns comes as values of exact built-in types, or as handles of objects. The program never learns
 what the script expects: whether an object of its equals a plain value is not asked of it, and neither is any operator
 between the two, unless the script itself made the object by calling a class. Else an object could answer to `== 3`, or
 to `abs(x - 3) < 1e-9`, what the script likes to hear.
@@ -60,7 +60,7 @@ class Remote:
         return {str(name): what for name, what in defined.items()}
 
     def ask(self, action: str, *operands: Any) -> Any:
-        """What the program says to a request, or the exception that it raised.
+        """Return what the program says to a request, or the exception that it raised.
 
         Raises:
             ProgramGone: it has ended, or sends what is no reply.
@@ -112,7 +112,7 @@ class Remote:
         self.lose("the program sent no valid reply (no exception)", None)
 
     def number(self, thing: Any) -> int:
-        """The number of an object of the program's, or of one that the script gives to it."""
+        """Return the number of an object of the program's, or of one that the script gives to it."""
         if type(thing) is Handle:
             return int(thing._number)
         if type(thing) is Function:
@@ -124,7 +124,7 @@ class Remote:
         return self.given.number(thing)
 
     def handle(self, number: int) -> Any:
-        """What a number stands for: an object of the program's, or one that the script has given to it."""
+        """Return what a number stands for: an object of the program's, or one that the script has given to it."""
         if number < 0:
             return self.given.object_of(number)
         if number not in self.handles:
@@ -132,11 +132,11 @@ class Remote:
         return self.handles[number]
 
     def answer(self, action: Any, *operands: Any) -> bytes:
-        """The reply to what the program asks of the script's objects."""
+        """Return the reply to what the program asks of the script's objects."""
         return reply(lambda: ["value", self.given.do(action, *operands)], self.number, stops=True)
 
     def call(self, target: Any, arguments: list[Any], keywords: dict[str, Any], discards: bool = False) -> Any:
-        """What a call of a name or an object returns. The arguments change where `Server.do_call` says so."""
+        """Return what a call of a name or an object returns. The arguments change where `Server.do_call` says so."""
         mine = containers([arguments, keywords])
 
         def resolve(number: int) -> Any:
@@ -153,7 +153,7 @@ class Remote:
         return value
 
     def get(self, thing: Any, name: str) -> Any:
-        """An attribute of an object, which may be a method that changes it."""
+        """Return an attribute of an object, which may be a method that changes it."""
         if type(thing) is Handle:
             object.__setattr__(thing, "_face", None)
         if name in RESUMES:
@@ -161,7 +161,7 @@ class Remote:
         return self.ask("get", thing, name)
 
     def special(self, name: str, *operands: Any) -> Any:
-        """The result of an operator or a function with special methods.
+        """Return the result of an operator or a function with special methods.
 
         An object that the script did not make is looked at once: its length, items and order are those of one list. One
         that has a face to iterate over and another to be indexed has the first.
@@ -185,21 +185,21 @@ class Remote:
         return result
 
     def _equals_all(self, thing: Any) -> bool:
-        """Whether an object says that it equals one that it cannot know."""
+        """Tell whether an object says that it equals one that it cannot know."""
         try:
             return self.ask("special", "eq", thing, _Other()) is True
         except Exception:  # it looks for attributes that only its like has
             return False
 
     def face(self, thing: Any) -> Any:
-        """What an object holds, as it was when it was first asked for; `LIVE` for an iterator and the like."""
+        """Return what an object holds, as it was when it was first asked for; `LIVE` for an iterator and the like."""
         if thing._face is None:
             found = self.ask("face", thing)
             object.__setattr__(thing, "_face", found if type(found) in (list, dict) else LIVE)
         return thing._face
 
     def bind(self, names: list[str], defined: dict[str, Any]) -> dict[str, Any]:
-        """What the script finds under names of the program's: a class for an exception, values, and stand-ins."""
+        """Return what the script finds under the program's names: a class for an exception, values, and stand-ins."""
         bases = {name: what for name, what in defined.items() if type(what) is list}
         for name in list(bases):
             self._mirror(name, bases)
@@ -210,7 +210,7 @@ class Remote:
         return bound
 
     def _mirror(self, name: str, bases: dict[str, Any]) -> type[BaseException]:
-        """A class like one of the program's exceptions, with those that it comes from."""
+        """Return a class like one of the program's exceptions, with those that it comes from."""
         if name not in self.exceptions:
             names = [str(base) for base in bases.pop(name)]  # popped: a program may say that two come from each other
             parents = [self._mirror(base, bases) if base in bases else self._known(base) for base in names]
@@ -218,7 +218,7 @@ class Remote:
         return self.exceptions[name]
 
     def _known(self, name: str) -> type[BaseException]:
-        """The class of that name: the program's if it was mirrored, else a built-in one."""
+        """Return the class of that name: the program's if it was mirrored, else a built-in one."""
         kind = self.exceptions.get(name) or vars(builtins).get(name)
         if not isinstance(kind, type) or not issubclass(kind, BaseException) or issubclass(kind, NEVER_RAISED):
             return Exception

@@ -55,7 +55,7 @@ def _opened(number: int, *arguments: Any, **keywords: Any) -> Any:
 
 
 def _with_devices(plain: Callable[..., Any], of_device: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a path that calls another one, with a descriptor, where the path is that of a device."""
+    """Return a function of a path that calls another one, with a descriptor, where the path is that of a device."""
 
     def function(path: Any, *arguments: Any, **keywords: Any) -> Any:
         number = DEVICES.get(os.fspath(path)) if isinstance(path, str | os.PathLike) else None

@@ -42,7 +42,7 @@ class Server:
         self.line = Line(channel, self.answer, self._number)
 
     def loaded(self, preamble: str, program: str) -> bytes:
-        """The reply to the first message, which brings the program."""
+        """Return the reply to the first message, which brings the program."""
         return reply(lambda: ["value", self.load(preamble, program)], self.number)
 
     def load(self, preamble: str, program: str) -> dict[str, Any]:
@@ -60,18 +60,18 @@ class Server:
         return {name: _described(space[name], space) for name in self.own}
 
     def reply(self, request: bytes) -> bytes:
-        """The reply to an encoded request."""
+        """Return the reply to an encoded request."""
         _, action, *operands = values.decode(request, self.object_of, arrays=True)
         return self.answer(action, *operands)
 
     def answer(self, action: str, *operands: Any) -> bytes:
-        """The reply to a request."""
+        """Return the reply to a request."""
         stops = action == "resume" or (action == "special" and operands[0] == "next")
         do = getattr(self, f"do_{action}")
         return reply(lambda: do(*operands) if action == "call" else ["value", do(*operands)], self.number, stops)
 
     def _number(self, thing: Any) -> int:
-        """The number that stands for an object, which is kept alive for it."""
+        """Return the number that stands for an object, which is kept alive for it."""
         if type(thing) is Place:
             return PLACES - thing.number
         if type(thing) is Handle:
@@ -83,7 +83,7 @@ class Server:
         return len(self.objects) - 1
 
     def object_of(self, number: int) -> Any:
-        """What a number stands for: an object of the program's, or a stand-in for one of the script's."""
+        """Return what a number stands for: an object of the program's, or a stand-in for one of the script's."""
         if number >= 0:
             return self.objects[number]
         if number not in self.foreign:
@@ -92,7 +92,7 @@ class Server:
         return self.foreign[number]
 
     def _stand_in(self, number: int, what: list[Any]) -> Any:
-        """A stand-in for an object of the script's, which has told what it is."""
+        """Return a stand-in for an object of the script's, which has said what it is."""
         thing = Handle(self, number)
         if what[0] == "function":  # many programs ask for no more than a function
 
@@ -110,7 +110,7 @@ class Server:
         return thing
 
     def _error(self, own: str | None, kind: str, arguments: list[Any]) -> BaseException:
-        """An exception that the script made."""
+        """Return an exception that the script made."""
         made = vars(self.module).get(own) if own else None
         if not isinstance(made, type) or not issubclass(made, BaseException):
             made = getattr(sys.modules["builtins"], kind)
@@ -120,7 +120,7 @@ class Server:
             return RuntimeError(*arguments)
 
     def ask(self, action: str, *operands: Any) -> Any:
-        """What the script's side says to a request."""
+        """Return what the script's side says to a request."""
         kind, *content = self.line.ask([action, *operands], self.object_of)
         if kind == "stop":
             raise StopIteration(*content)
@@ -143,7 +143,7 @@ class Server:
     def do_call(self, target: Any, arguments: list[Any], keywords: dict[str, Any], discards: bool = False) -> Said:
         """Call an object, or the function of a (dotted) name; tell what it returns and how it changed its arguments.
 
-        Changes are told where nobody looks at what the function returns, or it returns None, as functions do that work
+        Changes are sent where nobody looks at what the function returns, or it returns None, as functions do that work
         in place. Else `f(xs) == sorted(xs)` would hold for a function that empties its argument.
         """
         function = self.find(target) if isinstance(target, str) else target
@@ -169,11 +169,11 @@ class Server:
         self.standard.put(things)
 
     def do_name(self, name: str) -> Any:
-        """What a name stands for."""
+        """Return what a name stands for."""
         return self.find(name)
 
     def do_get(self, thing: Any, name: str) -> Any:
-        """An attribute of an object."""
+        """Return an attribute of an object."""
         return getattr(thing, name)
 
     def do_set(self, thing: Any, name: str, value: Any) -> None:
@@ -201,19 +201,19 @@ class Server:
         return bool(type(thing).__exit__(thing, None if error is None else type(error), error, trace))
 
     def do_isinstance(self, thing: Any, kind: Any) -> bool:
-        """Whether an object is of a class."""
+        """Tell whether an object is of a class."""
         return isinstance(thing, kind)
 
     def do_issubclass(self, kind: Any, other: Any) -> bool:
-        """Whether a class comes from another."""
+        """Tell whether a class comes from another."""
         return issubclass(kind, other)
 
     def do_kind(self, thing: Any) -> str:
-        """The name of an object's type."""
+        """Return the name of an object's type."""
         return "type" if isinstance(thing, type) else type(thing).__name__
 
     def do_face(self, thing: Any) -> Any:
-        """All items of an object, as a list or a dictionary; None for an iterator, and where they have no end."""
+        """List all items of an object, also as a dictionary; None for an iterator, and where they have no end."""
         kind = type(thing)
         if hasattr(kind, "__next__"):
             return None
@@ -227,7 +227,7 @@ class Server:
         return None
 
     def do_describe(self, error: BaseException) -> Said:
-        """Of an exception: the name of its class in the program, module and name of that, its text, its arguments."""
+        """Describe an exception: its class's name in the program, module and name of that, its text, its arguments."""
         kind = type(error)
         own = next((name for name in self.own if vars(self.module).get(name) is kind), None)
         arguments = None
@@ -237,7 +237,7 @@ class Server:
         return [own, str(kind.__module__), str(kind.__qualname__), said_by(error), arguments]
 
     def find(self, name: str) -> Any:
-        """The function of a name such as `add` or `Solution.add`; where `add` alone is not defined, `Solution.add`.
+        """Find the function of a name such as `add` or `Solution.add`; where `add` is not defined, `Solution.add`.
 
         A method of a class is that of a new object made without arguments.
         """
@@ -254,7 +254,7 @@ class Server:
 
 
 def _described(thing: Any, space: dict[str, Any]) -> Any:
-    """Of an exception's class the names of its bases; of other things whether they can be called."""
+    """Name the bases of an exception's class; of other things, tell whether they can be called."""
     if isinstance(thing, type) and issubclass(thing, BaseException):
         names = {id(value): name for name, value in space.items() if isinstance(value, type)}
         return [names.get(id(base)) or built_in(base) for base in thing.__bases__]
@@ -262,7 +262,7 @@ def _described(thing: Any, space: dict[str, Any]) -> Any:
 
 
 def _stored(code: CodeType) -> set[str]:
-    """Names that the statements of a module bind, whether or not that changes them."""
+    """Return the names that the statements of a module bind, whether or not that changes them."""
     return {step.argval for step in dis.get_instructions(code) if step.opname in ("STORE_NAME", "STORE_GLOBAL")}
 
 

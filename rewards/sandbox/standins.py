@@ -82,16 +82,16 @@ class Peer(Protocol):
     """The other side, as a stand-in sees it."""
 
     def special(self, name: str, thing: "Handle", *operands: Any) -> Any:
-        """The result of an operator or function with special methods; `thing` is one of the operands."""
+        """Return the result of an operator or function with special methods; `thing` is one of the operands."""
 
     def get(self, thing: "Handle", name: str) -> Any:
-        """An attribute."""
+        """Return an attribute."""
 
     def call(self, thing: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        """What a call returns."""
+        """Return what a call returns."""
 
     def ask(self, action: str, *operands: Any) -> Any:
-        """The result of any other action."""
+        """Return the result of any other action."""
 
 
 class Handle:

@@ -32,7 +32,7 @@ class Line:
         self.lock = _thread.RLock()  # a script, or a program, may have threads
 
     def ask(self, request: list[Any], resolve: Resolve) -> list[Any]:
-        """What the other side says to a request; what it asks meanwhile is answered.
+        """Return what the other side says to a request; what it asks meanwhile is answered.
 
         Args:
             request: an action, and what it is done with.
@@ -55,7 +55,7 @@ class Line:
 
 
 def reply(action: Callable[[], list[Any]], number: Callable[[Any], int] | None, stops: bool = False) -> bytes:
-    """The message that tells what an action returned or raised.
+    """Return the message that tells what an action returned or raised.
 
     Args:
         action: returns the message of its success.
@@ -81,12 +81,12 @@ def plain(value: Any) -> Any:
 
 
 def built_in(kind: type) -> str:
-    """The name of an exception's class, or of the built-in class that it comes from."""
+    """Return the name of an exception's class, or of the built-in class that it comes from."""
     return next((base.__name__ for base in type.mro(kind) if vars(builtins).get(base.__name__) is base), "Exception")
 
 
 def said_by(error: BaseException) -> str | None:
-    """What an exception says; None if that cannot be got."""
+    """Return what an exception says; None if that cannot be got."""
     try:
         return str(error)[:LONGEST_TEXT]
     except BaseException:  # its own __str__ failed
@@ -94,7 +94,7 @@ def said_by(error: BaseException) -> str | None:
 
 
 def text_of(error: BaseException) -> str:
-    """The name of an exception and what it says, as far as that can be got."""
+    """Return the name of an exception and what it says, as far as that can be got."""
     said = said_by(error)
     try:
         name = str(type(error).__name__)

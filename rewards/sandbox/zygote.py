@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rewards.descendants import descendants
 from rewards.fairness import read_processor_time
 from rewards.sandbox import disk as disk_account
 from rewards.sandbox import jail, kernel, limits
@@ -202,21 +203,18 @@ class Zygote:
         """All processes of a program: those below it, and orphans, of which this process becomes the parent."""
         if self.prepared.tier == "namespaces":
             return [child.pid, *descendants(child.pid)]
+        below = descendants(os.getpid())  # first: what another program starts from now on is not taken for this one's
         others = [other.pid for other in self.children.values() if other is not child and other.status is None]
         theirs = {*others, *(pid for other in others for pid in descendants(other))}
-        return [child.pid, *(pid for pid in descendants(os.getpid()) if pid != child.pid and pid not in theirs)]
+        return [child.pid, *(pid for pid in below if pid != child.pid and pid not in theirs)]
 
     def sweep(self, child: Child) -> None:
         """Kill and reap a child's process group and all orphans: this process is their subreaper."""
         with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left in it
             os.killpg(child.pid, signal.SIGKILL)
-        mine = {other.pid for other in self.children.values() if other.status is None}
-        kept = mine | {pid for other in mine for pid in descendants(other)}
-        while orphans := [pid for pid in descendants(os.getpid()) if pid not in kept]:
+        while orphans := self.family(child)[1:]:
             for pid in orphans:
-                with contextlib.suppress(
-                    ProcessLookupError, ChildProcessError
-                ):  # another orphan's child: ours next time
+                with contextlib.suppress(ProcessLookupError, ChildProcessError):  # the child of an orphan: next time
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, os.WNOHANG)
             time.sleep(0.001)
@@ -251,22 +249,6 @@ def usage(pid: int, family: Sequence[int]) -> dict[str, Any]:
     alone = len(family) == 1 and not main.has_forked and main.nice == os.getpriority(os.PRIO_PROCESS, 0)
     used = sum(member.used for member in times if member)
     return {"cpu_seconds": used, "waited_seconds": main.waited if alone else 0.0}
-
-
-def descendants(process: int) -> list[int]:
-    """Numbers of all processes below one, from /proc; empty where it does not tell."""
-    found: list[int] = []
-    waiting = [process]
-    while waiting:
-        pid = waiting.pop()
-        try:
-            lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-        except OSError:  # ended meanwhile
-            continue
-        below = [int(number) for text in lists for number in text.split()]
-        found += below
-        waiting += below
-    return found
 
 
 def resolve(name: str) -> Callable[..., Any]:

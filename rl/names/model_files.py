@@ -1,4 +1,4 @@
-"""What is checked of a model's files, so that a damaged or a foreign folder ends as one sentence.
+"""What is checked of a model's files, and how a damaged or a foreign folder ends as one sentence.
 
 Penny runs no code that comes with a model, and opens no pickle: the weights of a model are safetensors.
 """
@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
 from rewards.errors import BadInput
+from rl.names.hub import why_hub_is_silent
 
 OBJECTS = ("config.json", "generation_config.json", "tokenizer_config.json", "model.safetensors.index.json")
 TOKENIZER = "tokenizer.json"  # of many megabytes: only its first character is looked at
@@ -110,3 +118,38 @@ def _damaged(file: Path, how: str) -> str:
     return (
         f"The model {str(file.parent)!r} cannot be loaded ({file.name} {how}): check its files, or copy that one again."
     )
+
+
+def why_unreadable(name: str, error: BaseException, on_hub: bool) -> str:
+    """Say in one sentence why transformers could not load a model, and what to do.
+
+    Args:
+        name: of the model.
+        error: what was raised.
+        on_hub: whether the model is the hub's.
+    """
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+
+    def caused_by(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(link, kinds) for link in chain)
+
+    if "trust_remote_code" in str(error):
+        return own_code_sentence(name)
+    if caused_by(GatedRepoError):
+        return f"The hub model {name!r} is gated: accept its licence on its page and run `hf auth login`."
+    if caused_by(RevisionNotFoundError):
+        return f"The hub model {name!r} has no such revision: check model.revision."
+    if caused_by(RepositoryNotFoundError, HFValidationError):
+        return f"There is no model {name!r} on the hub: check model.name, or run `hf auth login` if it is private."
+    if "model.safetensors" in str(error) and on_hub and not why_hub_is_silent():
+        return pickle_sentence(name, "it has no model.safetensors")
+    if on_hub and isinstance(error, OSError):
+        silent = why_hub_is_silent()
+        why = f" and is not in the cache ({silent})" if silent else ""
+        return f"The hub model {name!r} cannot be fetched{why}: check the network and the name, or give a local folder."
+    reason = str(error).split("\n")[0].split(". ")[0].strip(" .")
+    return f"The model {name!r} cannot be loaded ({reason}): check its files and the installed version of transformers."

@@ -8,9 +8,9 @@ Rows keep their fields but for the test cases, and get the columns of the reward
 program is to do. Tests stay packed, since a release has gigabytes of them.
 
 Deviations from github.com/LiveCodeBench/LiveCodeBench: a test there has 6 s; here all tests of a program together have
-6 s each, and at most 90 s. Numbers may differ by 1e-9. A program that reads standard input has to end with status 0.
-As there, common modules and all their names are imported before a program runs, and the limits of recursion and of
-digits are 50,000. docs/programs.md has a table of all differences.
+6 s each, and at most 90 s. Floats may differ by 1e-9 of themselves. A program that reads standard input has to end with
+status 0. As there, common modules and all their names are imported before a program runs, and the limits of recursion
+and of digits are 50,000. docs/programs.md has a table of all differences.
 """
 
 import datetime

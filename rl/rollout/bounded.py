@@ -135,7 +135,7 @@ def _unpacked(response: httpx.Response) -> Iterator[bytes]:
 
 
 def describe(error: httpx.RequestError) -> str:
-    """What went wrong, in words."""
+    """Return what went wrong, in words."""
     if isinstance(error, httpx.ConnectTimeout):
         return "no connection in time"
     if isinstance(error, httpx.TimeoutException):

@@ -16,7 +16,7 @@ from rl.rollout.engine import RolloutEngine
 
 EngineName = Literal["vllm", "transformers", "server"]
 Sync = Literal["merged", "adapter"]
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 def pick_device(device: str) -> str:

@@ -5,6 +5,7 @@ with a gap, a price too low, a "before" that was measured later.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from rewards.errors import BadInput
@@ -53,14 +54,14 @@ def restore_records(folder: RunFolder, checkpoint: Path | None) -> list[str]:
         return []  # written by an older version, which kept no records
     for path in tables.step_paths(folder.evaluations, ".json").values():
         copied = kept is not None and (kept / "evaluations" / path.name).is_file()
-        if not copied and not _readable(lambda path=path: read_evaluation(path)):  # type: ignore[misc]
+        if not copied and not _readable(partial(read_evaluation, path)):
             path.unlink()  # it is measured again
     mended = {
         folder.metrics: _mended(_bytes(kept, folder.metrics), _present(folder.metrics), None),
         folder.ledger: _mended(_bytes(kept, folder.ledger), _present(folder.ledger), LEDGER),
     }
     if kept is not None:
-        if not _readable(lambda: read_object(folder.manifest, MANIFEST_CURE, may=MANIFEST)):
+        if not _readable(partial(read_object, folder.manifest, MANIFEST_CURE, may=MANIFEST)):
             mended[folder.manifest] = _bytes(kept, folder.manifest)
         copies = [kept / folder.difficulty.name, *tables.step_paths(kept / "evaluations", ".json").values()]
         mended |= {folder.path / copy.relative_to(kept): copy.read_bytes() for copy in copies if copy.is_file()}

@@ -26,6 +26,24 @@ def answer_progress() -> Iterator[Show]:
         yield lambda done, wanted, tokens: shown.update(task, completed=done, total=wanted, tokens=tokens)
 
 
+@contextmanager
+def stopped_with_count(progress: Show, is_kept: bool) -> Iterator[Show]:
+    """On Ctrl-C, say how many answers are there and whether they are kept; gives `progress` on."""
+    there = "before the first answer"
+
+    def counted(done: int, wanted: int, tokens: int) -> None:
+        nonlocal there
+        there = f"after {done:,} of {wanted:,} answers"
+        progress(done, wanted, tokens)
+
+    try:
+        yield counted
+    except KeyboardInterrupt:
+        kept = "they are kept, and the same command asks for the rest" if is_kept else "nothing was kept"
+        emit(f"\nstopped {there}; {kept}", file=sys.stderr)
+        raise
+
+
 def plain_lines() -> Show:
     """Print a line for each tenth of the answers."""
     shown_share = 0.0

@@ -205,3 +205,13 @@ def test_a_column_that_cannot_be_carried_is_refused_with_the_way_out(early: bool
         f"reward '{file}:f'; write it as text, numbers or lists, or set rewards.isolated to false to run rewards "
         "within the run"
     )
+
+
+def test_a_check_of_problems_that_returns_what_cannot_be_carried_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def f(completion, answer): return 1.0\nf.column_faults = {'answer': lambda value: object()}\n")
+    with Grader({f"{file}:f": 1.0}, **SETTINGS) as grader, pytest.raises(BadInput) as refused:
+        grader.check_types({"answer": ["1"]}, ["1"])
+    assert str(refused.value) == (
+        f"the reward '{file}:f' returned a value of the type builtins.object, when it checked problems; correct it"
+    )

@@ -4,12 +4,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from rewards.errors import BadInput
-from rewards.sandbox import Limits, Sandbox, Usage
-from rewards.sandbox.zygote import usage
+from rewards.sandbox import Limits, Sandbox, Usage, zygote
+from rewards.sandbox.zygote import Child, Zygote, usage
 from tests import sandbox_memory, sandbox_time
 
 LIMITS = Limits(seconds=5, memory_mib=64, disk_mib=16, processes=24)
@@ -160,3 +162,20 @@ def test_a_program_that_gives_way_to_others_is_given_no_more_time(nice: int) -> 
         found = usage(program.pid, [program.pid])
         program.kill()
     assert found["cpu_seconds"] >= 0.1 and (found["waited_seconds"] > 0) == (nice == 0)
+
+
+def test_what_another_program_starts_meanwhile_belongs_to_that_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, other, orphan = 10, 20, 30
+    started: list[int] = []
+
+    def look(process: int) -> list[int]:
+        found = list(started) if process == other else [ours, other, orphan, *started]
+        started.append(100 + len(started))  # the other program forks after each look
+        return found
+
+    monkeypatch.setattr(zygote, "descendants", look)
+    prepared: Any = SimpleNamespace(tier="landlock")
+    connection: Any = None
+    forking = Zygote(connection, prepared, None, "")
+    forking.children = {pid: Child(pid, LIMITS, "") for pid in (ours, other)}
+    assert forking.family(forking.children[ours]) == [ours, orphan]

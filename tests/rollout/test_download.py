@@ -31,7 +31,7 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         ([], False),
         (["model.safetensors"], True),
-        (["pytorch_model.bin"], True),
+        (["pytorch_model.bin"], False),
         (["model.safetensors.index.json"], False),
         (["model.safetensors.index.json", "model-1.safetensors"], False),
         (["model.safetensors.index.json", "model-1.safetensors", "model-2.safetensors"], True),
