@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewards.sandbox import attributes, kernel, landlock, limits, seccomp, semaphores
+from rewards.sandbox import attributes, kernel, landlock, limits, seccomp
 
 NAMESPACES = (
     kernel.CLONE_NEWNS
@@ -232,6 +232,8 @@ def prepare(tier: str, user: int | None) -> Prepared:
     os.environ.update(ENVIRONMENT | {"HOME": "/tmp", "TMPDIR": "/tmp"})
     inside, guarded = tier == "namespaces", tier != "unsafe"
     if guarded and not inside:
+        from rewards.sandbox import semaphores  # with multiprocessing, the tables of whose memory each fork copies
+
         semaphores.share_without_names()
     if guarded:
         kernel.drop_bounding_capabilities()
