@@ -13,12 +13,8 @@ from rewards.errors import BadInput
 from rewards.sandbox import Sandbox
 
 NAME = "code_attacks_2"
-# In the tier without namespaces there is no /dev/shm, which multiprocessing needs for its locks, and the root directory
-# cannot be opened, which is more than the row asks for.
-KNOWN = {
-    "namespaces": set(),
-    "landlock": {"control_multiprocessing_pool", "control_process_pool", "open_by_descriptor_of_a_parent"},
-}
+# In the tier without namespaces the root directory cannot be opened, which is more than the row asks for.
+KNOWN = {"namespaces": set(), "landlock": {"open_by_descriptor_of_a_parent"}}
 
 
 def tried(tier: str, tags: set[str], folder: Path) -> list[Row]:
