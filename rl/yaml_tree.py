@@ -87,7 +87,10 @@ def read_tree(path: Path) -> Tree:
             tree = parse_yaml(file.read(LARGEST + 1))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BadInput(f"Not valid YAML: {error.problem or error.context} ({shown(path)}{line}).") from error
+        fault = error.problem or error.context or ""
+        if fault.startswith("but ") and error.context:  # the second half of a sentence
+            fault = f"{error.context}, {fault}"
+        raise BadInput(f"Not valid YAML: {fault} ({shown(path)}{line}).") from error
     except OSError as error:
         raise BadInput(f"{shown(path)} cannot be read ({error.strerror}).") from error
     except TooMuch as error:

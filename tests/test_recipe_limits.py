@@ -65,6 +65,21 @@ def test_a_document_that_is_too_much_is_refused_at_once(name: str, tmp_path: Pat
     assert len(str(said.value)) < 1000
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("name: a\n---\nname: b\n", "expected a single document in the stream, but found another document"),
+        ("name: [a\n", "expected ',' or ']', but got '<stream end>'"),
+        ("name: !!set [a]\n", "expected a mapping node, but found sequence"),
+    ],
+)
+def test_the_fault_of_a_document_is_a_whole_sentence(text: str, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        load_recipe(str(tmp_path / "a.yaml"))
+    assert f"Not valid YAML: {fault} (" in str(caught.value)
+
+
 def test_anchors_and_merge_keys_of_honest_recipes_are_read() -> None:
     text = "base: &base {a: 1, b: [1, 2]}\none: *base\ntwo:\n  c: 3\n  copied: *base\n"
     assert parse_yaml(text) == {
