@@ -133,9 +133,19 @@ def unclaimed(gold: str, said: str, before: str = "", after: str = "", is_marked
     if not _HAS_WORD.search(_ANY_MACRO.sub(" ", said)) and not _HAS_SIGN.search(said):
         return ""
     measured = _MEASURED.fullmatch(said)
-    if measured is not None and dimensions(measured[1]):  # as often: "12 dollars"
+    if measured is not None and _is_unit(measured[1]):  # as often: "12 dollars"
         return ""
-    said = _plain(said[:_LONGEST])
+    return _statement_fault(gold, _plain(said[:_LONGEST]), is_marked)
+
+
+@functools.lru_cache(maxsize=8192)
+def _is_unit(word: str) -> bool:
+    """Whether a word after a number is only what is counted, and takes nothing back."""
+    return bool(dimensions(word)) or not _statement_fault("1", f"1 {word}", is_marked=True)
+
+
+def _statement_fault(gold: str, said: str, is_marked: bool) -> str:
+    """Why a statement in plain text does not claim the gold answer."""
     own = _gold(gold)
     if len(_LABELED.findall(said)) > 1 and not own.several:
         return "alternatives"
