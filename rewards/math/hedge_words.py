@@ -235,7 +235,7 @@ _LEFT, _RIGHT = rf"(?<![^\W\d_])(?<![{_MARKS}])", rf"(?![^\W\d_{_MARKS}])(?![{_M
 
 def _listed(words: str) -> str:
     """The words of a table as alternatives, long ones first."""
-    found = {word.strip() for word in unicodedata.normalize("NFC", words).replace("\n", " ").split(",")} - {""}
+    found = {word.strip() for word in " ".join(unicodedata.normalize("NFC", words).split()).split(",")} - {""}
     return "|".join(sorted(found, key=lambda word: (-len(word), word)))
 
 
