@@ -53,6 +53,7 @@ _AT_ONCE = re.compile(
     rf"[\s.!…।。$*_)}}\]-]*+(?:(?:(?:but|however|hmm+|oh|no)\b[\s,.]*+){{0,3}}{CALLS_WRONG}|\?+\s*+{DENIES_BEFORE}){_END}",
     _I,
 )
+_ONLY_VALUE = re.compile(r"[ $]*+-?\d++(?:[.,]\d++)*+[A-Za-z \d%]*+[.\s]*+")  # as often: "12 apples."
 _STATED = re.compile(r"[^\n?!。।！]{1,100}?(?=[.!?](?:\s|$)|[\n?!。।！])")
 _SAYS_ELSE = re.compile(
     r"\b(?:(?:is|was)(?! (?:the |my )?(?:answer|correct|right|final))|are|were|would|does|did|do|has|have|can|will"
@@ -67,6 +68,8 @@ def corrected(rest: str, in_a_mark: bool = False) -> str | None:
     """What the last correction in the text after an answer says; empty if it only takes the answer back; None without
     a correction. "Final: 9" corrects what is not in a mark.
     """
+    if _ONLY_VALUE.fullmatch(rest):
+        return None
     stated = None if in_a_mark else _STATED.match(rest)
     if _AT_ONCE.match(rest, stated.end() if stated is not None else 0):
         return ""

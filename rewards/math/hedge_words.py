@@ -48,7 +48,10 @@ _NOT_UNSPACED = """
     既不是, 也不是, ไม่ใช่, ไม่เท่ากับ, ≠
 """
 _NOT_AFTER = r"""
-    (?:is|was|are|were)(?:n['’]t|\s+(?:not|never|wrong|incorrect|false|impossible)), (?:no|não|non)\s+(?:es|é|è),
+    (?:is|was|are|were)\s+(?:wrong|incorrect|false|impossible),
+    (?:is|was|are|were)(?:n['’]t|\s+(?:not|never))(?=\W*$|\s*[.!;:)]),
+    (?:is|was|are|were)(?:n['’]t|\s+(?:not|never))
+    (?:the|an?|my|our|what|it|correct|right|possible|valid|true|equal|allowed), (?:no|não|non)\s+(?:es|é|è),
     के अलावा, के सिवा, ছাড়া, کے علاوہ, کے سوا,
     ['’]?(?:den|dan|ten|tan) (?:farklı\w*|başka\w*), नहीं, नही, নয়, নহে, না, نہیں, değil\w*, olamaz, yanlış,
     falsch, faux, نیست, இல்லை, కాదు
@@ -235,7 +238,7 @@ _LEFT, _RIGHT = rf"(?<![^\W\d_])(?<![{_MARKS}])", rf"(?![^\W\d_{_MARKS}])(?![{_M
 
 def _listed(words: str) -> str:
     """The words of a table as alternatives, long ones first."""
-    found = {word.strip() for word in unicodedata.normalize("NFC", words).replace("\n", " ").split(",")} - {""}
+    found = {word.strip() for word in " ".join(unicodedata.normalize("NFC", words).split()).split(",")} - {""}
     return "|".join(sorted(found, key=lambda word: (-len(word), word)))
 
 
@@ -248,7 +251,7 @@ def _either(spaced: str, unspaced: str = "") -> str:
 OR = _either(_OR, _OR_UNSPACED)
 OR_SHORT = _either(_OR_SHORT)
 NOT = rf"(?:{_either(_NOT, _NOT_UNSPACED)}|n['’]t{_RIGHT})"
-NOTHING_ELSE = rf"{_either(_NOTHING)}\W+(?:\w+\W+){{0,3}}?{_either(_ELSE)}\W+(?:\w+\W+){{0,2}}$"
+NOTHING_ELSE = rf"{_either(_NOTHING)}\W+(?:\w+\W+){{0,3}}?{_either(_ELSE)}(?:\W+\w+){{0,2}}\W*$"
 NOT_AFTER = _either(_NOT_AFTER, _NOT_AFTER_UNSPACED)
 BOUND = _either(_BOUND, _BOUND_UNSPACED)
 BOUND_AFTER = _either(_BOUND_AFTER, _BOUND_AFTER_UNSPACED)

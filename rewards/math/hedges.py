@@ -133,9 +133,19 @@ def unclaimed(gold: str, said: str, before: str = "", after: str = "", is_marked
     if not _HAS_WORD.search(_ANY_MACRO.sub(" ", said)) and not _HAS_SIGN.search(said):
         return ""
     measured = _MEASURED.fullmatch(said)
-    if measured is not None and dimensions(measured[1]):  # as often: "12 dollars"
+    if measured is not None and _is_unit(measured[1]):  # as often: "12 dollars"
         return ""
-    said = _plain(said[:_LONGEST])
+    return _statement_fault(gold, _plain(said[:_LONGEST]), is_marked)
+
+
+@functools.lru_cache(maxsize=8192)
+def _is_unit(word: str) -> bool:
+    """Whether a word after a number is only what is counted, and takes nothing back."""
+    return bool(dimensions(word)) or not _statement_fault("1", f"1 {word}", is_marked=True)
+
+
+def _statement_fault(gold: str, said: str, is_marked: bool) -> str:
+    """Why a statement in plain text does not claim the gold answer."""
     own = _gold(gold)
     if len(_LABELED.findall(said)) > 1 and not own.several:
         return "alternatives"
@@ -166,15 +176,15 @@ def _refuses(said: str) -> bool:
 def _outside(before: str, after: str) -> str:
     """Whether words around a mark deny what it holds: "it is not \\boxed{5}", "\\boxed{5} is wrong"."""
     denied = _DENIED_AFTER.match(after)
-    if (
-        _DENIED.search(before)
-        or _DOUBTED.search(before)
-        or denied is not None
-        and not _CONDITION.match(after, denied.end())
-    ):
+    if _denies(before) or _DOUBTED.search(before) or denied is not None and not _CONDITION.match(after, denied.end()):
         return "it is denied"
     guess = f"{before}; {after[:10]}".rstrip(" .。।؟۔!")
     return "it is said to be unknown" if _GUESSES.search(guess) else ""
+
+
+def _denies(before: str) -> bool:
+    """Whether words before a value deny it: "not 5", but not "none other than 5"."""
+    return _DENIED.search(before) is not None and not _ONLY.search(before)
 
 
 def _values(gold: str, said: str) -> tuple[list[tuple[int, int]], list[int]]:
@@ -200,8 +210,7 @@ def _fault(own: _Gold, said: str, values: list[tuple[int, int]], place: int, is_
     """Why a value is no claim."""
     start, end = values[place]
     before = said[max(0, start - _LONGEST_GAP) : start]
-    denied = _DENIED.search(before) is not None and not _ONLY.search(before)
-    if not own.denied and (denied or _DENIED_AFTER.match(said, end)):
+    if not own.denied and (_denies(before) or _DENIED_AFTER.match(said, end)):
         return "it is denied"
     if not own.bounded and (_BOUNDED.search(before) or _BOUNDED_AFTER.match(said, end)):
         return "only a bound"

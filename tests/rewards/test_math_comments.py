@@ -85,6 +85,8 @@ def test_what_is_taken_back_is_not_paid(completion: str) -> None:
 @pytest.mark.parametrize(
     ("gold", "completion"),
     [
+        ("2", "The answer is 2 girls were not able to come."),
+        ("8", "It is clear that no number other than $\\boxed{8}$ can work."),
         ("B", "The answer is (B) (not (A))."),
         ("B", "The answer is B (none of the others fit)."),
         ("(2,3)", "The answer is (2,3), not (3,2)."),
