@@ -112,7 +112,7 @@ def test_functions_get_prompts_columns_and_options(folder: Path) -> None:
 
 def test_process_isolated_rewards_use_the_graders_pool() -> None:
     functions = {"math": 1.0, "answer_format": 0.1}
-    graded = grade(functions, ["<think>a</think><answer>\\frac{2}{2}</answer>", "3"])
+    graded = grade(functions, ["<think>a</think><answer>1.0</answer>", "3"])
     assert [part.reward for part in graded] == [pytest.approx(1.1), 0.0]
 
 
