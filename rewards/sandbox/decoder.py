@@ -52,7 +52,7 @@ def decode(text: bytes, handle: Handle | None = None, arrays: bool = False, cloc
     if len(text) > LARGEST_TEXT or sum(map(text.count, (b"[", b"{", b","))) > LARGEST_COUNT:
         raise CodecError("a value is too large")
     try:
-        return _Decoder(handle, arrays, clock).value(json.loads(text, parse_constant=_refuse), 0)
+        return _Decoder(handle, arrays, clock).value(_JSON.decode(text.decode("ascii")), 0)
     except CodecError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
@@ -155,6 +155,7 @@ def _float(text: Any) -> float:
     return float(text)
 
 
+_JSON = json.JSONDecoder(parse_constant=_refuse)  # made once: that takes as long as to read a small message
 _REBUILD: dict[str, Callable[[_Decoder, Any, int], Any]] = {
     "i": lambda d, v, n: int(_typed(str, v), 16),
     "f": lambda d, v, n: _float(v),

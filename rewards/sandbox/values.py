@@ -32,6 +32,8 @@ from rewards.sandbox.decoder import (
 __all__ = ["LARGEST_TEXT", "CodecError", "decode", "encode"]
 PLAIN = {NoneType, bool, str}
 
+_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: that takes as long as to write a small message
+
 Opaque = Callable[[Any], int]
 
 
@@ -46,7 +48,7 @@ def encode(value: Any, opaque: Opaque | None = None) -> bytes:
         CodecError: it is too large, too deep (or contains itself), or of another type.
     """
     try:
-        text = json.dumps(_Encoder(opaque).tree(value, 0), separators=(",", ":")).encode("ascii")
+        text = _JSON.encode(_Encoder(opaque).tree(value, 0)).encode("ascii")
     except (RecursionError, MemoryError, OverflowError, ValueError) as error:
         raise error if isinstance(error, CodecError) else CodecError(f"a value is too large: {error}") from error
     if len(text) > LARGEST_TEXT:
