@@ -13,6 +13,7 @@ from typing import Any
 
 PLAIN = {type(None), bool, int, float, complex, str, bytes, frozenset, range}  # nothing in them can be changed
 BASES = (list, dict, set, bytearray, deque, tuple)
+EXACT = frozenset(BASES)
 
 
 class Place:
@@ -43,7 +44,7 @@ def _walk(value: Any, found: list[Any]) -> None:
 
 def _walk_all(values: Iterable[Any], found: list[Any]) -> None:
     items = list(values)
-    if not {type(item) for item in items} <= PLAIN:
+    if not PLAIN.issuperset(map(type, items)):
         for item in items:
             _walk(item, found)
 
@@ -53,6 +54,8 @@ def _base(value: Any) -> Any:
     kind = type(value)
     if kind in PLAIN:
         return None
+    if kind in EXACT:
+        return kind
     if (numpy := sys.modules.get("numpy")) and kind is numpy.ndarray:
         return kind
     return next((base for base in type.mro(kind) if base in BASES), None)
@@ -84,6 +87,8 @@ class Watched:
 
 def _held(container: Any) -> Any:
     """Return what a container holds, in a new plain one."""
+    if type(container) is list:
+        return container[:]
     base = _base(container)
     if base in (list, deque):
         return list(base.__iter__(container))
