@@ -15,6 +15,7 @@ from rewards.errors import BadInput
 from rewards.failures import RewardFailed
 from rewards.grading import Grader
 from rewards.isolated.reward import IsolatedReward, Settings
+from tests.sampled import first_of
 
 SETTINGS: dict[str, Any] = {"timeout": 5.0, "workers": 1, "accuracy": None, "correct_above": 0.5, "isolated": True}
 SAID = ["right", "wrong", "right"]
@@ -64,7 +65,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize(("deed", "said"), ENDS.items())
+@pytest.mark.parametrize(("deed", "said"), first_of(ENDS, 4))
 def test_what_ends_the_process_is_said_in_a_sentence(deed: str, said: str) -> None:
     error = failure(write(f"if completion == 'wrong': {deed}\nreturn 1.0"))
     assert str(error).startswith(f"the reward 'mine.py:f' {said}")
@@ -83,7 +84,7 @@ HANGS = {
 }
 
 
-@pytest.mark.parametrize(("deed", "where"), HANGS.items())
+@pytest.mark.parametrize(("deed", "where"), first_of(HANGS, 3))
 def test_a_hang_ends_with_the_time_for_the_batch(deed: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SETTINGS, "batch_timeout", 0.5)
     error = failure(write(f"if completion == 'wrong': {deed}\nreturn 1.0"))
@@ -116,7 +117,7 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize(("deed", "seen"), HARMLESS.items())
+@pytest.mark.parametrize(("deed", "seen"), first_of(HARMLESS, 5))
 def test_what_it_changes_of_its_process_the_run_does_not_see(deed: str, seen: str) -> None:
     names = {"os": os, "signal": signal, "sys": sys, "threading": threading}
     before = eval(seen, names)
@@ -203,7 +204,7 @@ IMPORT_ENDS = {
 }
 
 
-@pytest.mark.parametrize(("deed", "said"), IMPORT_ENDS.items())
+@pytest.mark.parametrize(("deed", "said"), first_of(IMPORT_ENDS, 2))
 def test_a_file_that_ends_its_process_when_it_is_imported_is_bad_input(deed: str, said: str) -> None:
     Path("mine.py").write_text(f"{IMPORTS}{deed}\ndef f(completion): return 1.0\n")
     with pytest.raises(BadInput) as refused:

@@ -179,7 +179,7 @@ def test_the_probes_see_an_escape_where_nothing_holds() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists(SYSTEM_PYTHON), reason="needs root and a system Python")
 @pytest.mark.parametrize("tier", TIERS)
-@pytest.mark.parametrize("user", [12345, 0])
+@pytest.mark.parametrize("user", [12345, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_normal_user_is_held_too_and_root_with_a_number_to_give(tier: str, user: int, tmp_path: Path) -> None:
     code = "import sys; from rewards.sandbox.probe import probe_all; print({p.escape for p in probe_all(sys.argv[1])})"
     copy = tmp_path / "rewards"

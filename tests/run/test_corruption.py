@@ -163,7 +163,7 @@ def test_commands_that_read_a_damaged_run_end_in_one_sentence(
                 assert result.exit_code == 2 or (result.exit_code == 1 and "cannot be written" in sentence)
 
 
-@pytest.mark.parametrize("damage", sometimes([Path.unlink, garbled, null]), ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", sometimes([garbled]), ids=lambda damage: damage.__name__)
 def test_the_weights_of_a_damaged_run_are_whole_or_refused(
     damage: Callable[[Path], None], interrupted: Path, tmp_path: Path
 ) -> None:
@@ -184,7 +184,7 @@ def test_the_weights_of_a_damaged_run_are_whole_or_refused(
                 assert all(torch.equal(stored[key], source[key]) for key in source), (name, checkpoint)
 
 
-@pytest.mark.parametrize("damage", sometimes([Path.unlink, garbled, null, a_loop]), ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", sometimes([Path.unlink, garbled]), ids=lambda damage: damage.__name__)
 def test_the_records_of_a_run_are_put_back_or_named(
     damage: Callable[[Path], None], interrupted: Path, tmp_path: Path
 ) -> None:
