@@ -57,8 +57,8 @@ def compiled(check: str, entry_point: str | None) -> Script:
         names = _names(tree, check, entry_point)
         needed = names[0] if entry_point or len(names) == 1 else None
         _call_check(tree, needed)
-        tree = _Discards().visit(tree)
-        code = marshal.dumps(compile(ast.fix_missing_locations(tree), FILE, "exec"))
+        _mark_discarded(tree)
+        code = marshal.dumps(compile(tree, FILE, "exec"))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ScriptError(f"the check script cannot be used: {error}") from error
     return Script(code, names, needed, check.split("\n"))
@@ -102,9 +102,8 @@ def _import(tree: ast.Module, modules: dict[str, str]) -> None:
         if not docstring and not (isinstance(item, ast.ImportFrom) and item.module == "__future__"):
             break
         place += 1
-    tree.body[place:place] = [
-        ast.Import([ast.alias(module, name)], lineno=1, col_offset=0) for name, module in modules.items()
-    ]
+    imports = [ast.Import([ast.alias(module, name)]) for name, module in modules.items()]
+    tree.body[place:place] = map(ast.fix_missing_locations, imports)
 
 
 def _call_check(tree: ast.Module, entry_point: str | None) -> None:
@@ -116,19 +115,27 @@ def _call_check(tree: ast.Module, entry_point: str | None) -> None:
     if entry_point is None:
         raise ScriptError("the check script defines check(candidate), and no entry_point says what the candidate is")
     name = ast.Name(entry_point, ast.Load())  # also one with a dot: the checker binds it as it is
-    tree.body.append(ast.Expr(ast.Call(ast.Name("check", ast.Load()), [name], [])))
+    call = ast.Expr(ast.Call(ast.Name("check", ast.Load()), [name], []))
+    tree.body.append(ast.fix_missing_locations(call))
 
 
-class _Discards(ast.NodeTransformer):
-    """Puts `f(x)` as a statement through `checker.DISCARDED`: the script looks at what it does, not what it returns."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST:
-        """Rewrite a statement that is a call of something else than a built-in function."""
-        call = node.value
+def _mark_discarded(tree: ast.Module) -> None:
+    """Put `f(x)` as a statement through `checker.DISCARDED`: the script looks at what it does, not what it returns."""
+    for statement in _statements(tree):
+        call = statement.value if isinstance(statement, ast.Expr) else None
         if isinstance(call, ast.Call) and not (isinstance(call.func, ast.Name) and hasattr(builtins, call.func.id)):
             name = ast.copy_location(ast.Name(DISCARDED, ast.Load()), call)
-            node.value = ast.copy_location(ast.Call(name, [call.func, *call.args], call.keywords), call)
-        return node
+            call.args.insert(0, call.func)
+            call.func = name
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Yield the statements below a module, statement, handler or case; to walk expressions, too, takes far longer."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, field, ()):
+            if isinstance(inner, ast.stmt):
+                yield inner
+            yield from _statements(inner)
 
 
 def _calls_of_module(tree: ast.Module) -> Iterator[str]:
