@@ -172,6 +172,7 @@ def test_every_escape_is_held(tier: str) -> None:
     assert all(probe.active for probe in probes)
 
 
+@pytest.mark.slow
 def test_the_probes_see_an_escape_where_nothing_holds() -> None:
     escaped = {probe.layer for probe in probe_all("unsafe") if probe.escape == "ESCAPED"}
     assert {"read files", "write files", "network", "other processes", "shared memory"} <= escaped
