@@ -99,7 +99,6 @@ _DRESSED = re.compile(r"[\\{}$*_]")
 _SIGNS = {"\\lor": " or ", "\\vee": " or ", "∨": " or ", "\\neq": "≠", "\\ne": "≠", "!=": "≠"}
 _HAS_SIGN = re.compile(r"\\(?:lor|vee|neq?)(?![A-Za-z])|∨|!=")
 _HAS_WORD = re.compile(r"[^\W\d_]{2}|[^\W\d_A-Za-z]|[∨≠〜～]|[~–—-]\s*\d|(?<![A-Za-z])[aouy](?![A-Za-z])")
-_ANY_MACRO = re.compile(r"\\[A-Za-z]+")
 # What denials and guesses in ASCII letters have: "not", "cannot", "never", "no", "isn't", "nunca", "wrong", "maybe".
 _HINT = re.compile(
     r"n['’]t\b|not\b|\b(?:n(?:o|on|ever|either|unca|icht|iet|ie|ooit|iemals)\b|any|every|other|different|distint|divers|unequal|isnt|tampoco|pas\b|jamais|kein|weder|ungleich"
@@ -130,7 +129,7 @@ def unclaimed(gold: str, said: str, before: str = "", after: str = "", is_marked
     """
     if (before or after) and _may_deny(before, after) and (fault := _outside(_plain(before), _plain(after))):
         return fault
-    if not _HAS_WORD.search(_ANY_MACRO.sub(" ", said)) and not _HAS_SIGN.search(said):
+    if not _HAS_WORD.search(_OTHER_MACRO.sub(" ", said)) and not _HAS_SIGN.search(said):
         return ""
     measured = _MEASURED.fullmatch(said)
     if measured is not None and _is_unit(measured[1]):  # as often: "12 dollars"

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rewards.errors import BadInput
 from rl.names.nearest import missing_folder
@@ -202,13 +202,21 @@ def changes_of(path: Path, recipe: Recipe) -> Changes:
     return recipe_changes(settings_of(path), recipe)
 
 
+def _binding_change(path: Path, recipe: Recipe) -> tuple[str, Any, Any, str] | None:
+    """Return the first key that may not change and has, its two values, and how many more there are; None without."""
+    different = {key: values for key, values in changes_of(path, recipe).items() if binds(key)}
+    if not different:
+        return None
+    key, (old, new) = next(iter(different.items()))
+    return key, old, new, f" (and {len(different) - 1} more keys)" if len(different) > 1 else ""
+
+
 def check_unedited(path: Path) -> None:
     """Raise BadInput if the `recipe.yaml` of a run says what the run was not trained with."""
     file = path / "recipe.yaml"
-    different = {key: values for key, values in changes_of(path, load_recipe(str(file))).items() if binds(key)}
-    if different:
-        key, (old, new) = next(iter(different.items()))
-        more = f" (and {len(different) - 1} more keys)" if len(different) > 1 else ""
+    changed = _binding_change(path, load_recipe(str(file)))
+    if changed is not None:
+        key, old, new, more = changed
         raise BadInput(
             f"{file} was edited: it says {key} = {new!r}, and the run was trained with {old!r}{more}: put {old!r} back "
             f"to go on, or train with {new!r} from the start by `penny train {file} run.dir=NEW`."
@@ -222,10 +230,9 @@ def default_path(recipe_name: str, now: datetime | None = None) -> Path:
 
 def check_same_run(path: Path, recipe: Recipe) -> None:
     """Raise BadInput unless a run goes on with this recipe, or with this number of steps."""
-    different = {key: values for key, values in changes_of(path, recipe).items() if binds(key)}
-    if different:
-        key, (old, new) = next(iter(different.items()))
-        more = f" (and {len(different) - 1} more keys)" if len(different) > 1 else ""
+    changed = _binding_change(path, recipe)
+    if changed is not None:
+        key, old, new, more = changed
         raise BadInput(
             f"{path} holds a run with {key} = {old!r}, not {new!r}{more}: use that run's recipe, or name another "
             f"folder in run.dir; of a run that has begun, only these may change: {FREE_TEXT}."

@@ -66,7 +66,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
     metrics = read_metrics(folder)
     evaluations = read_evaluations(folder)
     manifest = read_manifest(folder)
-    made_with = {key: value for key, value in manifest.items() if key != "settings"}  # the recipe stands beside it
+    made_with = {key: value for key, value in manifest.items() if key != "settings"}  # recipe.yaml holds them
     before = next((item for item in evaluations if item["step"] == 0), None)
     after = next((item for item in reversed(evaluations) if item["step"] > 0), None)
     summary = read_summary(folder)
