@@ -20,7 +20,7 @@ from rl.problems.sources import load_problems
 from rl.problems.stream import completion_seeds
 from rl.recipe import Recipe
 from rl.recipe_file import check_tree
-from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.build import pick_device, pick_dtype, shared_dtype
 from rl.rollout.engine import Completion
 
 T = TypeVar("T")
@@ -138,7 +138,9 @@ def perturbed_policy(recipe: Recipe) -> Policy:
     """The policy with an adapter that says something: at lora_B = 0 merging it would change no weight."""
     device = pick_device("auto")
     dtype = pick_dtype(recipe.model.dtype, device)
-    policy = load_policy(recipe.model, device, dtype, seed=0, keep_reference=False)
+    policy = load_policy(
+        recipe.model, device, dtype, seed=0, keep_reference=False, engine_dtype=shared_dtype(recipe, device)
+    )
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in policy.trainable.items():

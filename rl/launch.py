@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from rich.console import Console
 
@@ -25,7 +26,15 @@ from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
 from rl.recipe import USUAL_PASS, Recipe
 from rl.recipe_file import dump_recipe
-from rl.rollout.build import build_engine, context_length, download, engine_start, pick_device, pick_dtype
+from rl.rollout.build import (
+    build_engine,
+    context_length,
+    download,
+    engine_start,
+    pick_device,
+    pick_dtype,
+    shared_dtype,
+)
 from rl.run import atomic
 from rl.run.checkpoints import checkpoint_to_go_on, find_best, last_saved, rewind
 from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows
@@ -221,6 +230,7 @@ def go_on(session: Session, checkpoint: Path | None, start: Start, data: Data) -
         "data": session.data,
         "engine": session.engine.name,
         "layout": session.policy.layout,
+        "weights": "shared" if session.policy.shared else "separate",
         "ranks": ranks.world_size(),
     }
     history: dict[str, Any] = {"recipe_changed": start.changes} if start.changes else {}
@@ -244,11 +254,35 @@ def load_learner(recipe: Recipe, device: str, display: Display) -> Policy:
     """Load the policy, in the layout that it can be computed in."""
     dtype, beta = pick_dtype(recipe.model.dtype, device), recipe.algorithm.beta
     with loading(f"loading {recipe.model.name} to learn, on {device}", display.message):
-        policy = load_policy(recipe.model, device, dtype, seed=recipe.run.seed, keep_reference=beta > 0)
+        policy = load_policy(
+            recipe.model,
+            device,
+            dtype,
+            seed=recipe.run.seed,
+            keep_reference=beta > 0,
+            engine_dtype=shared_dtype(recipe, device),
+        )
         why_padded = pick_layout(policy, context_length(recipe))
     if why_padded:
         display.message(f"the learner computes padded rows, which is slower than prefix trees: {why_padded}")
+    if apart := why_apart(policy):
+        display.message(apart)
     return policy
+
+
+def why_apart(policy: Policy) -> str | None:
+    """Say why, in 16 bits, the policy does not compute with the very weights that the engine gets; None if it does."""
+    if not policy.has_adapter or policy.compute_dtype == torch.float32:
+        return None
+    if policy.shared is None:
+        return "the learner adds its adapter to the base weights, as the engine does (rollout.weight_sync=adapter)"
+    if policy.shared.left:
+        return (
+            f"{policy.shared.left} of {policy.shared.left + len(policy.shared)} adapted layers are more than a sum of "
+            "matrices (dropout, DoRA), so the learner does not compute them with the rounded weights that the engine "
+            "gets: expect a wider gap"
+        )
+    return None
 
 
 def load_scorer(recipe: Recipe, policy: Policy, display: Display) -> Policy:

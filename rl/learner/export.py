@@ -1,7 +1,8 @@
 """The weights that an engine has to be told of: what learning may have changed, with adapters merged in.
 
-An adapter is merged out of place, W + s B A in float32 in one pass over W, so the base weights are never touched and
-nothing drifts. Tensors are made one by one while the engine takes them, so no second model lives at any time.
+What learner and engine share (`shared.py`) is handed over as it is. Any other adapter is merged out of place, W + s B A
+in float32 in one pass over W, so the base weights are never touched and nothing drifts; such tensors are made one by
+one while the engine takes them, so no second model lives at any time.
 """
 
 import copy
@@ -13,14 +14,17 @@ from peft.tuners import lora
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from rl.learner.lora import merged_matrix
+from rl.learner.shared import shared_weights
+
 
 @torch.no_grad()
 def export(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Name (that of the Hugging Face model) and value of every weight that may have changed, in the model's order.
 
-    Of an adapted layer these are all its weights, merged, in float32. The linear layers beside it in the same module
-    come with it as they are, since engines fuse such neighbors (q, k and v; gate and up) into one matrix that can only
-    be replaced whole. Of everything else, what learns. Parameters that layers share come once.
+    Of an adapted layer these are all its weights, merged, in float32 or as they are shared. The linear layers beside
+    it in the same module come with it as they are, since engines fuse such neighbors (q, k and v; gate and up) into one
+    matrix that can only be replaced whole. Of everything else, what learns. Parameters that layers share come once.
 
     Args:
         model: the causal language model, with peft's layers in place if it has an adapter.
@@ -46,6 +50,9 @@ def export(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def merged(layer: Any) -> Iterator[tuple[str, Tensor]]:
     """The weights of an adapted layer's base, by their names in it, with the active adapters merged in."""
     base = layer.get_base_layer()
+    if shared := shared_weights(layer):
+        yield from ((name, shared.get(name, parameter.detach())) for name, parameter in base.named_parameters())
+        return
     if not is_plain(layer):
         whole = copy.deepcopy(layer).float()
         for wrapper in whole.modules():  # a wrapper merges its own stack alone
@@ -54,8 +61,7 @@ def merged(layer: Any) -> Iterator[tuple[str, Tensor]]:
         yield from ((name, parameter.detach()) for name, parameter in whole.get_base_layer().named_parameters())
         return
     [adapter] = layer.active_adapters
-    a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight  # [r, in], [out, r]
-    yield "weight", torch.addmm(base.weight.float(), b.float(), a.float(), alpha=layer.scaling[adapter])
+    yield "weight", merged_matrix(layer, adapter)
     if base.bias is not None:
         yield "bias", base.bias.detach().float()
 

@@ -17,6 +17,7 @@ from rl.learner.export import export
 from rl.learner.head import head_logps, recomputed_logps, select_logps
 from rl.learner.lora import fuse_adapters
 from rl.learner.packing import Layout, MicroBatch
+from rl.learner.shared import SharedWeights
 from rl.models import load_model
 from rl.recipe import DistillationSection, ModelSection
 
@@ -34,13 +35,21 @@ class Policy:
     """The learner's model. `trainable` are its learning parameters, by name and in a fixed order.
 
     `layout` says how micro-batches for it are packed: as prefix trees, until `use_layout` says otherwise.
+    `shared` are the merged weights that it computes with and the engine gets; None: it adds its adapter to the base.
     """
 
     def __init__(
-        self, model: Any, *, has_adapter: bool, autocast: bool = False, reference: nn.Module | None = None
+        self,
+        model: Any,
+        *,
+        has_adapter: bool,
+        autocast: bool = False,
+        reference: nn.Module | None = None,
+        shared: SharedWeights | None = None,
     ) -> None:
         self.model = model
         self.has_adapter = has_adapter
+        self.shared = shared
         self._autocast = autocast
         self._reference = reference
         self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -69,6 +78,7 @@ class Policy:
 
     def logps(self, batch: MicroBatch, temperature: float, *, with_entropy_grad: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probability [N] of each completion token and the entropy [N] of its distribution, at `temperature`."""
+        self._merge()
         with self._precision(), self.routers.opened():
             return token_logps(self.causal_lm, batch, temperature, with_entropy_grad)
 
@@ -88,6 +98,7 @@ class Policy:
 
     def export(self) -> Iterator[tuple[str, Tensor]]:
         """Every weight that may have changed, under Hugging Face names, the adapter merged in (`export.py`)."""
+        self._merge()
         return export(self.causal_lm)
 
     def save(self, folder: Path) -> None:
@@ -102,16 +113,29 @@ class Policy:
         saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype, use_safetensors=True)
         self.model.load_state_dict(saved.state_dict())
 
+    def _merge(self) -> None:
+        if self.shared is not None:
+            self.shared.refresh()
+
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast)
 
 
-def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed: int, keep_reference: bool) -> Policy:
+def load_policy(
+    section: ModelSection,
+    device: str,
+    dtype: torch.dtype,
+    *,
+    seed: int,
+    keep_reference: bool,
+    engine_dtype: torch.dtype | None = None,
+) -> Policy:
     """Load the model and put a fresh adapter on it, or make all of it trainable.
 
     `dtype` is what is computed in. A frozen base is kept in it; weights that learn are always float32, because a step
     of 1e-6 is lost in bfloat16's eight bits. `keep_reference`: the KL term needs the base model. An adapter is switched
-    off for it; full fine-tuning keeps a copy.
+    off for it; full fine-tuning keeps a copy. `engine_dtype`: the precision in which an engine holds merged weights;
+    the policy then computes with the same weights, where its layers allow it. None: the engine gets adapters.
     """
     kept = dtype if section.use_peft else torch.float32
     if device == "cpu":
@@ -132,8 +156,9 @@ def load_policy(section: ModelSection, device: str, dtype: torch.dtype, *, seed:
     torch.manual_seed(seed)  # A starts random, B at zero
     adapted = peft.get_peft_model(model, lora_config(section, model)).train()
     fuse_adapters(adapted)
+    shared = None if engine_dtype is None else SharedWeights(adapted, engine_dtype)
     compile_layers(model, section)
-    return Policy(adapted, has_adapter=True)
+    return Policy(adapted, has_adapter=True, shared=shared)
 
 
 def load_teacher(section: DistillationSection, device: str, dtype: torch.dtype) -> Policy:

@@ -29,7 +29,7 @@ from rl.planner.shapes import Shape, load_shape
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
 from rl.recipe import Recipe
-from rl.rollout.build import build_engine, engine_start, pick_device, pick_dtype, pick_sync
+from rl.rollout.build import build_engine, engine_start, pick_device, pick_dtype, pick_sync, shared_dtype
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 from rl.run.ledger import peak_memory_gib
 from rl.run.loading import loading
@@ -67,7 +67,14 @@ def calibrate(recipe: Recipe, say: Say) -> Calibration:
         stack.callback(engine.close)
         with loading(f"calibrating: loading {recipe.model.name} to learn, on {device}", say):
             dtype = pick_dtype(recipe.model.dtype, device)
-            policy = load_policy(recipe.model, device, dtype, seed=recipe.run.seed, keep_reference=False)
+            policy = load_policy(
+                recipe.model,
+                device,
+                dtype,
+                seed=recipe.run.seed,
+                keep_reference=False,
+                engine_dtype=shared_dtype(recipe, device),
+            )
         start = time.perf_counter() - began
         say("calibrating: generating")
         syncs = list[float]()

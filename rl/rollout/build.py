@@ -33,6 +33,17 @@ def pick_dtype(dtype: str, device: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
 
 
+def engine_dtype(recipe: Recipe, device: str) -> torch.dtype:
+    """Return the precision that the engine computes in: by default the policy's."""
+    own = recipe.rollout.dtype
+    return pick_dtype(recipe.model.dtype if own == "auto" else own, device)
+
+
+def shared_dtype(recipe: Recipe, device: str) -> torch.dtype | None:
+    """Return what learner and engine round merged weights to; None if the engine gets adapters."""
+    return engine_dtype(recipe, device) if pick_sync(recipe.rollout) == "merged" else None
+
+
 def pick_engine(section: RolloutSection) -> EngineName:
     """`auto` is vLLM where it is installed."""
     if section.engine == "auto":
@@ -103,8 +114,7 @@ def build_engine(recipe: Recipe) -> RolloutEngine:
 
         return open_server(section)
     device = pick_device(section.device)
-    policy_dtype = pick_dtype(recipe.model.dtype, device)
-    dtype = policy_dtype if section.dtype == "auto" else pick_dtype(section.dtype, device)
+    dtype = engine_dtype(recipe, device)
     model = resolve_model(recipe.model.name, recipe.model.revision)
     if pick_engine(section) == "transformers":
         from rl.rollout.transformers_engine import TransformersEngine
