@@ -7,7 +7,7 @@ import sys
 from rl.run.manifest import PROJECT
 
 # The shortest first, so that what is broken shows early.
-PARTS = ("memory", "limits", "learner", "step", "versus_trl", "scaling", "quality", "grading", "isolation")
+PARTS = ("memory", "limits", "learner", "shared", "step", "versus_trl", "scaling", "quality", "grading", "isolation")
 
 
 def main() -> int:

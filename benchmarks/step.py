@@ -113,10 +113,12 @@ def dtypes(engine_dtype: str, **sizes: Any) -> dict[str, Any]:
     slow = set[str]()
     batches = [batch.first(how_much.prompts // 8) for batch in make_batches(how_much)]
     figures: dict[str, dict[str, list[float]]] = {dtype: {} for dtype in DTYPES}
-    engine_recipe = bench_recipe(how_much, "vllm", {"rollout": {"dtype": engine_dtype}})
+    engine_part = {"rollout": {"dtype": engine_dtype}}
+    engine_recipe = bench_recipe(how_much, "vllm", engine_part)
     with contextlib.closing(build_engine(engine_recipe)) as engine:
         policies = {
-            dtype: perturbed_policy(bench_recipe(how_much, "vllm", {"model": {"dtype": dtype}})) for dtype in DTYPES
+            dtype: perturbed_policy(bench_recipe(how_much, "vllm", {"model": {"dtype": dtype}} | engine_part))
+            for dtype in DTYPES
         }
         # The engine's first call is much slower than the rest.
         engine.generate(batches[0].prompts, SamplingParams(how_much.max_tokens), batches[0].seeds)
