@@ -92,7 +92,7 @@ def replace_experts(experts: Any, place: str, stacks: dict[str, torch.Tensor]) -
     """Give vLLM's experts new matrices, and pack them. Raises ValueError if they do not fit."""
     dtype = experts.w13_weight.dtype
     for kind, name in STACKS.items():
-        stack = stacks[kind].to(dtype).contiguous()
+        stack = stacks[kind].to(dtype, copy=True).contiguous()  # what comes may be the learner's own
         if stack.numel() > getattr(experts, name).numel():  # packing may only add
             raise ValueError(f"{kind} of {place} has {stack.numel()} numbers, more than vLLM has room for")
         setattr(experts, name, torch.nn.Parameter(stack, requires_grad=False))

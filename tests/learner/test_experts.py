@@ -39,9 +39,9 @@ def mixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-def policy(folder: Path, **keys: Any) -> Policy:
+def policy(folder: Path, engine_dtype: torch.dtype | None = None, **keys: Any) -> Policy:
     section = ModelSection(name=str(folder), lora_r=4, **keys)
-    return load_policy(section, "cpu", torch.float32, seed=0, keep_reference=False)
+    return load_policy(section, "cpu", torch.float32, seed=0, keep_reference=False, engine_dtype=engine_dtype)
 
 
 def shaken(learner: Policy) -> Policy:
@@ -108,13 +108,25 @@ def engine(request: pytest.FixtureRequest, mixture: Path) -> Iterator[RolloutEng
 
 def test_no_gap_between_engine_and_learner_before_and_after_learning(mixture: Path, engine: RolloutEngine) -> None:
     prompt = (5, 6, 7, 8)
-    for learner in (policy(mixture), shaken(policy(mixture))):
+    for learner in (policy(mixture), shaken(policy(mixture)), shaken(policy(mixture, torch.float32))):
         engine.load_weights(learner.export())
         [group] = engine.generate([prompt], SamplingParams(12), [[1, 2, 3]])
         samples = [Sample(prompt, c.token_ids, c.logprobs, 1.0, True) for c in group]
         [batch] = pack(samples, 4096, layout=learner.layout)
         logps = learner.frozen_logps(batch, 1.0)
         assert torch.allclose(logps, batch.engine_logps, atol=1e-4)
+
+
+def test_an_engine_keeps_weights_of_its_own(mixture: Path, engine: RolloutEngine) -> None:
+    learner = shaken(policy(mixture, torch.float32))
+    said = []
+    for sync in (True, False, True):
+        shared = dict(learner.export())
+        if sync:
+            engine.load_weights(shared.items())
+        said.append(engine.generate([(5, 6, 7, 8)], SamplingParams(12), [[1, 2, 3]]))
+        shaken(learner)
+    assert said[0] == said[1] != said[2]
 
 
 def test_counts_and_loss_of_the_balance_by_hand(mixture: Path) -> None:
