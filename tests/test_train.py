@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from rl import launch
 from rl.errors import RunStopped
 from rl.launch import run_recipe
-from rl.recipe import Recipe
+from rl.recipe import ModelSection, Recipe
 from rl.rollout.build import build_engine
 from rl.run.evaluations import read_evaluations
 from rl.run.folder import RunFolder
@@ -110,6 +110,26 @@ def test_a_killed_run_resumes_bit_for_bit(
             run_recipe(whole)
     assert run_recipe(whole, RunFolder.open(tmp_path / "run"))[0] == 0
     same_run(finished, tmp_path / "run")
+
+
+def test_in_bfloat16_too_and_the_gap_stays_that_of_equal_weights(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, killed = (
+        recipe(tiny_model, tmp_path / name, rollout={"dtype": "bfloat16"}).model_copy(update={"model": model})
+        for name in ("whole", "killed")
+        for model in [ModelSection(name=str(tiny_model), dtype="bfloat16", lora_r=4, lora_alpha=8)]
+    )
+    run_recipe(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "build_engine", failing_after(6))
+        with pytest.raises(PowerCut):
+            run_recipe(killed)
+    run_recipe(killed, RunFolder.open(tmp_path / "killed"))
+    same_run(tmp_path / "whole", tmp_path / "killed")
+    gaps = [line["gap/mean"] for line in read_metrics(RunFolder.open(tmp_path / "whole"))]
+    assert gaps[0] > 1e-3 and max(gaps) < 1.5 * gaps[0]
+    assert json.loads((tmp_path / "whole/manifest.json").read_text())["weights"] == "shared"
 
 
 def same_run(one: Path, other: Path) -> None:
