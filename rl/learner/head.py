@@ -6,6 +6,11 @@ pass: with p the distribution at a node, d log p(t) / d hidden = (W[t] - sum_v p
 gradients early is that of Liger's fused losses, arXiv:2410.10989; here the loss stays free). Two matrix products a node
 in place of the three that recomputing takes.
 
+In 16 bits the order of operations matters. Logits are projected first, made float32, and then divided by the
+temperature, as vLLM does; a hidden state that is divided first is rounded once more. And the most probable row of W is
+kept out of the expected row until the backward pass, which adds it in float32: where p(t) is near 1, W[t] and the
+expected row nearly cancel, and rounding the expected row would leave nothing but the error.
+
 Where that does not hold (the head itself learns, or is no plain matrix; the entropy needs a gradient), chunks are
 recomputed in the backward pass.
 """
@@ -56,25 +61,27 @@ class FrozenHead(torch.autograd.Function):
         size = min(nodes, rows_at_once(vocabulary, hidden.device))
         logits, exps = hidden.new_empty(2, size, vocabulary, dtype=torch.float32)  # used again for every chunk
         normalizer, entropy, chosen = (hidden.new_empty(n, dtype=torch.float32) for n in (nodes, nodes, len(row)))
-        expected = hidden.new_empty(nodes if ctx.needs_input_grad[0] else 0, width)
+        kept = nodes if ctx.needs_input_grad[0] else 0
+        others = hidden.new_empty(kept, width, dtype=weight.dtype)  # the expected row of W but for the top one's part
+        top_p, top = hidden.new_empty(kept, dtype=torch.float32), row.new_empty(kept)
         order = row.argsort(stable=True)  # tokens by the node that predicts them
         bounds = torch.searchsorted(row[order], torch.arange(0, nodes + size, size, device=row.device)).tolist()
-        scaled = hidden / temperature
         for number, first in enumerate(range(0, nodes, size)):
             here = slice(first, min(nodes, first + size))
             z, e = logits[: here.stop - first], exps[: here.stop - first]
-            project(scaled[here], weight, z)
+            project(hidden[here], weight, temperature, z)
             tokens = order[bounds[number] : bounds[number + 1]]
             chosen[tokens] = z[row[tokens] - first, target[tokens]]
-            top = z.amax(-1, keepdim=True)
-            torch.sub(z, top, out=e).exp_()
-            total = e.sum(-1)
-            normalizer[here] = top[:, 0] + total.log()
-            entropy[here] = normalizer[here] - torch.linalg.vecdot(e, z) / total
-            if len(expected):
-                expected[here] = (e.to(weight.dtype) @ weight) / total[:, None]
-        ctx.save_for_backward(expected, weight, row, target)
-        ctx.temperature = temperature
+            highest, best = z.max(-1, keepdim=True)
+            torch.sub(z, highest, out=e).exp_()
+            total = e.sum(-1, keepdim=True)
+            normalizer[here] = (highest + total.log())[:, 0]
+            entropy[here] = normalizer[here] - torch.linalg.vecdot(e, z) / total[:, 0]
+            if kept:
+                top[here], top_p[here] = best[:, 0], 1 / total[:, 0]
+                others[here] = expected_row(e.scatter_(-1, best, 0.0), weight, total)
+        ctx.save_for_backward(others, top_p, top, weight, row, target)
+        ctx.temperature, ctx.dtype = temperature, hidden.dtype
         found = entropy[row]
         ctx.mark_non_differentiable(found)
         return chosen - normalizer[row], found
@@ -82,19 +89,35 @@ class FrozenHead(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         """Gradient of the hidden states [U, D]."""
-        expected, weight, row, target = ctx.saved_tensors
-        of_node = grad.new_zeros(len(expected)).index_add_(0, row, grad)  # [U]
-        hidden = expected * -of_node[:, None]
+        others, top_p, top, weight, row, target = ctx.saved_tensors
+        of_node = grad.new_zeros(len(others)).index_add_(0, row, grad)[:, None]  # [U, 1]
+        hidden = (weight[top] * top_p[:, None]).add_(others).mul_(-of_node)
         hidden = hidden.index_add(0, row, weight[target] * grad[:, None])
-        return (hidden / ctx.temperature).to(expected.dtype), None, None, None, None
+        return (hidden / ctx.temperature).to(ctx.dtype), None, None, None, None
 
 
-def project(hidden: Tensor, weight: Tensor, out: Tensor) -> None:
-    """logits [U, V] = hidden [U, D] @ weight.T into `out`, float32, made in the precision of the weights."""
-    if weight.dtype == out.dtype:
+def project(hidden: Tensor, weight: Tensor, temperature: float, out: Tensor) -> None:
+    """Put logits [U, V] = (hidden [U, D] @ weight.T) / temperature into `out`, float32.
+
+    The product is computed in the precision of the weights, or of autocast; the division in float32.
+    """
+    if weight.dtype == out.dtype and not torch.is_autocast_enabled(out.device.type):
         torch.mm(hidden, weight.T, out=out)
     else:
         out.copy_(hidden @ weight.T)
+    if temperature != 1:
+        out.div_(temperature)
+
+
+def expected_row(exps: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+    """Return sum_v exps[u, v] W[v] / total[u], as [U, D] float32, computed in the precision of the weights.
+
+    The total of a flat distribution is about the size of the vocabulary, and float16 holds neither the sum before the
+    division nor the terms after it. There, half of the division (the root of the total) is done before the product.
+    """
+    if weight.dtype == torch.float16:
+        exps, total = exps.mul_(total.rsqrt()), total.sqrt()
+    return (exps.to(weight.dtype) @ weight).float().div_(total)
 
 
 def recomputed_logps(
