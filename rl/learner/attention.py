@@ -6,23 +6,23 @@ nodes get a small mask. The parts of a query are put together by their log-sum-e
 own (Dao et al. 2022, arXiv:2205.14135, section 3.1); in the backward pass each block is given the query's final
 log-sum-exp and output, which makes its share of the gradient exact. No [L, L] mask exists.
 
-On a GPU the same rule, j <= i < ends[j], is the mask of FlexAttention.
+On a GPU the same rule, j <= i < ends[j], is the mask of FlexAttention (rl/learner/flex.py).
 
 transformers models use it under the name `ATTENTION`; `prefix_tree=` passes through their layers to it.
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface
+
+from rl.learner.flex import flex_forward, flex_mask
 
 ATTENTION = "prefix_tree"
 BUSH = 128  # nodes whose pairs are computed whether they see each other or not: small kernels are dear
-FLEX_LENGTH = 256  # lengths are rounded up to a multiple of it, so that FlexAttention is compiled for few of them
 
 forward_kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 backward_kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -47,11 +47,14 @@ class Block:
 Tree = tuple[Block, ...] | BlockMask
 
 
-def plan_tree(ends: Tensor, dtype: torch.dtype) -> Tree:
-    """How attention over a tree of L nodes is computed on the device of `ends` [L], in `dtype`."""
+def plan_tree(ends: Tensor, dtype: torch.dtype, budget: int) -> Tree:
+    """How attention over a tree of L nodes is computed on the device of `ends` [L], in `dtype`.
+
+    `budget`: tokens that a micro-batch may have, by which a GPU's kernels are compiled for few lengths.
+    """
     if ends.device.type == "cpu":
         return tuple(plan_blocks(ends.tolist(), dtype))
-    return flex_mask(ends)
+    return flex_mask(ends, budget)
 
 
 def plan_blocks(ends: list[int], dtype: torch.dtype, bush: int = BUSH) -> list[Block]:
@@ -165,34 +168,6 @@ def attention_forward(
     key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     out: Tensor = BlockAttention.apply(query, key, value, prefix_tree, scale)
     return out.transpose(1, 2).contiguous(), None
-
-
-def flex_mask(ends: Tensor) -> BlockMask:
-    """The rule of the tree for FlexAttention; nodes beyond the last, added to round the length up, see themselves."""
-    length = -(-len(ends) // FLEX_LENGTH) * FLEX_LENGTH
-    padded = torch.arange(1, length + 1, device=ends.device)
-    padded[: len(ends)] = ends
-
-    def visible(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (key <= query) & (query < padded[key])
-
-    return create_block_mask(visible, None, None, length, length, device=str(ends.device))
-
-
-@cache
-def compiled_flex() -> Any:
-    """FlexAttention as a fused kernel, compiled on its first call."""
-    return torch.compile(flex_attention, dynamic=False)
-
-
-def flex_forward(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float) -> Tensor:
-    """FlexAttention over a tree; [1, L, H, E]. Fused on a GPU; elsewhere (in tests) computed step by step."""
-    length = query.shape[2]
-    extra = mask.seq_lengths[0] - length
-    query, key, value = (nn.functional.pad(x, (0, 0, 0, extra)) for x in (query, key, value))
-    attend = compiled_flex() if query.is_cuda else flex_attention
-    out = attend(query, key, value, block_mask=mask, scale=scale, enable_gqa=query.shape[1] != key.shape[1])
-    return out[:, :, :length].transpose(1, 2).contiguous()
 
 
 AttentionInterface.register(ATTENTION, attention_forward)

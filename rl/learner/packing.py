@@ -62,6 +62,7 @@ class MicroBatch:
     engine_logps: Tensor  # [N]
     advantages: Tensor  # [S]
     indices: tuple[int, ...]  # [S] place of each sequence among the samples
+    budget: int  # tokens that a micro-batch of this packing may have
 
     def to(self, device: torch.device | str) -> "MicroBatch":
         """The same micro-batch with its tensors on `device`."""
@@ -192,15 +193,15 @@ def pack(
     for index, sample in enumerate(samples):
         too_long = packer.size_with(sample.path) > max_tokens
         if members and (too_long or len(members) == max_sequences):
-            yield build(packer.rows(), members, samples)
+            yield build(packer.rows(), members, samples, max_tokens)
             packer, members = PACKERS[layout](), []
         packer.add(sample.path)
         members.append(index)
     if members:
-        yield build(packer.rows(), members, samples)
+        yield build(packer.rows(), members, samples, max_tokens)
 
 
-def build(rows: Rows, members: Sequence[int], samples: Sequence[Sample]) -> MicroBatch:
+def build(rows: Rows, members: Sequence[int], samples: Sequence[Sample], budget: int) -> MicroBatch:
     """The tensors of one micro-batch; `members` are the places of its sequences in `samples`."""
     chosen = [samples[index] for index in members]
     lengths = torch.tensor([len(sample.completion_ids) for sample in chosen])
@@ -216,4 +217,5 @@ def build(rows: Rows, members: Sequence[int], samples: Sequence[Sample]) -> Micr
         engine_logps=torch.tensor([x for sample in chosen for x in sample.engine_logps], dtype=torch.float32),
         advantages=torch.tensor([sample.advantage for sample in chosen], dtype=torch.float32),
         indices=tuple(members),
+        budget=budget,
     )

@@ -205,7 +205,7 @@ def token_logps(model: Any, batch: MicroBatch, temperature: float, entropy_grad:
     if model.config._attn_implementation != ATTENTION:
         raise ValueError("this model's attention would not see the tree: call Policy.use_layout('tree') first")
     autocast = torch.is_autocast_enabled(model.device.type)
-    tree = plan_tree(batch.ends, torch.get_autocast_dtype(model.device.type) if autocast else model.dtype)
+    tree = plan_tree(batch.ends, torch.get_autocast_dtype(model.device.type) if autocast else model.dtype, batch.budget)
     hidden = model.get_decoder()(
         input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, prefix_tree=tree
     ).last_hidden_state[0, nodes]  # [U, D]

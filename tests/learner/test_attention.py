@@ -9,8 +9,6 @@ from rl.learner.attention import (
     Block,
     BlockAttention,
     attention_forward,
-    flex_forward,
-    flex_mask,
     plan_blocks,
     plan_tree,
     sees,
@@ -90,21 +88,10 @@ def test_blocks_give_the_values_and_gradients_of_the_formula(paths: list[list[in
         assert torch.allclose(one, other, atol=1e-5)
 
 
-def test_flex_attention_follows_the_same_rule() -> None:
-    ends = ends_of([[1, 2, 3], [1, 2, 4, 5], [6, 7]])
-    # Without gradients: on a CPU it has no backward pass.
-    query, key, value = (inputs(len(ends), heads).detach() for heads in (4, 2, 2))
-    mask = flex_mask(ends)
-    assert mask.seq_lengths == (256, 256)
-    ours = flex_forward(query, key, value, mask, 8**-0.5).transpose(1, 2)
-    theirs = oracle(query, key.repeat_interleave(2, 1), value.repeat_interleave(2, 1), ends)
-    assert torch.allclose(ours, theirs, atol=1e-5)
-
-
 def test_key_heads_are_shared_by_neighboring_query_heads() -> None:
     ends = ends_of([[1, 2, 3], [1, 2, 4]])
     query, key, value = inputs(4, 4), inputs(4, 2), inputs(4, 2)
-    plan = plan_tree(ends, torch.float32)
+    plan = plan_tree(ends, torch.float32, 256)
     ours, _ = attention_forward(torch.nn.Identity(), query, key, value, None, 8**-0.5, prefix_tree=plan)
     theirs = oracle(query, key.repeat_interleave(2, 1), value.repeat_interleave(2, 1), ends)
     assert torch.allclose(ours.transpose(1, 2), theirs, atol=1e-5)
@@ -112,7 +99,7 @@ def test_key_heads_are_shared_by_neighboring_query_heads() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"softcap": 30.0}])
 def test_what_it_cannot_compute_is_refused(options: dict) -> None:
-    plan = plan_tree(ends_of([[1, 2]]), torch.float32) if options else None
+    plan = plan_tree(ends_of([[1, 2]]), torch.float32, 256) if options else None
     with pytest.raises(ValueError, match="attention over a prefix tree needs"):
         attention_forward(
             torch.nn.Identity(), inputs(2, 1), inputs(2, 1), inputs(2, 1), None, prefix_tree=plan, **options
