@@ -162,6 +162,8 @@ def attention_forward(
     if prefix_tree is None or softcap is not None or query.shape[0] != 1:
         raise ValueError("attention over a prefix tree needs the tree, one row, and scores that are not capped")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    # Under autocast a value comes from a product, a query and a key from a rotation in float32.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     if isinstance(prefix_tree, BlockMask):
         return flex_forward(query, key, value, prefix_tree, scale), None
     repeats = query.shape[1] // key.shape[1]

@@ -1,6 +1,7 @@
 """The policy: a causal language model, whole or with a LoRA adapter, that tells what its tokens were worth."""
 
 import copy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ from rl.allocator import keep_freed_memory
 from rl.learner.attention import ATTENTION, plan_tree
 from rl.learner.experts import RouterWatch, adapter_targets, find_routers, freeze_routers
 from rl.learner.export import export
-from rl.learner.head import head_logps, recomputed_logps, select_logps
+from rl.learner.head import head_logps, recomputed_logps, rows_at_once, select_logps
 from rl.learner.lora import fuse_adapters
+from rl.learner.own_head import Head, own_head, pick_head
 from rl.learner.packing import Layout, MicroBatch
 from rl.learner.shared import SharedWeights
 from rl.models import load_model
 from rl.recipe import DistillationSection, ModelSection
 
+WHOLE_CHUNKS = 2  # of the head's chunks of logits that a pass may have if it makes them all at once
 # Losses and logits are rl/learner/head.py's.
 LIGER_KERNELS = {
     "rope": True,
@@ -34,7 +37,8 @@ LIGER_KERNELS = {
 class Policy:
     """The learner's model. `trainable` are its learning parameters, by name and in a fixed order.
 
-    `layout` says how micro-batches for it are packed: as prefix trees, until `use_layout` says otherwise.
+    `layout` says how micro-batches for it are packed and `head` how its logits are made: as prefix trees and by the
+    matrix of its output embeddings, until `use_layout` says otherwise.
     `shared` are the merged weights that it computes with and the engine gets; None: it adds its adapter to the base.
     """
 
@@ -57,6 +61,7 @@ class Policy:
         self.device = next(model.parameters()).device
         self._attention: str = self.causal_lm.config._attn_implementation  # what the model came with
         self.layout: Layout = "tree"
+        self.head: Head = "plain"
         self.use_layout("tree")
 
     @property
@@ -70,17 +75,32 @@ class Policy:
         dtype: torch.dtype = torch.bfloat16 if self._autocast else self.causal_lm.dtype
         return dtype
 
-    def use_layout(self, layout: Layout) -> None:
-        """Compute prefix trees from now on, or padded rows. Raises ValueError if the model takes no other attention."""
+    def find_head(self) -> Head:
+        """How the model's logits can be made a few at a time, by a look at large ones. The layout must be padded."""
+        with self._precision():
+            return pick_head(self.causal_lm)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that a pass may have whatever the recipe says: few where all their logits are made at once."""
+        vocabulary = self.causal_lm.config.get_text_config().vocab_size
+        return WHOLE_CHUNKS * rows_at_once(vocabulary, self.device) if self.head == "whole" else sys.maxsize
+
+    def use_layout(self, layout: Layout, head: Head | None = None) -> None:
+        """Compute prefix trees from now on, or padded rows, and logits by `head` (None: as before).
+
+        Raises ValueError if the model takes no other attention.
+        """
         for model in filter(None, (self.causal_lm, self._reference)):
             model.set_attn_implementation(ATTENTION if layout == "tree" else self._attention)
         self.layout = layout
+        self.head = head or self.head
 
     def logps(self, batch: MicroBatch, temperature: float, *, with_entropy_grad: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probability [N] of each completion token and the entropy [N] of its distribution, at `temperature`."""
         self._merge()
         with self._precision(), self.routers.opened():
-            return token_logps(self.causal_lm, batch, temperature, with_entropy_grad)
+            return token_logps(self.causal_lm, batch, temperature, with_entropy_grad, self.head)
 
     @torch.no_grad()
     def frozen_logps(self, batch: MicroBatch, temperature: float) -> Tensor:
@@ -92,9 +112,9 @@ class Policy:
         """Log-probabilities [N] under the model that training started from."""
         if self._reference is not None:
             with self._precision():
-                return token_logps(self._reference, batch, temperature, False)[0]
+                return token_logps(self._reference, batch, temperature, False, self.head)[0]
         with self.model.disable_adapter(), self._precision():
-            return token_logps(self.causal_lm, batch, temperature, False)[0]
+            return token_logps(self.causal_lm, batch, temperature, False, self.head)[0]
 
     def export(self) -> Iterator[tuple[str, Tensor]]:
         """Every weight that may have changed, under Hugging Face names, the adapter merged in (`export.py`)."""
@@ -193,25 +213,37 @@ def compile_layers(model: Any, section: ModelSection) -> None:
             layer.compile(dynamic=True)
 
 
-def token_logps(model: Any, batch: MicroBatch, temperature: float, entropy_grad: bool) -> tuple[Tensor, Tensor]:
+def token_logps(
+    model: Any, batch: MicroBatch, temperature: float, entropy_grad: bool, head: Head = "plain"
+) -> tuple[Tensor, Tensor]:
     """Log-probabilities [N] and entropies [N] of a micro-batch's completion tokens under `model`.
 
-    Only what predicts something is projected onto the vocabulary, and once (completions often begin alike).
+    Only what predicts something is projected onto the vocabulary, and once (completions often begin alike), a few
+    hidden states at a time unless `head` is `whole`.
     """
     nodes, row = batch.source.unique(return_inverse=True)  # [U], [N]
-    if batch.ends is None:  # any model that transformers has, by its own forward pass, whatever it does to its logits
+    if head == "whole" and batch.ends is None:
         logits = model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False).logits
         return select_logps(logits.flatten(0, 1)[nodes], row, batch.target, temperature, entropy_grad)
+    states = model.get_decoder()(
+        input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, **tree_options(model, batch)
+    )
+    hidden = states.last_hidden_state.flatten(0, 1)[nodes]  # [U, D]
+    matrix = model.get_output_embeddings()
+    frozen = type(matrix) is nn.Linear and matrix.bias is None and not matrix.weight.requires_grad
+    if head == "plain" and frozen and not entropy_grad:
+        return head_logps(hidden, matrix.weight, row, batch.target, temperature)
+    project: Any = matrix if head == "plain" else own_head(model, type(states))
+    vocabulary = model.config.get_text_config().vocab_size
+    return recomputed_logps(project, vocabulary, hidden, row, batch.target, temperature, entropy_grad)
+
+
+def tree_options(model: Any, batch: MicroBatch) -> dict[str, Any]:
+    """What attention over the tree of a micro-batch needs to know; nothing for padded rows."""
+    if batch.ends is None:
+        return {}
     if model.config._attn_implementation != ATTENTION:
         raise ValueError("this model's attention would not see the tree: call Policy.use_layout('tree') first")
     autocast = torch.is_autocast_enabled(model.device.type)
-    tree = plan_tree(batch.ends, torch.get_autocast_dtype(model.device.type) if autocast else model.dtype, batch.budget)
-    hidden = model.get_decoder()(
-        input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, prefix_tree=tree
-    ).last_hidden_state[0, nodes]  # [U, D]
-    head = model.get_output_embeddings()
-    if type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad and not entropy_grad:
-        return head_logps(hidden, head.weight, row, batch.target, temperature)
-    return recomputed_logps(
-        head, model.config.get_text_config().vocab_size, hidden, row, batch.target, temperature, entropy_grad
-    )
+    dtype = torch.get_autocast_dtype(model.device.type) if autocast else model.dtype
+    return {"prefix_tree": plan_tree(batch.ends, dtype, batch.budget)}

@@ -67,7 +67,8 @@ def learn(
     totals = batch_totals(samples, settings.max_completion_length)
     policy.routers.take_counts()  # those of earlier trials
     always = teacher is not None or algorithm.beta > 0 or algorithm.entropy_coef > 0
-    micro_batches = pack_useful(samples, section, policy.layout, always)
+    most = min(each.most_tokens for each in (policy, teacher) if each is not None)
+    micro_batches = pack_useful(samples, section, policy.layout, always, most)
     nodes = sum(ranks.gather([sum(batch.input_ids.numel() for batch in micro_batches)]))  # of all ranks
     update, old, taught = Update({}), list[Tensor](), list[Tensor | None]()
     for iteration in range(algorithm.num_iterations):
@@ -107,13 +108,16 @@ def batch_totals(samples: Sequence[Sample], max_completion_length: int) -> Total
     return Totals(sequences=sequences, tokens=tokens, max_completion_length=max_completion_length)
 
 
-def pack_useful(samples: Sequence[Sample], section: OptimizerSection, layout: Layout, always: bool) -> list[MicroBatch]:
+def pack_useful(
+    samples: Sequence[Sample], section: OptimizerSection, layout: Layout, always: bool, most: int
+) -> list[MicroBatch]:
     """Micro-batches of the samples that add to the gradient; of one sample alone if none does, to measure the gap.
 
-    `always`: also those without an advantage do, by a KL term, an entropy bonus or a teacher.
+    `always`: also those without an advantage do, by a KL term, an entropy bonus or a teacher. `most`: tokens of a
+    micro-batch, if the recipe asks for more.
     """
     useful = [i for i, s in enumerate(samples) if s.counted and (always or s.advantage != 0)] or [0]
-    batches = pack([samples[i] for i in useful], section.pass_tokens, section.micro_batch_size, layout)
+    batches = pack([samples[i] for i in useful], min(section.pass_tokens, most), section.micro_batch_size, layout)
     return [b.with_indices(useful) for b in batches]
 
 
