@@ -315,7 +315,8 @@ def settle_pass(recipe: Recipe, policy: Policy) -> Recipe:
     if recipe.optimizer.micro_batch_tokens != "auto":
         return recipe
     on_cpu = policy.device.type == "cpu"
-    tokens = auto_budget(policy, available_bytes(policy.device.type), USUAL_PASS if on_cpu else MOST_TOKENS)
+    most, bonus = USUAL_PASS if on_cpu else MOST_TOKENS, recipe.algorithm.entropy_coef > 0
+    tokens = auto_budget(policy, available_bytes(policy.device.type), most, entropy_grad=bonus)
     return with_pass(recipe, min(ranks.gather([tokens])))
 
 

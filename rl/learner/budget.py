@@ -1,14 +1,18 @@
-"""How many packed tokens a micro-batch may have, by measured memory.
+"""Chooses how many packed tokens a micro-batch may have, by measured memory.
 
-What a pass takes is a fixed part and a part that grows with its tokens. Both are seen by running a small forward and
-backward pass at two sizes; the budget is what then fits, rounded down to `STEP` so that small differences of what is
-free do not change it. It still depends on the machine: a run keeps the number that it chose.
+What a pass takes is a fixed part, a part that grows with its tokens, and the logits of the hidden states that are
+projected at once, which grow with the tokens only up to the head's chunk. All three are seen by running small forward
+and backward passes: two of different sizes where hardly a token is predicted, and one where nearly all are. The budget
+is what then fits, rounded down to `STEP` so that small differences of what is free do not change it. It still depends
+on the machine: a run keeps the number that it chose.
 """
 
 import contextlib
 import os
+import sys
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +22,59 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from rewards.errors import BadInput
-from rl.learner.packing import Sample, pack
+from rl.learner.head import rows_at_once
+from rl.learner.packing import MicroBatch, Sample, pack
 from rl.learner.policy import Policy
 
 STEP = 256
 SPARE = 0.1  # of the free memory: fragments, and what single operations take for themselves
 MOST_TOKENS = 32768  # more make no matrix product faster
-SIZES = (256, 768)  # packed tokens of the two passes
+SIZES = (256, 768)  # packed tokens of the passes
 
 
-def choose_budget(free_bytes: float, fixed: float, bytes_per_token: float, most: int = MOST_TOKENS) -> int:
+@dataclass(frozen=True)
+class PassCost:
+    """Bytes of a forward and backward pass.
+
+    Attributes:
+        fixed: whatever its size.
+        token: of a packed token.
+        row: of a hidden state that is projected onto the vocabulary.
+        rows: hidden states that are projected at once, at most.
+    """
+
+    fixed: float
+    token: float
+    row: float = 0.0
+    rows: int = 0
+
+    def of(self, tokens: float) -> float:
+        """What a pass of so many tokens takes at most: each may predict one."""
+        return self.fixed + tokens * self.token + min(tokens, self.rows) * self.row
+
+
+def choose_budget(free_bytes: float, cost: PassCost, most: int = MOST_TOKENS) -> int:
     """The most tokens, a multiple of `STEP` and at most `most`, that fit `free_bytes`; 0 if `STEP` tokens do not.
 
-    A pass of n tokens takes `fixed + n * bytes_per_token` bytes. Raises ValueError unless a token takes some.
+    Raises ValueError unless a token takes some.
     """
-    if bytes_per_token <= 0:
-        raise ValueError(f"a token takes {bytes_per_token} bytes: measured too little")
-    fitting = min((free_bytes - fixed) / bytes_per_token, most)
+    if cost.token <= 0:
+        raise ValueError(f"a token takes {cost.token} bytes: measured too little")
+    below = (free_bytes - cost.fixed) / (cost.token + cost.row)  # where all logits are there at once
+    beyond = (free_bytes - cost.fixed - cost.rows * cost.row) / cost.token
+    fitting = min(below if below <= cost.rows else beyond, most)
     return max(0, int(fitting // STEP) * STEP)
 
 
-def auto_budget(policy: Policy, free_bytes: float, most: int = MOST_TOKENS) -> int:
+def auto_budget(policy: Policy, free_bytes: float, most: int = MOST_TOKENS, *, entropy_grad: bool = False) -> int:
     """The micro-batch tokens for a policy with `free_bytes` left, measured.
 
-    AdamW's state, made with the first step, and a share of `SPARE` are kept free. Raises BadInput if not even `STEP`
-    tokens fit.
+    AdamW's state, made with the first step, and a share of `SPARE` are kept free. `entropy_grad`: the loss has an
+    entropy bonus. Raises BadInput if not even `STEP` tokens fit.
     """
-    vocabulary = policy.causal_lm.config.get_text_config().vocab_size
-    fixed, each = measure_pass(policy, vocabulary)
+    cost = measure_pass(policy, entropy_grad)
     state = 8 * sum(parameter.numel() for parameter in policy.trainable.values())
-    tokens = choose_budget(free_bytes * (1 - SPARE), fixed + state, each, most)
+    tokens = choose_budget(free_bytes * (1 - SPARE), replace(cost, fixed=cost.fixed + state), most)
     if tokens == 0:
         raise BadInput(
             f"The learner has {free_bytes / 2**30:.1f} GiB left, and {STEP} tokens of a micro-batch take more: set "
@@ -68,35 +95,52 @@ def available_bytes(device: str) -> float:
     return float(fields["MemAvailable"].split()[0]) * 1024
 
 
-def measure_pass(policy: Policy, vocabulary: int, temperature: float = 1.0) -> tuple[float, float]:
-    """Fixed bytes of a pass and bytes a packed token, from two small passes over made-up tokens.
+def measure_pass(policy: Policy, entropy_grad: bool = False) -> PassCost:
+    """What a pass costs, from three small ones over made-up tokens.
 
     On a GPU the peak of the allocator; on a CPU, whose allocator keeps no count, that of the tensors alive, so what an
     operation takes for itself is not seen. Gradients are dropped again.
     """
-    small, large = (pass_bytes(policy, synthetic_samples(tokens, vocabulary), temperature) for tokens in SIZES)
-    slope = (large - small) / (SIZES[1] - SIZES[0])
-    return max(0.0, small - slope * SIZES[0]), slope
+    vocabulary = policy.causal_lm.config.get_text_config().vocab_size
+    small, large, predicting = (
+        made_up_batch(policy, synthetic_samples(tokens, vocabulary, predicted))
+        for tokens, predicted in ((SIZES[0], 3), (SIZES[1], 3), (SIZES[1], SIZES[1]))
+    )
+    few, many, with_logits = (pass_bytes(policy, batch, entropy_grad) for batch in (small, large, predicting))
+    token = (many - few) / (large.input_ids.numel() - small.input_ids.numel())
+    fixed = max(0.0, few - token * small.input_ids.numel())
+    rows = sys.maxsize if policy.head == "whole" else rows_at_once(vocabulary, policy.device)
+    beside = with_logits - fixed - token * predicting.input_ids.numel()
+    projected = min(rows, len(predicting.source.unique()))
+    return PassCost(fixed, token, max(0.0, beside / projected), rows)
 
 
-def synthetic_samples(tokens: int, vocabulary: int) -> list[Sample]:
-    """Two completions of one prompt, `tokens` packed tokens in all, that share nothing but the prompt."""
-    prompt = tuple(token % vocabulary for token in range(tokens // 2))
-    half = (tokens - len(prompt)) // 2 + 1  # the last token of a completion is not packed
-    rows = [tuple((token + row) % vocabulary for token in range(half)) for row in (1, 2)]
-    return [Sample(prompt, row, (0.0,) * half, 1.0, True) for row in rows]
+def synthetic_samples(tokens: int, vocabulary: int, predicted: int) -> list[Sample]:
+    """Two completions of one prompt, `tokens` packed tokens in all, of which `predicted`, an odd number, predict one.
+
+    The completions share nothing but the prompt.
+    """
+    half = min(predicted, tokens) // 2  # of a completion, beside its last token, which is not packed
+    prompt = tuple(token % vocabulary for token in range(max(1, tokens - 2 * half)))
+    rows = [tuple((token + row) % vocabulary for token in range(half + 1)) for row in (1, 2)]
+    return [Sample(prompt, row, (0.0,) * len(row), 1.0, True) for row in rows]
 
 
-def pass_bytes(policy: Policy, samples: Sequence[Sample], temperature: float) -> float:
+def made_up_batch(policy: Policy, samples: Sequence[Sample]) -> MicroBatch:
+    """All samples in one micro-batch that is exactly full."""
+    [batch] = pack(samples, sys.maxsize, layout=policy.layout)
+    return replace(batch, budget=batch.input_ids.numel())
+
+
+def pass_bytes(policy: Policy, batch: MicroBatch, entropy_grad: bool) -> float:
     """The most that one forward and backward pass takes beside the weights."""
-    [batch] = pack(samples, sum(len(s.prompt_ids) + len(s.completion_ids) for s in samples), layout=policy.layout)
     on_gpu = policy.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     with contextlib.nullcontext() if on_gpu else PeakBytes(policy.model) as alive:
-        logps, _ = policy.logps(batch.to(policy.device), temperature)
-        logps.sum().backward()
+        logps, entropy = policy.logps(batch.to(policy.device), 1.0, with_entropy_grad=entropy_grad)
+        ((logps + entropy) if entropy_grad else logps).sum().backward()
     for parameter in policy.trainable.values():
         parameter.grad = None
     return torch.cuda.max_memory_allocated() - before if alive is None else alive.peak

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
-# How hidden states become logits: by the matrix of the output embeddings alone, by what the model itself does to them, or
-# all at once in the model's pass.
+# How hidden states become logits: by the matrix of the output embeddings alone, by what the model itself does to them,
+# or all at once in the model's pass.
 Head = Literal["plain", "own", "whole"]
 
 LARGE = 100.0  # nats, of the largest logit that heads are compared on: caps and scales show there

@@ -13,14 +13,12 @@ from rl.planner.memory import (
     USABLE,
     Precision,
     kv_cache_bytes,
-    layer_bytes,
-    logits_bytes,
     longest_sample,
     memory_gib,
     most_tokens,
+    pass_cost,
     peak_gib,
     resident_bytes,
-    token_bytes,
 )
 from rl.planner.shapes import Shape
 from rl.recipe import Recipe
@@ -110,10 +108,8 @@ def split(recipe: Recipe, shape: Shape, precision: Precision, memory: float) -> 
         cache = recipe.rollout.kv_cache_gib * GIB
     share = math.ceil((engine + cache) / (memory * GIB) * 100) / 100
     room = free - (share * memory * GIB if has_share else engine + cache)
-    each = token_bytes(recipe, shape, precision.learner) + layer_bytes(recipe, shape, precision.learner)
     most = min(MOST_TOKENS, math.ceil(most_tokens(recipe) / STEP) * STEP)
-    fixed = logits_bytes(shape, precision.device)
-    tokens = choose_budget(free if sleeps(recipe, precision) else room, fixed, each, most)
+    tokens = choose_budget(free if sleeps(recipe, precision) else room, pass_cost(recipe, shape, precision), most)
     least = context_length(recipe) * cache_bytes(shape, precision.engine.itemsize)
     if cache < least or room < 0 or tokens < min(longest_sample(recipe), most):
         return None, None

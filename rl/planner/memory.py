@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rl.learner.budget import PassCost
 from rl.learner.head import rows_at_once
 from rl.planner.flops import cache_bytes
 from rl.planner.shapes import Shape
@@ -68,17 +69,20 @@ def layer_bytes(recipe: Recipe, shape: Shape, learner: torch.dtype) -> float:
     return layer_width(shape) * learner.itemsize if recipe.model.gradient_checkpointing else 0.0
 
 
-def logits_bytes(shape: Shape, device: str) -> float:
-    """Float32 logits of the hidden states that are projected at once, three times: logits, their exponentials, and
-    those in the precision of the head."""
-    return 3 * 4 * rows_at_once(shape.vocabulary, torch.device(device)) * shape.vocabulary
+def pass_cost(recipe: Recipe, shape: Shape, precision: Precision) -> PassCost:
+    """What a forward and backward pass takes.
+
+    A hidden state that is projected has its float32 logits three times: logits, their exponentials, and those in the
+    precision of the head.
+    """
+    each = token_bytes(recipe, shape, precision.learner) + layer_bytes(recipe, shape, precision.learner)
+    return PassCost(0, each, 3 * 4 * shape.vocabulary, rows_at_once(shape.vocabulary, torch.device(precision.device)))
 
 
 def activation_bytes(recipe: Recipe, shape: Shape, precision: Precision) -> float:
     """What one forward and backward pass over `micro_batch_tokens` tokens keeps, or over a whole step if it is less."""
     tokens = max(min(recipe.optimizer.pass_tokens, most_tokens(recipe)), longest_sample(recipe))
-    each = token_bytes(recipe, shape, precision.learner) + layer_bytes(recipe, shape, precision.learner)
-    return tokens * each + logits_bytes(shape, precision.device)
+    return pass_cost(recipe, shape, precision).of(tokens)
 
 
 def most_tokens(recipe: Recipe) -> int:
