@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from rl import install
 from rl.engine_checks import SUPPORTED_VLLM
+from rl.run.manifest import PACKAGES
 
 PYPROJECT = tomllib.loads((install.ROOT / "pyproject.toml").read_text())
 RANGES = {found.name: found for found in map(Requirement, PYPROJECT["project"]["dependencies"])}
@@ -67,6 +68,21 @@ def test_engines_are_accepted_from_end_to_end() -> None:
 def test_what_decides_a_verdict_is_one_version() -> None:
     for name in ("math-verify", "latex2sympy2_extended", "reasoning-gym"):
         assert [part.operator for part in RANGES[name].specifier] == ["=="]
+
+
+def test_every_version_that_is_stated_is_recorded() -> None:
+    pinned = {name for versions in ("lowest", "newest") for e in ENGINES for name in install.pinned(versions, e)}
+    assert pinned <= set(PACKAGES)
+
+
+@pytest.mark.parametrize(("row", "name"), [("torch", "torch"), ("transformers", "transformers"), ("vLLM", "vllm")])
+def test_the_page_states_the_sets(row: str, name: str) -> None:
+    page = (install.ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith(f"| {row} |")]
+    columns = [install.pinned("lowest", "cuda"), *(install.pinned("newest", engine) for engine in ENGINES)]
+    cells = [cell.split()[0] for cell in line.split("|")[2:-1]]
+    pins = [set_.get(name) or set_.get(f"{name}-cpu") or "=none" for set_ in columns]
+    assert cells == [pin.rpartition("=")[2] for pin in pins]
 
 
 @pytest.fixture(scope="module")
