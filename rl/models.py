@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
@@ -160,9 +160,16 @@ def model_fingerprint(name: str, revision: str | None = None) -> dict[str, Any]:
     path = resolve_model(name, revision)
     identity: dict[str, Any] = {"name": name, "revision": revision}
     if not Path(path).is_dir():
-        return identity | {"commit": getattr(load_config(name, revision), "_commit_hash", None)}
+        load_config(name, revision)  # puts it into the cache, or says why it cannot be fetched
+        return identity | {"commit": _commit(name, revision)}
     weights = sorted(p for pattern in ("*.safetensors", "*.bin") for p in Path(path).glob(pattern))
     return identity | {"files": {p.name: _file_fingerprint(p) for p in weights}}
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """Return the commit of a hub model, after which the cache names the folder of its files; None outside the cache."""
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _prepared(alias: str) -> Path:

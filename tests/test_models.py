@@ -155,15 +155,18 @@ def test_fingerprint_of_a_folder(tiny_model: Path, monkeypatch: pytest.MonkeyPat
     }
 
 
-def test_fingerprint_of_a_hub_model_is_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        AutoConfig, "from_pretrained", lambda name, **_: AutoConfig.for_model("llama", _commit_hash="c0ffee")
-    )
-    assert models.model_fingerprint("some/model", "main") == {
-        "name": "some/model",
-        "revision": "main",
-        "commit": "c0ffee",
-    }
+def test_fingerprint_of_a_hub_model_is_its_commit(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "c0ffee" + 34 * "0"
+    stored = tmp_path / "models--some--model"
+    shutil.copytree(tiny_model, stored / "snapshots" / commit)
+    (stored / "refs").mkdir()
+    (stored / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for revision in ("main", None, commit):
+        expected = {"name": "some/model", "revision": revision, "commit": commit}
+        assert models.model_fingerprint("some/model", revision) == expected
 
 
 def test_a_missing_pad_token_becomes_the_end_token(tiny_model: Path, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ WAIT = 4.0  # seconds
 def why_hub_is_silent() -> str | None:
     """Say why the hub cannot be asked, as words for a message; None: it answers."""
     # Imported late: it takes a fifth of a second, and models in folders do not need it.
-    import httpx
     from huggingface_hub import constants, get_session
 
     if constants.is_offline_mode():
@@ -27,7 +26,7 @@ def why_hub_is_silent() -> str | None:
         try:
             get_session().head(constants.ENDPOINT, timeout=WAIT)
             failed.clear()
-        except (httpx.HTTPError, OSError, ValueError) as error:  # no network, a name nobody knows, a bad HF_ENDPOINT
+        except (*http_errors(), OSError, ValueError) as error:  # no network, a name nobody knows, a bad HF_ENDPOINT
             failed[:] = [str(error) or type(error).__name__]
 
     # In a thread, as looking up the name of the host knows no time limit.
@@ -42,3 +41,10 @@ def why_hub_is_silent() -> str | None:
     if "datasets" in sys.modules:  # it copies the setting when it is imported
         sys.modules["datasets"].config.HF_HUB_OFFLINE = True
     return f"{constants.ENDPOINT} does not answer: {reasons[0]}"
+
+
+def http_errors() -> tuple[type[Exception], ...]:
+    """Return what the hub's client raises where it gets no answer: httpx's HTTPError, and httpx2's since version 2."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return tuple(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")

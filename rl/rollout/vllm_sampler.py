@@ -15,7 +15,7 @@ import torch
 
 from rl.rollout.sampling import draw
 
-VERSION = "0.31"  # of vLLM, whose sampler was read and run with this
+VERSIONS = ("0.31", "0.32")  # of vLLM, whose samplers were read and run with this
 FORWARD = ["logits", "generators", "k", "p"]  # parameters of its `TopKTopPSampler.forward`
 GATHER = ["logprobs", "num_logprobs", "token_ids"]  # parameters of its `Sampler.gather_logprobs`
 
@@ -41,8 +41,8 @@ def install_sampler(worker: Any) -> None:
 
 def misfit(version: str, forward: Callable[..., Any] | None, gather: Callable[..., Any] | None) -> str | None:
     """Why the two methods of vLLM's sampler cannot be replaced, in words; None if they can."""
-    if not version.startswith(f"{VERSION}."):
-        return f"vLLM {version} is not the {VERSION} whose sampler is known here"
+    if not version.startswith(tuple(f"{known}." for known in VERSIONS)):
+        return f"vLLM {version} is not one of {', '.join(VERSIONS)}, whose samplers are known here"
     for method, parameters in ((forward, FORWARD), (gather, GATHER)):
         if method is None or list(inspect.signature(method).parameters) != parameters:
             return f"The sampler of vLLM {version} has no method with the parameters {', '.join(parameters)}"

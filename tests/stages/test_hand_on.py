@@ -264,7 +264,13 @@ def test_a_converter_that_fails_is_quoted(tiny_model: Path, tmp_path: Path, monk
         export(tiny_model, tmp_path / "out", formats=["gguf"])
 
 
-def test_a_hub_that_cannot_be_reached_is_told(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("offline", [True, False], ids=["switched off", "nothing at the address"])
+def test_a_hub_that_cannot_be_reached_is_told(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("rl.stages.card.why_hub_is_silent", lambda: None)
     with pytest.raises(BadInput, match="me/model was not pushed"):
         export(tiny_model, tmp_path / "out", push_to_hub="me/model")
     assert (tmp_path / "out" / "merged" / "config.json").is_file()  # what was written stays
