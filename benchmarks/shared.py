@@ -48,7 +48,7 @@ def run(options: Namespace) -> dict[str, Any]:
     return {
         "rollouts": rollouts,
         "gflops": {dtype: rate / 1e9 for dtype, rate in rates.items()},
-        "seconds": {dtype: fresh(both_ways, dtype=dtype, **given) for dtype in fast},
+        "passes": {dtype: fresh(both_ways, dtype=dtype, **given) for dtype in fast},
     }
 
 
@@ -85,7 +85,7 @@ def markdown(results: Results) -> Iterator[str]:
     tokens = results["rollouts"]["completion_tokens"]
     yield f"{tokens} completion tokens a step. Median (lowest to highest), in alternating order."
     rows = []
-    for dtype, seconds in results["seconds"].items():
+    for dtype, seconds in results["passes"].items():
         old = seconds["beside the base"]
         for way, values in seconds.items():
             ratio = [base / value for base, value in zip(old, values, strict=True)]

@@ -19,6 +19,7 @@ from benchmarks.part import ChildFailed, Part, address, fresh, run_part
 from benchmarks.quality import curve_of, reached, row
 from benchmarks.report import median_ratio, number, percents, ratio_text, spread
 from benchmarks.scaling import axis_table, exponent, fitted, plot
+from benchmarks.shared import markdown as shared_markdown
 from benchmarks.signal_reward import varied
 from benchmarks.step import compare_greedy, precision_table, rates_table
 from benchmarks.versus_trl import fastest, steps_table
@@ -36,6 +37,14 @@ def test_greedy_completions_are_compared_up_to_where_they_part() -> None:
     result = compare_greedy(ours, theirs)
     assert result["max_difference"] == pytest.approx(0.05)
     assert (result["tokens_compared"], result["tokens"]) == (2, 5)
+
+
+def test_shared_weights_are_shown_beside_the_way_before() -> None:
+    passes = {"float32": {"beside the base": [2.0, 4.0, 4.0], "shared": [1.0, 2.0, 2.0]}}
+    results = {"rollouts": {"completion_tokens": 100}, "passes": passes, "gflops": {"float32": 50.0}, "seconds": 9.0}
+    text = "\n".join(shared_markdown(results))
+    assert "100 completion tokens" in text and "50 GFLOP/s" in text
+    assert "50 (50 to 100)" in text and "2 (2 to 2)" in text
 
 
 def test_every_other_repeat_goes_backwards() -> None:
