@@ -116,7 +116,7 @@ def lora_weights(model: Any, section: ModelSection) -> tuple[Mapping[str, int], 
     """
     plain = section.model_copy(update={"use_dora": False})
     adapted = peft.get_peft_model(model, lora_config(plain, model))
-    layers = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
+    layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
     bases = [each.get_param() if isinstance(each, ParamWrapper) else each.get_base_layer().weight for each in layers]
     sizes = {name: p.numel() for name, p in adapted.named_parameters() if p.requires_grad}
     return sizes, sum(base.numel() for base in bases)
