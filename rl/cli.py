@@ -18,6 +18,7 @@ import typer
 
 from rewards.errors import BadInput
 from rl import eval_commands
+from rl.allocator import let_segments_grow
 from rl.errors import INTERRUPTED
 from rl.grade_commands import Json, RunArgument, doctor, grade, print_table, regrade
 from rl.names.visible import emit
@@ -86,6 +87,7 @@ def train(
     began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
     with told(as_json), resumable() as begun:
         recipe, folder = asked_run(arguments or [], smoke, resume, unfinished)
+        let_segments_grow(sleeps=recipe.rollout.enable_sleep_mode)
         with loading(LIBRARIES):
             from rl.checks import check_recipe
             from rl.launch import run_recipe

@@ -62,14 +62,12 @@ def listed(seen: Tensor) -> tuple[Tensor, Tensor]:
 @cache
 def compiled_flex(backend: Any = "inductor") -> Any:
     """FlexAttention as a fused kernel, compiled when a length is met. Raises where torch would compute unfused."""
-    return torch.compile(
-        flex_attention,
-        backend=backend,
-        dynamic=False,
-        fullgraph=True,  # with it, torch raises at the limit and at whatever it cannot compile
-        isolate_recompiles=True,  # transformers and vLLM compile FlexAttention, too: their kernels do not count
-        recompile_limit=MOST_COMPILES,
-    )
+    options: dict[str, Any] = {
+        "fullgraph": True,  # with it, torch raises at the limit and at whatever it cannot compile
+        "isolate_recompiles": True,  # transformers and vLLM compile FlexAttention, too: their kernels do not count
+        "recompile_limit": MOST_COMPILES,
+    }
+    return torch.compile(flex_attention, backend=backend, dynamic=False, **options)
 
 
 def kernel(device: torch.device) -> Any:

@@ -2,7 +2,7 @@
 
 from rl.planner import rates as assumed
 from rl.planner.calibrate import memory_here
-from rl.planner.gpus import PRICES_AS_OF, Gpu
+from rl.planner.gpus import MEMORY_FROM, PRICES_AS_OF, Gpu
 from rl.planner.memory import precision_of
 from rl.planner.predict import Calibration, Observed
 from rl.planner.shapes import Shape
@@ -14,8 +14,8 @@ def of_gpu(recipe: Recipe, shape: Shape, gpu: Gpu, observed: Observed, priced: b
     """A named GPU. `priced`: the price per hour is the caller's, not the table's."""
     precision, eager = precision_of(recipe, "cuda"), recipe.rollout.enforce_eager
     assumptions = [
-        f"{gpu.name}: {gpu.teraflops:g} TFLOP/s dense bfloat16, {gpu.memory_gib:g} GB, {gpu.bandwidth:g} GB/s "
-        f"({gpu.source})",
+        f"{gpu.name}: {gpu.teraflops:g} TFLOP/s dense bfloat16, {gpu.bandwidth:g} GB/s ({gpu.source}), "
+        f"{gpu.memory_gib:.1f} GiB that torch finds, {MEMORY_FROM}",
         f"learner at {assumed.LEARNER_SHARE:.0%} of that rate; decoding at {assumed.DECODE_BANDWIDTH_SHARE:.0%} of the "
         f"bandwidth and {assumed.DECODE_FLOPS_SHARE:.0%} of the rate, and {assumed.STEP_SECONDS[eager] * 1000:g} ms a "
         "decode step on top",

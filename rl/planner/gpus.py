@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from rewards.errors import BadInput
 
+# Error correction and the driver take their part before torch looks. These are the least of the totals that public
+# reports of full GPUs state ("GPU 0 has a total capacity of 22.03 GiB"); this project has seen none.
+MEMORY_FROM = "as public reports state it"
 PRICES_AS_OF = "mid-2026"  # typical on-demand prices of one GPU at specialist clouds; spot is less, large clouds more
 
 
@@ -13,7 +16,8 @@ class Gpu:
 
     Attributes:
         teraflops: dense bfloat16 matrix products with float32 sums, 1e12 floating-point operations a second.
-        memory_gib: 1 GiB a nominal GB; of it, `rl.planner.memory.USABLE` is planned with.
+        memory_mib: that torch finds, less than the name says (`MEMORY_FROM`); of it, `rl.planner.memory.USABLE` is
+            planned with.
         bandwidth: of its memory, 1e9 bytes a second.
         dollars_per_hour: an assumption, see `PRICES_AS_OF`.
         source: where the published figures are from.
@@ -21,24 +25,29 @@ class Gpu:
 
     name: str
     teraflops: float
-    memory_gib: float
+    memory_mib: int
     bandwidth: float
     dollars_per_hour: float
     source: str
+
+    @property
+    def memory_gib(self) -> float:
+        """What can be seen of its memory."""
+        return self.memory_mib / 1024
 
 
 # Data sheets print rates "with sparsity" for the Ada and Hopper generations: halved here.
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        Gpu("l4", 121, 24, 300, 0.80, "NVIDIA L4 data sheet"),
-        Gpu("a10g", 70, 24, 600, 1.00, "NVIDIA A10G data sheet (AWS G5)"),
-        Gpu("rtx4090", 165, 24, 1008, 0.40, "NVIDIA Ada GPU architecture white paper"),
-        Gpu("l40s", 362, 48, 864, 1.00, "NVIDIA L40S data sheet"),
-        Gpu("a100-40", 312, 40, 1555, 1.20, "NVIDIA A100 data sheet, 40 GB"),
-        Gpu("a100-80", 312, 80, 2039, 1.50, "NVIDIA A100 data sheet, 80 GB SXM"),
-        Gpu("h100", 989, 80, 3350, 3.00, "NVIDIA H100 data sheet, SXM"),
-        Gpu("h200", 989, 141, 4800, 4.00, "NVIDIA H200 data sheet, SXM"),
+        Gpu("l4", 121, 22528, 300, 0.80, "NVIDIA L4 data sheet"),
+        Gpu("a10g", 70, 22528, 600, 1.00, "NVIDIA A10G data sheet (AWS G5)"),
+        Gpu("rtx4090", 165, 24084, 1008, 0.40, "NVIDIA Ada GPU architecture white paper"),
+        Gpu("l40s", 362, 45465, 864, 1.00, "NVIDIA L40S data sheet"),
+        Gpu("a100-40", 312, 40325, 1555, 1.20, "NVIDIA A100 data sheet, 40 GB"),
+        Gpu("a100-80", 312, 81152, 2039, 1.50, "NVIDIA A100 data sheet, 80 GB SXM"),
+        Gpu("h100", 989, 80998, 3350, 3.00, "NVIDIA H100 data sheet, SXM"),
+        Gpu("h200", 989, 143073, 4800, 4.00, "NVIDIA H200 data sheet, SXM"),
     )
 }
 

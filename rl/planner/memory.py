@@ -9,7 +9,7 @@ from rl.learner.head import rows_at_once
 from rl.planner.flops import cache_bytes
 from rl.planner.shapes import Shape
 from rl.recipe import Recipe
-from rl.rollout.build import context_length, pick_dtype, pick_engine
+from rl.rollout.build import context_length, pick_dtype, pick_engine, pick_sync
 
 GIB = 2**30
 USABLE = 0.92  # of a GPU's memory; the CUDA context, fragments and library workspaces take the rest
@@ -36,12 +36,14 @@ def resident_bytes(recipe: Recipe, shape: Shape, learner: torch.dtype) -> dict[s
 
     - weights: all parameters in the learner's dtype; in float32 where they learn, and once more in float32 for the
       reference model of the KL term in full fine-tuning (an adapter is switched off instead)
+    - merged weights: the adapted layers with the adapter merged in, in the learner's dtype, where the engine gets them
     - adapter: 4 bytes a parameter; gradients: 4; AdamW: 8, in 8 bits 2
     """
     full = not recipe.model.use_peft
     reference = shape.parameters * 4 if full and recipe.algorithm.beta > 0 else 0
     return {
         "learner: weights": shape.parameters * (4 if full else learner.itemsize) + reference,
+        "learner: merged weights": shape.merged * learner.itemsize if pick_sync(recipe.rollout) == "merged" else 0,
         "learner: adapter": 0 if full else shape.trainable * 4,
         "learner: gradients": shape.trainable * 4,
         "learner: optimizer": shape.trainable * (2 if recipe.optimizer.name == "adamw_8bit" else 8),

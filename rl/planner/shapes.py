@@ -10,6 +10,7 @@ from typing import Any
 
 import peft
 import torch
+from peft.tuners.lora.layer import LoraLayer, ParamWrapper
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
@@ -32,6 +33,7 @@ class Shape:
         trainable: those that learn.
         adapter: weights of the adapter that each token is multiplied with; 0 where all weights learn.
         exported: weights that a merged adapter changes, with those that engines fuse with them, or all that learn.
+        merged: weights that a merged adapter changes, if the learner keeps them merged.
     """
 
     layers: int
@@ -46,6 +48,7 @@ class Shape:
     trainable: int
     adapter: int
     exported: int
+    merged: int = 0
 
     @property
     def full(self) -> bool:
@@ -76,7 +79,7 @@ def shape_of(config: PreTrainedConfig, section: ModelSection) -> Shape:
         active = routers[0].top_k / routers[0].num_experts if routers else 1.0  # of the experts, for one token
         matrices = count_matrices(model.get_decoder(), active)
         every = count_matrices(model.get_decoder())
-        adapted = lora_weights(model, section) if section.use_peft else {}
+        adapted, merged = lora_weights(model, section) if section.use_peft else ({}, 0)
     adapter = sum(adapted.values())
     # A DoRA magnitude for each output of an adapted layer: the rows of its B.
     magnitudes = 0
@@ -95,6 +98,7 @@ def shape_of(config: PreTrainedConfig, section: ModelSection) -> Shape:
         trainable=adapter + magnitudes if section.use_peft else total,
         adapter=adapter,
         exported=every if section.use_peft else total,
+        merged=0 if section.use_dora or section.lora_dropout else merged,
     )
 
 
@@ -105,8 +109,14 @@ def count_matrices(decoder: nn.Module, active: float = 1.0) -> int:
     return sum(round(p.numel() * (active if p.ndim == EXPERTS else 1.0)) for p in matrices)
 
 
-def lora_weights(model: Any, section: ModelSection) -> Mapping[str, int]:
-    """Size of each A and B of the adapter. DoRA would read weights that a model without storage has not: plain LoRA."""
+def lora_weights(model: Any, section: ModelSection) -> tuple[Mapping[str, int], int]:
+    """Size of each A and B of the adapter, and of all that they are added to.
+
+    DoRA would read weights that a model without storage has not: plain LoRA.
+    """
     plain = section.model_copy(update={"use_dora": False})
     adapted = peft.get_peft_model(model, lora_config(plain, model))
-    return {name: p.numel() for name, p in adapted.named_parameters() if p.requires_grad}
+    layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
+    bases = [each.get_param() if isinstance(each, ParamWrapper) else each.get_base_layer().weight for each in layers]
+    sizes = {name: p.numel() for name, p in adapted.named_parameters() if p.requires_grad}
+    return sizes, sum(base.numel() for base in bases)

@@ -5,6 +5,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from rl.allocator import let_segments_grow
 from rl.checks import check_recipe
 from rl.errors import INTERRUPTED
 from rl.evaluate.command import Listener
@@ -41,6 +42,7 @@ def reinforce(
     run = RunFolder(folder)
     summary = read_summary(run)
     if summary is None:
+        let_segments_grow(sleeps=recipe.rollout.enable_sleep_mode)
         code, _ = run_recipe(recipe, began=began, advise=False, accept_changed_data=accept_changed_data)
         summary = read_summary(run)
         if summary is None:

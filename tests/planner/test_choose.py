@@ -7,14 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import LlamaConfig
+from transformers import LlamaConfig, Qwen2Config
 
 from rewards.errors import BadInput
 from rl.planner.choose import choose, fits_in, with_keys
 from rl.planner.gpus import GPUS, named_gpus
-from rl.planner.memory import Precision
+from rl.planner.memory import Precision, resident_bytes
 from rl.planner.shapes import shape_of
 from rl.recipe import ModelSection, Recipe
+from rl.recipe_file import load_recipe
 
 # About the size of Qwen2.5-1.5B.
 CONFIG = LlamaConfig(
@@ -106,6 +107,52 @@ def test_a_cpu_needs_no_share() -> None:
     single = Precision(torch.float32, torch.float32, "cpu")
     on_cpu = recipe(rollout={"device": "cpu", "engine": "transformers"})
     assert choose(on_cpu, LORA, single, 200).gpu_memory_utilization is None
+
+
+QWEN_HALF = Qwen2Config(  # Qwen2.5-0.5B
+    vocab_size=151936,
+    hidden_size=896,
+    intermediate_size=4864,
+    num_hidden_layers=24,
+    num_attention_heads=14,
+    num_key_value_heads=2,
+    tie_word_embeddings=True,
+)
+
+
+def test_the_recipe_for_a_small_gpu_has_room_on_one_of_22_gib() -> None:
+    """An L4 or A10G: a tenth of what can be planned with stays free, since all this is arithmetic."""
+    small = load_recipe("gsm8k")
+    choice = choose(small, shape_of(QWEN_HALF, small.model), HALF, 22.0)
+    assert choice.fits and choice.peak_gib <= 0.9 * choice.limit_gib
+
+
+def test_a_gpu_has_less_memory_than_its_name_says() -> None:
+    named = {"l4": 24, "a10g": 24, "rtx4090": 24, "l40s": 48, "a100-40": 40, "a100-80": 80, "h100": 80, "h200": 141}
+    assert {name: gpu.memory_gib < named[name] for name, gpu in GPUS.items()} == dict.fromkeys(named, True)
+    assert GPUS["l4"].memory_gib == 22.0
+
+
+@pytest.mark.parametrize(
+    ("section", "merged"),
+    [
+        # a layer's queries and outputs 1536^2 each, keys and values 256 x 1536, three matrices of 8960 x 1536
+        ({}, 28 * (2 * 1536**2 + 2 * 256 * 1536 + 3 * 8960 * 1536)),
+        ({"lora_target_modules": ["q_proj"]}, 28 * 1536**2),
+        ({"use_dora": True}, 0),
+        ({"lora_dropout": 0.1}, 0),
+        ({"use_peft": False}, 0),
+    ],
+    ids=str,
+)
+def test_merged_weights_are_counted_where_the_learner_keeps_them(section: dict[str, Any], merged: int) -> None:
+    asked = recipe(model=section, rollout={"weight_sync": "merged"})
+    shape = shape_of(CONFIG, asked.model)
+    assert shape.merged == merged
+    for dtype, size in ((torch.float16, 2), (torch.bfloat16, 2), (torch.float32, 4)):
+        assert resident_bytes(asked, shape, dtype)["learner: merged weights"] == merged * size
+    adapters = recipe(model=section, rollout={"weight_sync": "adapter"})
+    assert resident_bytes(adapters, shape, torch.bfloat16)["learner: merged weights"] == 0
 
 
 def test_gpus_by_name() -> None:

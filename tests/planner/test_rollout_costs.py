@@ -82,7 +82,7 @@ def test_fixed_part_and_slope_of_the_learner() -> None:
 
 
 def test_a_gpu_decodes_by_its_bandwidth() -> None:
-    gpu = Gpu("made-up", teraflops=100, memory_gib=24, bandwidth=1000, dollars_per_hour=1, source="none")
+    gpu = Gpu("made-up", teraflops=100, memory_mib=24576, bandwidth=1000, dollars_per_hour=1, source="none")
     rates = gpu_rates(gpu, SHAPE, eager=True)
     # 1100 weights of 2 bytes at 60 % of 1e12 bytes a second, and 15 ms; 2 x 1100 operations at 40 % of 1e14 a second
     assert rates.decode.step == pytest.approx(2200 / 6e11 + 0.015)
