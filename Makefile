@@ -1,7 +1,6 @@
 # `make install` sets everything up in .venv; `make quickstart` trains a model; `make help` lists the rest.
 PYTHON ?= python3
 ENGINE ?= auto
-VERSIONS ?= lowest
 PENNY = .venv/bin/penny
 RECIPES = $(patsubst recipes/%.yaml,%,$(wildcard recipes/*.yaml))
 GPU_RECIPES = $(filter-out quickstart,$(RECIPES))
@@ -29,7 +28,7 @@ help:
 	$(PYTHON) -m venv .venv
 
 install: .venv/bin/pip
-	@.venv/bin/python rl/install.py --engine $(ENGINE) --versions $(VERSIONS)
+	@.venv/bin/python rl/install.py --engine $(ENGINE)$(if $(VERSIONS), --versions $(VERSIONS))
 
 quickstart: install
 	@$(PENNY) train quickstart --continue

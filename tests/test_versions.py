@@ -4,6 +4,7 @@ The environment here is one end of the ranges. The slow tests build the other fr
 what reaches into the libraries: the engine, weights, losses beside TRL's, stages, the model hub's client.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -109,12 +110,13 @@ def run(*command: str | Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.vllm
-def test_the_other_end_trains_and_passes_with_vllm(python: Path) -> None:
-    listed = run(python, "-m", "pip", "list", "--format", "freeze").splitlines()
-    built = {line.partition("+")[0] for line in listed}  # without the kind of build, as in 2.13.0+cpu
-    assert set(install.pinned(OTHER, "cpu").values()) <= built
+def test_the_other_end_trains_and_passes_with_vllm(python: Path, tmp_path: Path) -> None:
+    pins = install.pinned(OTHER, "cpu")
     run(python, "-m", "pytest", "-q", *WITH_ENGINE, *WITHOUT_ENGINE)
-    assert "saved" in run(python, "-m", "rl.cli", "train", "quickstart", "--smoke")
+    trained = run(python, "-m", "rl.cli", "train", "quickstart", "--smoke", "--json", f"run.dir={tmp_path / 'run'}")
+    assert json.loads(trained.splitlines()[-1])["exit_code"] == 0
+    recorded = json.loads((tmp_path / "run" / "manifest.json").read_text())["versions"]
+    assert {name: f"{name}=={recorded[name].partition('+')[0]}" for name in pins} == pins
 
 
 @pytest.mark.slow
