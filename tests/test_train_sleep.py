@@ -63,6 +63,7 @@ def watched(clock: Clock, whole: Recipe, folder: RunFolder | None = None) -> int
     """Run a recipe under the clock's eyes; returns its exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "build_engine", clock.build)
+        patch.setattr(launch, "auto_budget", lambda *_, **__: 4096)  # to measure takes long
         for name in ("load_policy", "pick_layout", "auto_budget"):
             clock.watch(patch, launch, name)
         clock.watch(patch, train, "update_policy")

@@ -17,8 +17,8 @@ from tests.rollout.test_vllm_engine import PROMPTS, SAMPLED, SEEDS, gap, tokens
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
-FLOOR = {"float32": 1e-5, "bfloat16": 0.02}  # of the gap: what rounding alone makes of it
-STALE = 0.05  # a gap that the adapter of these tests makes where the engine does not know of it
+FLOOR = {"float32": 1e-5, "bfloat16": 0.04}  # of the gap: what rounding alone makes of it
+STALE = 0.1  # a gap that the adapter of these tests makes where the engine does not know of it
 
 
 def plain_linear(layer: Any, remove_weight: bool) -> None:
