@@ -52,7 +52,7 @@ def let_it_schedule_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
         before(config)
         config.scheduler_config.async_scheduling = True
 
-    monkeypatch.setattr(CpuPlatform, "check_and_update_config", kept)
+    monkeypatch.setattr(CpuPlatform, "check_and_update_config", staticmethod(kept))
 
 
 def test_weights_reach_a_model_that_packs_nothing(way: Any, tiny_model: Path) -> None:
