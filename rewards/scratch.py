@@ -23,14 +23,16 @@ class Scratch:
 
     Args:
         purpose: a word for its name.
+        parent: the folder that it is made in, on a disk of this machine alone; None: the one for temporary files.
 
     Attributes:
         path: where it is.
     """
 
-    def __init__(self, purpose: str) -> None:
-        sweep(tempfile.gettempdir())
-        self.path = tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-")
+    def __init__(self, purpose: str, parent: str | None = None) -> None:
+        parent = parent or tempfile.gettempdir()
+        sweep(parent)
+        self.path = tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-", dir=parent)
         self._held = os.open(self.path, ENTER)
         with contextlib.suppress(OSError):  # a file system without locks: then nobody can sweep there either
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,9 +46,9 @@ class Scratch:
 
 
 @contextlib.contextmanager
-def scratch_folder(purpose: str) -> Iterator[str]:
+def scratch_folder(purpose: str, parent: str | None = None) -> Iterator[str]:
     """A temporary folder for as long as the context lasts."""
-    made = Scratch(purpose)
+    made = Scratch(purpose, parent)
     try:
         yield made.path
     finally:

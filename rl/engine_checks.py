@@ -10,6 +10,7 @@ from rewards.errors import BadInput
 from rl.recipe import Recipe
 from rl.rollout.build import pick_device, pick_engine, pick_sync
 from rl.rollout.server_engine import open_server
+from rl.rollout.vllm_engine import LORA_RANKS, served_rank
 
 SUPPORTED_VLLM = ("0.31", "0.33")  # first and last minor version that the engine's calls are known to fit
 
@@ -36,6 +37,11 @@ def check_sync(recipe: Recipe) -> None:
         raise BadInput(f"model.use_peft is false, so there is no adapter to hand to the engine: use {instead}.")
     if recipe.model.use_dora and engine != "transformers":
         raise BadInput(f"vLLM cannot serve DoRA adapters (model.use_dora): use {instead}.")
+    if served_rank(recipe.model.lora_r) is None and engine != "transformers":
+        raise BadInput(
+            f"vLLM serves adapters of rank {LORA_RANKS[-1]} at most, and model.lora_r is {recipe.model.lora_r}: use "
+            f"{instead}, or a lower rank."
+        )
 
 
 def check_server(recipe: Recipe) -> None:

@@ -175,6 +175,7 @@ def open_session(
     with loading(engine_start(recipe), display.message):
         engine = build_engine(recipe)
     stack.callback(engine.close)
+    engine.sleep()  # the learner loads, is tried and measures its memory as it will learn: with the engine asleep
     policy = load_learner(recipe, device, display)
     teacher = load_scorer(recipe, policy, display) if recipe.distillation.teacher else None
     recipe = settle_pass(recipe, policy)
@@ -202,6 +203,7 @@ def open_session(
         teacher=teacher,
         data=hash_sets(data.sets),
     )
+    stack.callback(session.drop_adapter)
     go_on(session, checkpoint, start, data)
     if ranks.rank() == 0:
         start_trackers(session.trackers, books, recipe)

@@ -64,10 +64,11 @@ class Pipeline:
                 self.finish()
             else:
                 self._keep(self._collected(Task(step, run.position, weights=step - 1)))
-                with run.ledger.phase("generate"):
-                    run.engine.sleep()
         if self._failure is not None:
             raise self._failure
+        if not self._ahead:  # the learner works now; a batch from a checkpoint found the engine awake, too
+            with run.ledger.phase("generate"):
+                run.engine.sleep()
         return run.batches[step]
 
     def begin(self, step: int) -> None:

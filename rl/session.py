@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from rewards.grading import Grader
+from rewards.scratch import scratch_folder
 from rl import ranks
 from rl.batch import Batch, from_state, to_state
 from rl.curriculum import Curriculum
@@ -73,6 +74,7 @@ class Session:
     saved_step: int = 0
     position: int = 0
     batches: dict[int, Batch] = field(default_factory=dict)
+    _adapter: ExitStack = field(default_factory=ExitStack, init=False)  # removes the folder that the engine's is in
 
     def prompt_at(self, position: int) -> Prompt:
         """The problem at a stream position, rendered."""
@@ -93,12 +95,30 @@ class Session:
             self.engine.load_weights(counted())
         else:
             sent = sum(parameter.nbytes for parameter in self.policy.trainable.values())
-            seen = self.recipe.rollout.server_folder or in_memory(self.scratch, sent)
-            with TemporaryDirectory(prefix="adapter-", dir=seen) as folder:
-                with writing(Path(folder), sent):
-                    self.policy.save(Path(folder))
-                self.engine.load_adapter(folder)
+            self._hand_adapter(sent)
         return {"sync/seconds": time.perf_counter() - began, "sync/bytes": sent}
+
+    def _hand_adapter(self, size: int) -> None:
+        """Give the engine the adapter, of `size` bytes, in a new folder, which stays until the engine has a newer one.
+
+        An engine may read it again: vLLM does when its cache of adapters has dropped it.
+        """
+        shared = self.recipe.rollout.server_folder
+        with ExitStack() as new:
+            folder = new.enter_context(
+                scratch_folder("adapter", str(in_memory(self.scratch, size)))
+                if shared is None
+                else TemporaryDirectory(prefix="adapter-", dir=shared)
+            )
+            with writing(Path(folder), size):
+                self.policy.save(Path(folder))
+            self.engine.load_adapter(folder)
+            self.drop_adapter()
+            self._adapter = new.pop_all()
+
+    def drop_adapter(self) -> None:
+        """Remove the folder of the adapter that the engine has."""
+        self._adapter.close()
 
     def evaluation_due(self) -> bool:
         """Whether the present step is one to measure at: before, after, and where the recipe says so."""

@@ -77,6 +77,12 @@ def test_an_adapter_must_exist_and_be_one_that_vllm_serves() -> None:
     dora = ["rollout.weight_sync=adapter", "model.use_dora=true"]
     assert "DoRA" in refusal(make("tiny", *dora, "rollout.engine=vllm"))
     engine_checks.check_sync(make("tiny", *dora, "rollout.engine=transformers"))
+    high = ["rollout.weight_sync=adapter", "model.lora_r=513"]
+    assert "rank 512 at most, and model.lora_r is 513: use rollout.weight_sync=merged" in refusal(
+        make("tiny", *high, "rollout.engine=vllm")
+    )
+    engine_checks.check_sync(make("tiny", *high, "rollout.engine=transformers"))
+    engine_checks.check_sync(make("tiny", "model.lora_r=513", "rollout.engine=vllm"))  # merged
 
 
 def test_a_server_takes_adapters_of_one_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,8 @@ def session(tiny_model: Path, scratch: Path, weight_sync: Any) -> Session:
         rollout=RolloutSection(weight_sync=weight_sync, engine="transformers"),
     )
     parts = {"recipe": recipe, "policy": policy, "engine": TransformersEngine(str(tiny_model)), "scratch": scratch}
-    needed = [name for name, field in Session.__dataclass_fields__.items() if name not in ("step", "saved_step")]
+    fields = Session.__dataclass_fields__.items()
+    needed = [name for name, field in fields if field.init and name not in ("step", "saved_step")]
     return Session(**{name: cast(Any, parts.get(name)) for name in needed})
 
 
@@ -63,6 +64,40 @@ def test_the_engine_gets_the_policys_weights(tiny_model: Path, tmp_path: Path, w
     assert metrics["sync/bytes"] == size and 0 < metrics["sync/seconds"] < 60
     assert list(tmp_path.iterdir()) == []
     assert pick_sync(run.recipe.rollout) == ("adapter" if weight_sync == "adapter" else "merged")
+
+
+class Keeping:
+    """An engine that notes which folders are there whenever it gets a new one, and takes no folder when `broken`."""
+
+    def __init__(self) -> None:
+        self.given: list[Path] = []
+        self.there: list[list[bool]] = []
+        self.broken = False
+
+    def load_adapter(self, folder: str) -> None:
+        self.given.append(Path(folder))
+        self.there.append([(place / "adapter_model.safetensors").is_file() for place in self.given])
+        if self.broken:
+            raise RuntimeError("not taken")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_adapters_folder_stays_until_the_engine_has_the_next(tiny_model: Path, tmp_path: Path, shared: bool) -> None:
+    run, engine = session(tiny_model, tmp_path, "adapter"), Keeping()
+    run.engine = cast(Any, engine)
+    rollout = run.recipe.rollout.model_copy(update={"server_folder": tmp_path if shared else None})
+    run.recipe = run.recipe.model_copy(update={"rollout": rollout})
+    for _ in range(3):
+        run.sync()
+    assert engine.there == [[True], [True, True], [False, True, True]]
+    assert [place.exists() for place in engine.given] == [False, False, True]
+    engine.broken = True
+    with pytest.raises(RuntimeError, match="not taken"):
+        run.sync()
+    assert [place.exists() for place in engine.given] == [False, False, True, False]
+    run.drop_adapter()
+    assert not any(place.exists() for place in engine.given)
+    run.drop_adapter()  # a run that ends before its first sync has none
 
 
 def test_what_does_not_fit_into_memory_goes_to_the_disk(tmp_path: Path) -> None:

@@ -120,8 +120,10 @@ def build_engine(recipe: Recipe) -> RolloutEngine:
         from rl.rollout.transformers_engine import TransformersEngine
 
         return TransformersEngine(model, recipe.model.revision, dtype, device, section.max_num_seqs)
-    from rl.rollout.vllm_engine import VllmEngine, VllmSettings
+    from rl.rollout.vllm_engine import VllmEngine, VllmSettings, served_rank
 
+    rank = served_rank(recipe.model.lora_r) if section.weight_sync == "adapter" else 0
+    assert rank is not None, "refused before: no rank of vLLM's has room for the adapter"
     settings = VllmSettings(
         device=device,
         dtype=str(dtype).removeprefix("torch."),
@@ -132,6 +134,6 @@ def build_engine(recipe: Recipe) -> RolloutEngine:
         gpu_memory_utilization=section.gpu_memory_utilization,
         enable_sleep_mode=section.enable_sleep_mode,
         tensor_parallel_size=section.tensor_parallel_size,
-        max_lora_rank=recipe.model.lora_r if section.weight_sync == "adapter" else 0,
+        max_lora_rank=rank,
     )
     return VllmEngine(model, recipe.model.revision, settings)

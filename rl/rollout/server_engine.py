@@ -9,6 +9,7 @@ what else the server runs at the moment, in rounding, so runs are repeatable onl
 """
 
 import contextlib
+import re
 import secrets
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -20,7 +21,9 @@ from rl.rollout.endpoint import Endpoint, EndpointDown, EndpointSettings
 from rl.rollout.engine import Asked, Completion, NamedTensors, Placed, Refill, SamplingParams, in_order
 from rl.rollout.openai_api import Reply, Request
 from rl.rollout.server_url import is_local
+from rl.rollout.vllm_engine import LORA_RANKS, served_rank
 
+RANK_TOO_HIGH = re.compile(r"LoRA rank (\d+) is greater than max_lora_rank")  # vLLM's words
 NO_SUCH_PAGE = "Not Found"  # all that vLLM says of a method that it does not offer
 PROBE = SamplingParams(max_tokens=1, top_k=1)  # one token survives, so after truncation its probability is 1
 PROBED = (1, 2, 3)  # not 0: often padding, after which a model finds all tokens equally likely, and all survive
@@ -165,8 +168,13 @@ class ServerEngine:
             refusal = self._endpoint.command(method, body)
         except EndpointDown as down:
             raise gone(down) from down
-        if refusal is not None:
-            raise BadInput(f"The server at {self._endpoint.url} does not take the adapter; it says: {refusal.sentence}")
+        if refusal is None:
+            return
+        sentence = f"The server at {self._endpoint.url} does not take the adapter; it says: {refusal.sentence}"
+        if too_high := RANK_TOO_HIGH.search(refusal.sentence):
+            room = served_rank(int(too_high[1])) or LORA_RANKS[-1]
+            sentence = f"{sentence.rstrip('.')}: start it with --max-lora-rank {room}."
+        raise BadInput(sentence)
 
     def _completion(self, reply: Reply) -> Completion:
         if not reply.token_ids or not reply.logprobs or reply.finish_reason is None:

@@ -28,13 +28,15 @@ from rl.rollout.engine import (
 from rl.rollout.vllm_sampler import install_sampler
 from rl.rollout.vllm_weights import pack_head, replace_linear_layers
 
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for; an adapter of a lower rank fits, too
+
 
 @dataclass(frozen=True)
 class VllmSettings:
     """Where and how the engine runs.
 
     `kv_cache_gib` counts on a CPU; `gpu_memory_utilization`, `enable_sleep_mode` and `tensor_parallel_size` on a GPU.
-    `max_lora_rank` 0 keeps adapters off.
+    `max_lora_rank` is one of `LORA_RANKS` (`served_rank`); 0 keeps adapters off.
     """
 
     device: str
@@ -47,6 +49,11 @@ class VllmSettings:
     enable_sleep_mode: bool
     tensor_parallel_size: int
     max_lora_rank: int = 0
+
+
+def served_rank(rank: int) -> int | None:
+    """Return the smallest of `LORA_RANKS` that has room for an adapter of this rank; None if none has."""
+    return next((served for served in LORA_RANKS if served >= rank), None)
 
 
 def set_environment(settings: VllmSettings) -> None:
@@ -165,7 +172,7 @@ class VllmEngine:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
             if self._settings.device == "cpu":
                 self._llm.apply_model(pack_head)
-        self._llm.reset_prefix_cache()
+        self._forget_prefixes()
 
     def load_adapter(self, folder: str) -> None:
         """Use the adapter in `folder` from now on, and read it now. A new id each time, since vLLM caches by id."""
@@ -178,7 +185,7 @@ class VllmEngine:
         self._adapters_loaded += 1
         self._adapter = LoRARequest(f"step-{self._adapters_loaded}", self._adapters_loaded, folder)
         engine.add_lora(self._adapter)
-        self._llm.reset_prefix_cache()
+        self._forget_prefixes()
 
     def sleep(self) -> None:
         """Free the GPU memory of weights and cache until the next call; does nothing without `enable_sleep_mode`."""
@@ -188,6 +195,7 @@ class VllmEngine:
 
     def close(self) -> None:
         """Shut the engine down and free its memory."""
+        self._wake()  # vLLM's allocator unmaps what it frees, and a sleeping engine's memory is unmapped already
         self._llm.llm_engine.engine_core.shutdown()
         del self._llm
         if torch.cuda.is_available():
@@ -210,9 +218,18 @@ class VllmEngine:
         return {name.rpartition("-")[0]: (first + p, g) for name, (p, g) in zip(queued, places, strict=True)}
 
     def _wake(self) -> None:
+        """Bring weights and cache back to the GPU, if they are not there."""
         if self._asleep:
+            torch.cuda.empty_cache()  # of what the learner freed; vLLM's own allocator cannot take it from torch's
             self._llm.wake_up()
             self._asleep = False
+
+    def _forget_prefixes(self) -> None:
+        """Drop every cached prefix. Raises RuntimeError if vLLM keeps them, since they belong to older weights."""
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError(
+                "vLLM did not forget its cached prefixes, which belong to older weights: some request still holds them"
+            )
 
     def _sampling(self, params: SamplingParams, seed: int) -> Any:
         from vllm import SamplingParams as VllmSamplingParams
@@ -227,6 +244,7 @@ class VllmEngine:
             stop=list(params.stop) or None,
             seed=None if greedy else seed,
             logprobs=0,  # of the sampled token alone
+            flat_logprobs=True,  # in one list, not in a dict a token, all of which Python's garbage collector visits
             detokenize=bool(params.stop),
             skip_special_tokens=False,  # a stop string may be a special token
         )
@@ -234,7 +252,9 @@ class VllmEngine:
 
 def to_completion(output: Any) -> Completion:
     """vLLM's `CompletionOutput` as a `Completion`."""
-    token_ids = tuple(output.token_ids)
-    logprobs = tuple(float(step[token].logprob) for token, step in zip(token_ids, output.logprobs, strict=True))
+    token_ids, flat = tuple(output.token_ids), output.logprobs
+    # At each place the sampled token comes first, and here alone.
+    assert tuple(flat.token_ids) == token_ids, "vLLM gave log-probabilities of other tokens than it sampled"
+    logprobs = tuple(map(float, flat.logprobs))
     reason: FinishReason = "length" if output.finish_reason == "length" else "stop"
     return Completion(token_ids, logprobs, reason)

@@ -25,9 +25,26 @@ def write_merged(
     kept = dtype or pick_dtype(section.dtype, pick_device("auto"))
     # Put together in float32 and rounded once.
     model = load_model(section.name, section.revision, dtype=torch.float32, device="cpu")
-    missing = model.load_state_dict(dict(weights), strict=False)
-    assert not missing.unexpected_keys, missing.unexpected_keys
+    replace_weights(model, weights)
     with no_progress_bars(), made(folder) as place:
         nn.Module.to(model, dtype=kept)  # transformers' own `to` is typed as a decorator
         model.save_pretrained(place)
         tokenizer.save_pretrained(place)
+
+
+@torch.no_grad()
+def replace_weights(model: nn.Module, weights: NamedTensors) -> None:
+    """Copy `weights` into those of `model` one by one, so that no two of them need to live at a time.
+
+    Merged in float32 on a GPU, all of them together would be twice the size of the model in bfloat16.
+
+    Raises:
+        ValueError: a name is unknown, or a tensor has another shape than that of the model.
+    """
+    own = model.state_dict()  # shares its memory with the model
+    for name, tensor in weights:
+        if name not in own:
+            raise ValueError(f"the model has no weight {name}")
+        if own[name].shape != tensor.shape:
+            raise ValueError(f"{name} has shape {tuple(own[name].shape)}, the new one {tuple(tensor.shape)}")
+        own[name].copy_(tensor)

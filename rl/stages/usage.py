@@ -8,10 +8,10 @@ from rl.learner.base import ADAPTER_CONFIG, base_of
 from rl.problems.prompt import chat_messages, plain_text
 from rl.recipe import ProblemsSection
 from rl.rollout.engine import SamplingParams
+from rl.rollout.vllm_engine import LORA_RANKS, served_rank
 from rl.stages.manner import Manner
 
 HERE = "."  # the folder of the card, for as long as the model has no id on the hub
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
 SUM, SENTENCE = "12 + 30", "What is 12 + 30?"
 FREE = SamplingParams(256, 0.0)
 
@@ -64,7 +64,7 @@ def usage_of_adapter(where: str, folder: Path, example: Example) -> str:
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     base, revision = str(config["base_model_name_or_path"]), config.get("revision")
     pinned = f", revision={revision!r}" if revision else ""
-    rank = next((rank for rank in RANKS if rank >= config["r"]), RANKS[-1])
+    rank = served_rank(config["r"]) or LORA_RANKS[-1]
     loaded = (
         "from peft import PeftModel\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"

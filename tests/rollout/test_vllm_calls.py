@@ -91,8 +91,9 @@ def test_every_call_fits_its_signature(recorded: Recorded, device: str) -> None:
 
 def finished(number: str) -> RequestOutput:
     """What vLLM gives back for the request of this number: one token, and the end of its length."""
-    logprob = vllm.logprobs.Logprob(logprob=-0.5)
-    output = CompletionOutput(0, "", [5], -0.5, [{5: logprob}], finish_reason="length")
+    said = vllm.logprobs.FlatLogprobs()
+    said.append({5: vllm.logprobs.Logprob(logprob=-0.5)})
+    output = CompletionOutput(0, "", [5], -0.5, said, finish_reason="length")
     return RequestOutput(number, None, [1, 2, 3], None, [output], finished=True)
 
 
