@@ -18,6 +18,7 @@ from rl.evaluate.evaluation import build_grader
 from rl.learner.budget import MOST_TOKENS, auto_budget, available_bytes
 from rl.learner.optimizer import build_optimizer, build_scheduler
 from rl.learner.policy import Policy, load_policy, load_teacher
+from rl.learner.scaling import build_scaler
 from rl.learner.selfcheck import pick_layout
 from rl.models import load_tokenizer, model_fingerprint
 from rl.problems.difficulty import in_band, known_rates
@@ -197,6 +198,7 @@ def open_session(
         grader=grader,
         policy=policy,
         optimizer=optimizer,
+        scaler=build_scaler(policy),
         scheduler=build_scheduler(optimizer, recipe.optimizer),
         engine=engine,
         teacher=teacher,

@@ -30,7 +30,7 @@ def pick_dtype(dtype: str, device: str) -> torch.dtype:
     """`auto` is bfloat16 on a GPU and float32 on a CPU, where bfloat16 may be emulated and widens the gap."""
     if dtype == "auto":
         return torch.bfloat16 if device == "cuda" else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
 
 
 def engine_dtype(recipe: Recipe, device: str) -> torch.dtype:
