@@ -54,11 +54,20 @@ def test_gradients_are_those_of_float32_however_small(tiny_model: Path, use_peft
     metrics = step(half, batch=samples(size)).metrics
     step(single, batch=samples(size))
     assert (metrics["skipped"], metrics["grad_scale"]) == (0, 2**16)
-    assert metrics["grad_norm"] == pytest.approx(float(flat(half, True).norm()))
+    assert metrics["grad_norm"] == pytest.approx(float(flat(half, True).double().norm()), rel=1e-4)
     ours, truth = flat(half, True), flat(single, True)
     assert float((ours - truth).norm() / truth.norm()) < 0.01
     assert half.compute_dtype == torch.float16
     assert all(p.dtype == p.grad.dtype == torch.float32 for p in half.trainable.values() if p.grad is not None)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast_trees_are_computed_as_padded_rows_are(tiny_model: Path, dtype: torch.dtype) -> None:
+    tree, padded = (load(tiny_model, dtype, use_peft=False) for _ in range(2))
+    padded.use_layout("padded")
+    assert step(tree).metrics["entropy"] == pytest.approx(step(padded).metrics["entropy"], rel=1e-3)
+    ours, theirs = flat(tree, True), flat(padded, True)
+    assert float((ours - theirs).norm() / theirs.norm()) < 8 * torch.finfo(dtype).eps
 
 
 def test_without_a_scale_small_gradients_would_be_lost(tiny_model: Path) -> None:
@@ -77,9 +86,9 @@ def test_other_precisions_have_no_scale(tiny_model: Path, dtype: torch.dtype) ->
 
 def test_an_overflow_skips_the_update_and_halves_the_scale(tiny_model: Path) -> None:
     policy = load(tiny_model)
-    before, scaler = flat(policy).clone(), torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before, scaler = flat(policy).clone(), torch.amp.GradScaler("cpu", init_scale=2.0**20)
     metrics = step(policy, scaler, mu=2).metrics
-    assert (metrics["skipped"], metrics["grad_scale"], scaler.get_scale()) == (2, 2.0**39, 2.0**38)
+    assert (metrics["skipped"], metrics["grad_scale"], scaler.get_scale()) == (2, 2.0**19, 2.0**18)
     assert math.isnan(metrics["grad_norm"])
     assert torch.equal(flat(policy), before)
     while step(policy, scaler).metrics["skipped"]:
@@ -89,7 +98,7 @@ def test_an_overflow_skips_the_update_and_halves_the_scale(tiny_model: Path) -> 
 
 def test_of_several_updates_the_skipped_ones_are_counted(tiny_model: Path) -> None:
     policy = load(tiny_model)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**19)
     while step(policy, scaler).metrics["skipped"]:
         pass
     scale = scaler.get_scale()
@@ -130,7 +139,7 @@ def test_a_resumed_scale_goes_on_bit_for_bit(tiny_model: Path, tmp_path: Path) -
     def begin() -> tuple[Policy, torch.optim.Optimizer, Any]:
         policy = load(tiny_model)
         scaler = torch.amp.GradScaler("cpu", init_scale=2.0**14, growth_interval=3)
-        return policy, torch.optim.AdamW(policy.trainable.values(), lr=0.01), scaler
+        return policy, torch.optim.AdamW(policy.trainable.values(), lr=1e-3), scaler
 
     huge = [replace(s, advantage=1e9 * s.advantage) for s in samples()]
     policy, optimizer, scaler = begin()
