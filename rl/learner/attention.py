@@ -161,7 +161,6 @@ def attention_forward(
     """What transformers calls in every layer; returns [1, L, H, E]. Raises ValueError on what it cannot compute."""
     if prefix_tree is None or softcap is not None or query.shape[0] != 1:
         raise ValueError("attention over a prefix tree needs the tree, one row, and scores that are not capped")
-    query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast the rotation has made them float32
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     # Under autocast a value comes from a product, a query and a key from a rotation in float32.
     query, key = query.to(value.dtype), key.to(value.dtype)
