@@ -33,9 +33,9 @@ from rl.rollout.build import (
     download,
     engine_start,
     pick_device,
-    pick_dtype,
     shared_dtype,
 )
+from rl.rollout.precision import pick_dtype
 from rl.run import atomic
 from rl.run.checkpoints import checkpoint_to_go_on, find_best, last_saved, rewind
 from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows

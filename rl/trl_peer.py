@@ -34,7 +34,8 @@ from rl.problems.sets import load_sets
 from rl.problems.stream import ProblemStream
 from rl.recipe import Recipe
 from rl.recipe_file import load_recipe
-from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.build import pick_device
+from rl.rollout.precision import pick_dtype
 from rl.run import atomic
 from rl.run.folder import default_path
 

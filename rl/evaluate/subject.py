@@ -19,8 +19,9 @@ from rl.models import ALIASES, load_model, model_fingerprint, resolve_model
 from rl.names.model_name import check_model_name
 from rl.recipe import ModelSection
 from rl.recipe_file import load_recipe
-from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.build import pick_device
 from rl.rollout.engine import NamedTensors
+from rl.rollout.precision import pick_dtype
 from rl.run import tables
 from rl.run.checkpoints import best_checkpoint, file_hash, is_whole, latest_checkpoint
 from rl.run.folder import RunFolder, is_run

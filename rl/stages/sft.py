@@ -22,7 +22,8 @@ from rl.learner.experts import freeze_routers
 from rl.learner.export import export
 from rl.learner.policy import lora_config
 from rl.models import load_model, load_tokenizer, no_progress_bars
-from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.build import pick_device
+from rl.rollout.precision import pick_dtype
 from rl.run import atomic, jsonl
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
