@@ -36,9 +36,7 @@ class ModelSection(Section):
 
     name: str = Field(description="alias (smollm2, tiny), local folder, or hub id")
     revision: str | None = Field(None, description="hub commit to pin")
-    dtype: Dtype = Field(
-        "auto", description="auto: float16 on a GPU without bfloat16, bfloat16 on others, float32 on CPU"
-    )
+    dtype: Dtype = Field("auto", description="auto: what the device is fast in (docs/precision.md)")
     use_peft: bool = Field(True, description="train a LoRA adapter; false trains every weight")
     lora_r: int = Field(16, ge=1, le=2**16)
     lora_alpha: int = Field(32, ge=1)

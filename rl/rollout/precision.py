@@ -5,6 +5,7 @@ products run at least 1.5 times as fast in it as in float32, and float32 elsewhe
 5 times, and the others emulate it at a hundredth of the rate. That is measured once for each machine and kept.
 """
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -111,9 +112,9 @@ def read_rates(file: Path) -> dict[str, Rates]:
 def write_rates(file: Path, known: dict[str, Rates]) -> None:
     """Keep the rates where that is possible; where it is not, the next process measures again."""
     temporary = file.with_name(f"{file.name}.{time.time_ns()}")
-    try:
+    with contextlib.suppress(OSError):  # a full disk or a folder of another user: measuring takes less than a second
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
         temporary.replace(file)
-    except OSError:  # a full disk or a folder of another user: a measurement takes a fraction of a second
+    with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
