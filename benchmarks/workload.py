@@ -20,8 +20,9 @@ from rl.problems.sources import load_problems
 from rl.problems.stream import completion_seeds
 from rl.recipe import Recipe
 from rl.recipe_file import check_tree
-from rl.rollout.build import pick_device, pick_dtype, shared_dtype
+from rl.rollout.build import pick_device, shared_dtype
 from rl.rollout.engine import Completion
+from rl.rollout.precision import pick_dtype
 
 T = TypeVar("T")
 DTYPES = ("float32", "bfloat16")

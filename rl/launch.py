@@ -18,6 +18,7 @@ from rl.evaluate.evaluation import build_grader
 from rl.learner.budget import MOST_TOKENS, auto_budget, available_bytes
 from rl.learner.optimizer import build_optimizer, build_scheduler
 from rl.learner.policy import Policy, load_policy, load_teacher
+from rl.learner.scaling import build_scaler
 from rl.learner.selfcheck import pick_layout
 from rl.models import load_tokenizer, model_fingerprint
 from rl.problems.difficulty import in_band, known_rates
@@ -32,9 +33,9 @@ from rl.rollout.build import (
     download,
     engine_start,
     pick_device,
-    pick_dtype,
     shared_dtype,
 )
+from rl.rollout.precision import pick_dtype
 from rl.run import atomic
 from rl.run.checkpoints import checkpoint_to_go_on, find_best, last_saved, rewind
 from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows
@@ -46,6 +47,7 @@ from rl.run.ledger import Ledger, ledger_totals
 from rl.run.loading import keep_log, loading
 from rl.run.manifest import read_manifest, write_manifest
 from rl.run.metrics import read_metrics
+from rl.run.precision import Facts, in_words, settle_precision
 from rl.run.records import check_places, restore_records
 from rl.run.report import write_report
 from rl.run.start import Start, agreed_folder
@@ -161,7 +163,8 @@ def open_session(
 
     `books` is the folder that this rank writes to.
     """
-    recipe, target = start.recipe, start.target
+    target = start.target
+    recipe, precision = settle_precision(start.recipe, target)
     training, held_out = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     rates = settled_rates(recipe, training, target)
@@ -171,6 +174,7 @@ def open_session(
     grader = stack.enter_context(build_grader(recipe.rewards))
     device = pick_device(recipe.rollout.device)
     display.message(f"run folder: {target.path}")
+    display.message(in_words(precision))
     download(recipe.model)
     with loading(engine_start(recipe), display.message):
         engine = build_engine(recipe)
@@ -198,13 +202,14 @@ def open_session(
         grader=grader,
         policy=policy,
         optimizer=optimizer,
+        scaler=build_scaler(policy),
         scheduler=build_scheduler(optimizer, recipe.optimizer),
         engine=engine,
         teacher=teacher,
         data=hash_sets(data.sets),
     )
     stack.callback(session.drop_adapter)
-    go_on(session, checkpoint, start, data)
+    go_on(session, checkpoint, start, data, precision)
     if ranks.rank() == 0:
         start_trackers(session.trackers, books, recipe)
         stack.callback(finish_trackers, session.trackers)
@@ -219,7 +224,7 @@ def agreed_data(start: Start, sets: Sets) -> Data:
     return Data(sets, different)
 
 
-def go_on(session: Session, checkpoint: Path | None, start: Start, data: Data) -> None:
+def go_on(session: Session, checkpoint: Path | None, start: Start, data: Data, precision: Facts) -> None:
     """Take the checkpoint, drop what was written after it, and note what the session is made of."""
     folder = session.folder
     if checkpoint:
@@ -231,6 +236,7 @@ def go_on(session: Session, checkpoint: Path | None, start: Start, data: Data) -
         "model": model_fingerprint(model.name, model.revision),
         "data": session.data,
         "engine": session.engine.name,
+        "precision": precision,
         "layout": session.policy.layout,
         "weights": "shared" if session.policy.shared else "separate",
         "ranks": ranks.world_size(),

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from rewards.sandbox import Mode
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LARGEST, LARGEST_SEED = 10**9, 2**63 - 1  # no number of a recipe is meant to be more
 USUAL_PASS = 4096  # packed tokens; matrix products on a CPU gain nothing from more
 
@@ -35,7 +36,7 @@ class ModelSection(Section):
 
     name: str = Field(description="alias (smollm2, tiny), local folder, or hub id")
     revision: str | None = Field(None, description="hub commit to pin")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on GPU, float32 on CPU")
+    dtype: Dtype = Field("auto", description="auto: what the device is fast in (docs/precision.md)")
     use_peft: bool = Field(True, description="train a LoRA adapter; false trains every weight")
     lora_r: int = Field(16, ge=1, le=2**16)
     lora_alpha: int = Field(32, ge=1)
@@ -150,7 +151,7 @@ class RolloutSection(Section):
         None, description="server: a folder that it sees too, for adapters; default: memory of this machine"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: the policy's dtype")
+    dtype: Dtype = Field("auto", description="auto: the policy's dtype")
     num_generations: int = Field(8, ge=1, le=2**16, description="completions a problem (group size G)")
     max_completion_length: int = Field(256, ge=1, le=2**24, description="tokens")
     temperature: float = Field(1.0, gt=0)

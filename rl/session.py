@@ -66,6 +66,7 @@ class Session:
     grader: Grader
     policy: Policy
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     scheduler: torch.optim.lr_scheduler.LRScheduler
     engine: RolloutEngine
     teacher: Policy | None = None
@@ -237,13 +238,15 @@ class Session:
         state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
         self.policy.load(checkpoint / "policy")
         self.optimizer.load_state_dict(state["optimizer"])
+        if kept := state.get("scaler"):  # empty unless in float16
+            self.scaler.load_state_dict(kept)
         resume_schedule(self.optimizer, self.scheduler, state["scheduler"])
         torch.set_rng_state(state["torch_rng"])
         self.step = self.saved_step = state["step"]
         self.position = state["stream_position"]
         if "curriculum" in state:
-            kept = state["curriculum"] if same_training else state["curriculum"] | {"settled": {}}
-            self.stream.restore(kept)
+            places = state["curriculum"] if same_training else state["curriculum"] | {"settled": {}}
+            self.stream.restore(places)
         self.recipe = with_pass(self.recipe, state.get("micro_batch_tokens", self.recipe.optimizer.pass_tokens))
         for batches in state.get("batches", []) if same_training else ():  # of one step, for each rank that there was
             batch = from_state(batches[ranks.rank() % len(batches)], self.prompt_at)
@@ -264,6 +267,7 @@ class Session:
             "batches": [ranks.gather([to_state(batch)]) for batch in self.batches.values()],
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "torch_rng": torch.get_rng_state(),
         }
         with (folder / "state.pt").open("wb") as file:  # by its name alone, torch would not say why it cannot write

@@ -107,7 +107,14 @@ def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
     )
     learning_rate = float(run.scheduler.get_last_lr()[0])
     update = learn(
-        run.policy, run.optimizer, samples, run.recipe.algorithm, run.recipe.optimizer, settings, run.teacher
+        run.policy,
+        run.optimizer,
+        samples,
+        run.recipe.algorithm,
+        run.recipe.optimizer,
+        settings,
+        run.teacher,
+        run.scaler,
     )
     run.scheduler.step()
     run.ledger.add_tokens(trained=sum(len(logps) for logps in update.logps.values()))

@@ -34,7 +34,8 @@ from rl.problems.sets import load_sets
 from rl.problems.stream import ProblemStream
 from rl.recipe import Recipe
 from rl.recipe_file import load_recipe
-from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.build import pick_device
+from rl.rollout.precision import pick_dtype
 from rl.run import atomic
 from rl.run.folder import default_path
 
@@ -198,12 +199,14 @@ def to_config(recipe: Recipe, output: Path) -> GRPOConfig:
     device = pick_device(rollout.device)
     completions = algorithm.problems_per_step * rollout.num_generations
     batch = pass_size(completions, section.micro_batch_size)
+    dtype = str(pick_dtype(recipe.model.dtype, device))
     # TRL's cispo has no bound of its own, as ours has; what else is left out means the same on both sides.
     high = algorithm.clip_high if algorithm.loss_type == "cispo" else algorithm.epsilon_high
     return GRPOConfig(
         output_dir=str(output),
         use_cpu=device == "cpu",
-        bf16=str(pick_dtype(recipe.model.dtype, device)) == "torch.bfloat16",
+        bf16=dtype == "torch.bfloat16",
+        fp16=dtype == "torch.float16",
         seed=recipe.run.seed,
         shuffle_dataset=False,  # `prompts_in_order` has shuffled
         per_device_train_batch_size=batch,

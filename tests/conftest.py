@@ -15,11 +15,23 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from rl.rollout import precision
+from rl.run import precision as run_precision
 from rl.tiny_models import save_tiny_model
 
 # A shell ignores Ctrl-C for what it starts in the background, and all that is started from there inherits it: the tests
 # that interrupt a run would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def slow_bfloat16() -> Iterator[None]:
+    """Make `auto` float32 on every machine in this process, where values are compared; tests may ask for others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "product_rates", lambda: {"float32": 2e11, "bfloat16": 1e9})
+        patch.setattr(run_precision, "product_rates", lambda: {"float32": 2e11, "bfloat16": 1e9})
+        yield
+
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHAT_TEMPLATE = (

@@ -14,8 +14,9 @@ from rl.evaluate.subject import Subject, find_subject, fingerprint, merged_weigh
 from rl.evaluate.units import Unit
 from rl.models import load_config, load_tokenizer
 from rl.recipe import Recipe, RolloutSection
-from rl.rollout.build import build_engine, download, engine_start, pick_device, pick_dtype, pick_engine
+from rl.rollout.build import build_engine, download, engine_start, pick_device, pick_engine
 from rl.rollout.endpoint import Endpoint, EndpointSettings
+from rl.rollout.precision import pick_dtype
 from rl.run.loading import loading
 from rl.run.manifest import versions
 

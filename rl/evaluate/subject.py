@@ -19,11 +19,13 @@ from rl.models import ALIASES, load_model, model_fingerprint, resolve_model
 from rl.names.model_name import check_model_name
 from rl.recipe import ModelSection
 from rl.recipe_file import load_recipe
-from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.build import pick_device
 from rl.rollout.engine import NamedTensors
+from rl.rollout.precision import pick_dtype
 from rl.run import tables
 from rl.run.checkpoints import best_checkpoint, file_hash, is_whole, latest_checkpoint
 from rl.run.folder import RunFolder, is_run
+from rl.run.precision import recorded_precision
 
 LAST, BEST = "last", "best"
 # Files of a model's folder that may decide what it answers: weights, tokenizer, templates, settings, its own code.
@@ -119,11 +121,14 @@ def _in_run(path: Path) -> tuple[RunFolder | None, str | None]:
 def _of_run(model: str, run: RunFolder, weights: Path) -> Subject:
     """A run's weights; its recipe knows the base by the name that it was trained under."""
     recipe = load_recipe(str(run.recipe))
-    dtype, dollars = recipe.rollout.dtype, recipe.run.dollars_per_hour
+    facts = recorded_precision(recipe, run)
+    base, dtype, dollars = recipe.model, recipe.rollout.dtype, recipe.run.dollars_per_hour
+    if facts and facts["device"] == pick_device("auto"):  # else it might be emulated here
+        base, dtype = base.model_copy(update={"dtype": facts["learner"]}), facts["engine"] or dtype
     if (weights / ADAPTER_CONFIG).is_file():
         check_adapter(weights, read_adapter_config(weights), recipe.model)
-        return Subject(recipe.model, model, weights, dtype, run.path, dollars)
-    section = recipe.model.model_copy(update={"name": str(weights), "revision": None})
+        return Subject(base, model, weights, dtype, run.path, dollars)
+    section = base.model_copy(update={"name": str(weights), "revision": None})
     return Subject(section, model, None, dtype, run.path, dollars)
 
 

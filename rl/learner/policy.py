@@ -47,7 +47,7 @@ class Policy:
         model: Any,
         *,
         has_adapter: bool,
-        autocast: bool = False,
+        autocast: torch.dtype | None = None,
         reference: nn.Module | None = None,
         shared: SharedWeights | None = None,
     ) -> None:
@@ -72,7 +72,7 @@ class Policy:
     @property
     def compute_dtype(self) -> torch.dtype:
         """What matrix products are computed in."""
-        dtype: torch.dtype = torch.bfloat16 if self._autocast else self.causal_lm.dtype
+        dtype: torch.dtype = self._autocast or self.causal_lm.dtype
         return dtype
 
     def find_head(self) -> Head:
@@ -138,7 +138,7 @@ class Policy:
             self.shared.refresh()
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast)
+        return torch.autocast(self.device.type, self._autocast, enabled=self._autocast is not None)
 
 
 def load_policy(
@@ -153,9 +153,9 @@ def load_policy(
     """Load the model and put a fresh adapter on it, or make all of it trainable.
 
     `dtype` is what is computed in. A frozen base is kept in it; weights that learn are always float32, because a step
-    of 1e-6 is lost in bfloat16's eight bits. `keep_reference`: the KL term needs the base model. An adapter is switched
-    off for it; full fine-tuning keeps a copy. `engine_dtype`: the precision in which an engine holds merged weights;
-    the policy then computes with the same weights, where its layers allow it. None: the engine gets adapters.
+    of 1e-6 is lost in the eight bits of bfloat16. `keep_reference`: the KL term needs the base model. An adapter is
+    switched off for it; full fine-tuning keeps a copy. `engine_dtype`: the precision in which an engine holds merged
+    weights; the policy then computes with the same weights, where its layers allow it. None: the engine gets adapters.
     """
     kept = dtype if section.use_peft else torch.float32
     if device == "cpu":
@@ -170,7 +170,7 @@ def load_policy(
     if not section.use_peft:
         reference = copy.deepcopy(model).requires_grad_(False).eval() if keep_reference else None
         compile_layers(model, section)
-        return Policy(model.train(), has_adapter=False, autocast=dtype != kept, reference=reference)
+        return Policy(model.train(), has_adapter=False, autocast=None if dtype == kept else dtype, reference=reference)
     if section.gradient_checkpointing:
         model.enable_input_require_grads()
     torch.manual_seed(seed)  # A starts random, B at zero

@@ -1,6 +1,5 @@
 """One learning step: from scored completions to new weights."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from rl.learner.kl import kl_per_token
 from rl.learner.losses import Totals, policy_loss
 from rl.learner.packing import Layout, MicroBatch, Sample, pack
 from rl.learner.policy import Policy
+from rl.learner.scaling import build_scaler, update_weights
 from rl.recipe import AlgorithmSection, OptimizerSection
 
 
@@ -55,15 +55,18 @@ def learn(
     section: OptimizerSection,
     settings: LearnerSettings,
     teacher: Policy | None = None,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> Update:
     """Update the policy `num_iterations` times on this rank's samples; the gradient is that of all ranks' together.
 
     A `teacher` scores every token before the first update, and its scores are part of the advantages.
 
     The ratio's "old" log-probabilities are those of the first iteration, taken as it goes, so no extra pass is spent on
-    them. Before the first update the gap to the engine is measured. Raises `RunStopped` if it is above
-    `settings.max_gap` or if the gradient is not finite; the weights are then still the old ones.
+    them. `scaler` scales the loss in float16; by default it is a new one. Before the first update the gap to the engine
+    is measured. Raises `RunStopped` if it is above `settings.max_gap` or if the gradient is not finite; the weights are
+    then still the old ones. In float16 a gradient that is not finite skips the update (`scaling.py`).
     """
+    scaler = scaler or build_scaler(policy)
     totals = batch_totals(samples, settings.max_completion_length)
     policy.routers.take_counts()  # those of earlier trials
     always = teacher is not None or algorithm.beta > 0 or algorithm.entropy_coef > 0
@@ -86,16 +89,17 @@ def learn(
                 balance = policy.routers.balance_loss() * batch.input_ids.numel() / nodes
                 loss = loss + settings.router_aux_loss_coef * balance
                 stats |= {"balance": balance.detach()}
-            loss.backward()
+            scaler.scale(loss).backward()
             for name, value in (stats | {"loss": loss.detach()}).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
         ranks.add_gradients(policy.trainable.values())
         if iteration == 0:
             update.logps = logps_by_sample(micro_batches, old)
             update.metrics |= checked_gap(samples, update.logps, settings.max_gap)
-        grad_norm = clip(policy, section.max_grad_norm)
-        optimizer.step()
-        update.metrics |= averages(ranks.gather([sums])) | {"grad_norm": grad_norm}
+        taken = update_weights(policy, optimizer, scaler, section.max_grad_norm)
+        if "skipped" in taken:
+            taken["skipped"] += update.metrics.get("skipped", 0.0)
+        update.metrics |= averages(ranks.gather([sums])) | taken
     if policy.routers:
         update.metrics |= load_metrics(ranks.gather([policy.routers.take_counts()]))
     return update
@@ -209,15 +213,3 @@ def checked_gap(samples: Sequence[Sample], logps: dict[int, list[float]], max_ga
             "engine, or the two compute in too different precisions (rollout.dtype, model.dtype)"
         )
     return gap
-
-
-def clip(policy: Policy, max_grad_norm: float) -> float:
-    """Clip the gradient's norm (0: only measure it) and return what it was; `RunStopped` if it is not finite."""
-    limit = max_grad_norm or math.inf
-    norm = float(torch.nn.utils.clip_grad_norm_(policy.trainable.values(), limit))
-    if not math.isfinite(norm):
-        raise RunStopped(
-            f"the gradient is {norm}, so the step was not taken; lower optimizer.learning_rate or use "
-            "model.dtype=float32, and resume from the last checkpoint"
-        )
-    return norm

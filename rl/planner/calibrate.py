@@ -29,8 +29,9 @@ from rl.planner.shapes import Shape, load_shape
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
 from rl.recipe import Recipe
-from rl.rollout.build import build_engine, engine_start, pick_device, pick_dtype, pick_sync, shared_dtype
+from rl.rollout.build import build_engine, engine_start, pick_device, pick_sync, shared_dtype
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
+from rl.rollout.precision import pick_dtype
 from rl.run.ledger import peak_memory_gib
 from rl.run.loading import loading
 

@@ -9,7 +9,8 @@ from rl.learner.head import rows_at_once
 from rl.planner.flops import cache_bytes
 from rl.planner.shapes import Shape
 from rl.recipe import Recipe
-from rl.rollout.build import context_length, pick_dtype, pick_engine, pick_sync
+from rl.rollout.build import context_length, pick_engine, pick_sync
+from rl.rollout.precision import pick_dtype
 
 GIB = 2**30
 USABLE = 0.92  # of a GPU's memory; the CUDA context, fragments and library workspaces take the rest

@@ -1,4 +1,4 @@
-"""Picks the device and the precision, and starts the engine that a recipe asks for."""
+"""Picks the device, and starts the engine that a recipe asks for."""
 
 import contextlib
 import importlib.util
@@ -13,6 +13,7 @@ from rl.models import resolve_model
 from rl.names.hub import why_hub_is_silent
 from rl.recipe import ModelSection, Recipe, RolloutSection
 from rl.rollout.engine import RolloutEngine
+from rl.rollout.precision import pick_dtype
 
 EngineName = Literal["vllm", "transformers", "server"]
 Sync = Literal["merged", "adapter"]
@@ -24,13 +25,6 @@ def pick_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
-
-
-def pick_dtype(dtype: str, device: str) -> torch.dtype:
-    """`auto` is bfloat16 on a GPU and float32 on a CPU, where bfloat16 may be emulated and widens the gap."""
-    if dtype == "auto":
-        return torch.bfloat16 if device == "cuda" else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
 
 
 def engine_dtype(recipe: Recipe, device: str) -> torch.dtype:

@@ -27,6 +27,7 @@ MANIFEST: Mapping[str, Kind] = {
     "settings": dict,
     "versions": dict,
     "hardware": dict,
+    "precision": dict,
     "started": str,
 }
 MANIFEST_CURE = "bring it back from a copy, or delete it, and the run begins a new one"

@@ -8,8 +8,9 @@ from torch import nn
 
 from rl.models import load_model, no_progress_bars
 from rl.recipe import ModelSection
-from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.build import pick_device
 from rl.rollout.engine import NamedTensors
+from rl.rollout.precision import pick_dtype
 from rl.stages.books import made
 
 

@@ -22,7 +22,8 @@ from rl.learner.experts import freeze_routers
 from rl.learner.export import export
 from rl.learner.policy import lora_config
 from rl.models import load_model, load_tokenizer, no_progress_bars
-from rl.rollout.build import pick_device, pick_dtype
+from rl.rollout.build import pick_device
+from rl.rollout.precision import pick_dtype
 from rl.run import atomic, jsonl
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
@@ -117,7 +118,9 @@ def build_trainer(stage: SftStage, folder: Path, tokenizer: Any, examples: Seque
     section = stage.model
     device = pick_device("auto")
     dtype = pick_dtype(section.dtype, device)
-    # Weights that learn are float32: a small step is lost in bfloat16's eight bits.
+    if dtype == torch.float16 and device == "cpu":  # accelerate refuses it
+        raise BadInput("Supervised fine-tuning in float16 needs a GPU: say bfloat16 or float32 in model.dtype.")
+    # Weights that learn are float32: a small step is lost in the eight bits of bfloat16.
     kept = dtype if section.use_peft else torch.float32
     sft = stage.sft
     datasets.disable_progress_bars()
@@ -127,6 +130,7 @@ def build_trainer(stage: SftStage, folder: Path, tokenizer: Any, examples: Seque
         data_seed=stage.run.seed,
         use_cpu=device == "cpu",
         bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
         gradient_checkpointing=section.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if section.gradient_checkpointing else None,
         use_liger_kernel=section.use_liger_kernel,

@@ -59,7 +59,7 @@ def learner(config: Any, dtype: torch.dtype = torch.float32, *, lora: bool = Tru
     for parameter in model.parameters():
         parameter.data *= 3 if parameter.ndim > 1 else 1
     if not lora:
-        return Policy(model, has_adapter=False, autocast=dtype != torch.float32)
+        return Policy(model, has_adapter=False, autocast=None if dtype == torch.float32 else dtype)
     adapted = peft.get_peft_model(
         model.to(dtype), peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     )
