@@ -165,7 +165,10 @@ class RolloutSection(Section):
         "auto", description="what the engine gets after a step; auto: merged weights"
     )
     max_staleness: Literal[0, 1] = Field(0, description="1: sample the next batch while this one is learned")
-    max_gap: float = Field(0.1, gt=0, description="mean |log p_learner - log p_engine| above which the run stops")
+    max_gap: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="mean |log p_learner - log p_engine| above which the run stops; auto: compared with the first step",
+    )
     gpu_memory_utilization: float = Field(0.4, gt=0, le=1, description="GPU: engine's share of the memory")
     enable_sleep_mode: bool = Field(False, description="GPU: engine frees its memory while the learner works")
     tensor_parallel_size: int = Field(1, ge=1, le=4096, description="GPU")

@@ -111,7 +111,7 @@ def test_engine_that_disagrees_stops_the_step_before_the_update(tiny_model: Path
     before = {name: p.detach().clone() for name, p in learner.trainable.items()}
     wrong = [replace(s, engine_logps=tuple(x - 0.5 for x in s.engine_logps)) for s in samples]
     optimizer = torch.optim.SGD(learner.trainable.values(), lr=1.0)
-    with pytest.raises(RunStopped, match=r"0\.5000 is above rollout.max_gap = 0.01"):
+    with pytest.raises(RunStopped, match=r"0\.5000 is above the limit 0\.01 of rollout.max_gap;"):
         learn(learner, optimizer, wrong, AlgorithmSection(), OptimizerSection(), SETTINGS)
     assert all(torch.equal(before[name], p) for name, p in learner.trainable.items())
 
