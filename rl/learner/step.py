@@ -18,6 +18,7 @@ from rl.learner.kl import kl_per_token
 from rl.learner.losses import Totals, policy_loss
 from rl.learner.packing import Layout, MicroBatch, Sample, pack
 from rl.learner.policy import Policy
+from rl.learner.rejection import kept_tokens
 from rl.recipe import AlgorithmSection, OptimizerSection
 
 
@@ -152,7 +153,11 @@ def batch_loss(
         batch.mask,
         algorithm.importance_sampling_correction,
         algorithm.importance_sampling_cap,
+        algorithm.importance_sampling_floor,
     )
+    if limits := algorithm.rollout_rs.model_dump(exclude_none=True):
+        kept, rejected_sums = kept_tokens(first.logps, batch.engine_logps, batch.sequence, batch.mask, limits)
+        correction, correction_sums = correction * kept, correction_sums | rejected_sums
     kl = None
     if algorithm.beta > 0:
         kl = kl_per_token(logps, policy.reference_logps(batch, settings.temperature), algorithm.kl_estimator)
@@ -193,7 +198,10 @@ def averages(parts: list[dict[str, float]]) -> dict[str, float]:
         "clip_ratio/high": sums["clip_high"] / tokens,
         "correction/mean": sums["correction"] / tokens,
         "correction/capped": sums["correction_capped"] / tokens,
+        "correction/floored": sums["correction_floored"] / tokens,
     }
+    rejected = [name for name in sums if name.partition("/")[0] == "rejected"]
+    metrics |= {f"correction/{name}": sums[name] / max(sums["sequences"], 1) for name in rejected}
     if "balance" in sums:
         metrics["moe/balance_loss"] = sums["balance"]
     return metrics | {name: sums[name] / tokens for name in ("kl", "reverse_kl") if name in sums}
