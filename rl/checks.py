@@ -89,8 +89,8 @@ def check_correction(algorithm: AlgorithmSection) -> None:
         )
     if mode.endswith("mask") and cap == 1:
         raise BadInput(
-            "algorithm.importance_sampling_cap=1 masks half of all tokens for their rounding, as 1 is the ratio of equal "
-            "policies: use more, like 2."
+            "algorithm.importance_sampling_cap=1 masks half of all tokens for their rounding, as 1 is the ratio of "
+            "equal policies: use more, like 2."
         )
 
 
