@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from rl import session
+from rl import session, train
 from rl.errors import RunStopped
 from rl.launch import run_recipe
+from rl.learner.step import LearnerSettings
 from rl.recipe import Recipe
+from rl.recipe_file import load_recipe
 from rl.run.checkpoints import latest_checkpoint
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
@@ -102,3 +104,43 @@ def test_a_number_is_the_limit_of_every_step(tiny_model: Path, tmp_path: Path, m
     monkeypatch.setattr(session.Session, "sync", lambda run: broken(run))
     assert run_recipe(tiny(tiny_model, tmp_path, "float32", max_gap=50))[0] == 0
     assert {line["gap/limit"] for line in read_metrics(RunFolder.open(tmp_path))} == {50}
+
+
+def quickstart(folder: Path, steps: int) -> Recipe:
+    overrides = ["model.dtype=bfloat16", "evaluation.size=2", f"optimizer.max_steps={steps}", f"run.dir={folder}"]
+    return load_recipe("quickstart", overrides)
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_the_real_engine_in_bfloat16_is_let_be(tmp_path: Path) -> None:
+    """A schedule over six steps changes as much in each of the first as one over thirty."""
+    run_recipe(quickstart(tmp_path, 6))
+    lines = read_metrics(RunFolder.open(tmp_path))
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert max(line["gap/mean"] / line["gap/limit"] for line in lines[1:]) < 0.7
+    assert all(line["gap/limit"] > 0.01 for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+@pytest.mark.parametrize("late", [False, True])
+def test_the_real_engine_in_bfloat16_is_stopped_without_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    broken = LateSync() if late else FirstSync()
+    monkeypatch.setattr(session.Session, "sync", lambda run: broken(run))
+    with pytest.raises(RunStopped, match="in the first step, before any update"):
+        run_recipe(quickstart(tmp_path, 6))
+    assert len(read_metrics(RunFolder.open(tmp_path))) in (1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_the_real_engine_in_bfloat16_is_stopped_at_once_at_another_temperature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "LearnerSettings", lambda temperature, *rest: LearnerSettings(temperature / 1.5, *rest))
+    with pytest.raises(RunStopped, match=r"is above the limit 0\.1 of rollout\.max_gap;"):
+        run_recipe(quickstart(tmp_path, 6))
+    assert read_metrics(RunFolder.open(tmp_path)) == []

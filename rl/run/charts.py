@@ -193,7 +193,7 @@ def gap(rows: Rows) -> str:
             axes.minorticks_off()
         steps, limits = values(rows, "gap/limit")
         if limits:
-            dashed = {"color": "#c43d3d", "linewidth": 1, "linestyle": (0, (4, 3))}
+            dashed: dict[str, Any] = {"color": "#c43d3d", "linewidth": 1, "linestyle": (0, (4, 3))}
             axes.step(steps, limits, where="mid", label="limit of the mean", **dashed)
             legend(axes)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from rl.errors import RunStopped
+from rl.learner.fuse import LogitError, absolute_limit
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy, load_policy
 from rl.learner.step import LearnerSettings, learn
@@ -114,6 +115,39 @@ def test_engine_that_disagrees_stops_the_step_before_the_update(tiny_model: Path
     with pytest.raises(RunStopped, match=r"0\.5000 is above the limit 0\.01 of rollout.max_gap;"):
         learn(learner, optimizer, wrong, AlgorithmSection(), OptimizerSection(), SETTINGS)
     assert all(torch.equal(before[name], p) for name, p in learner.trainable.items())
+
+
+@pytest.mark.parametrize("wrong", [0.6, 1.0])
+def test_a_wrong_temperature_stops_the_first_step(tiny_model: Path, samples: list[Sample], wrong: float) -> None:
+    learner = policy(tiny_model)
+    optimizer = torch.optim.SGD(learner.trainable.values(), lr=1.0)
+    limit = absolute_limit(torch.float32, torch.float32, apart=False, stale=False)
+    settings = replace(SETTINGS, max_gap=limit)
+    learn(learner, optimizer, samples, AlgorithmSection(), OptimizerSection(), settings)
+    with pytest.raises(RunStopped, match=r"is above the limit 0\.02 of rollout\.max_gap;"):
+        learn(
+            policy(tiny_model),
+            optimizer,
+            samples,
+            AlgorithmSection(),
+            OptimizerSection(),
+            replace(settings, temperature=wrong),
+        )
+
+
+def test_a_gap_above_that_of_the_first_step_stops_the_step(tiny_model: Path, samples: list[Sample]) -> None:
+    """The absolute limit would let it pass."""
+    learner = policy(tiny_model)
+    optimizer = torch.optim.SGD(learner.trainable.values(), lr=1.0)
+    wrong = [replace(s, engine_logps=tuple(x - 0.02 for x in s.engine_logps)) for s in samples]
+    first = replace(SETTINGS, max_gap=0.1, first_gap=LogitError(0.001, 100))
+    with pytest.raises(RunStopped, match=r"0\.0200 is above the limit 0\.00\d+ .*; it was 0\.0010 in the first step"):
+        learn(learner, optimizer, wrong, AlgorithmSection(), OptimizerSection(), first)
+    same = replace(first, first_gap=LogitError(0.016, 100))
+    metrics = learn(learner, optimizer, wrong, AlgorithmSection(), OptimizerSection(), same).metrics
+    assert 0.016 < metrics["gap/logit"] < 0.017  # T |d| / (1 - p), of tokens of small probability
+    assert metrics["gap/limit"] == pytest.approx(0.02 * 2.5 * 0.016 / metrics["gap/logit"], rel=0.6)
+    assert metrics["gap/limit"] > metrics["gap/mean"]
 
 
 @pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"use_dora": True}])
