@@ -17,7 +17,7 @@ from rl.learner.packing import Sample
 from rl.learner.policy import Policy, load_policy
 from rl.learner.step import LearnerSettings, learn
 from rl.models import load_model
-from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection
+from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection, RolloutRejection
 from rl.rollout.engine import SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
 
@@ -43,11 +43,17 @@ def samples(tiny_model: Path) -> list[Sample]:
     return [*made[:-1], replace(made[-1], counted=False)]
 
 
-def gradients(model: Path, samples: list[Sample], algorithm: AlgorithmSection, **section: object) -> dict:
+def gradients(
+    model: Path,
+    samples: list[Sample],
+    algorithm: AlgorithmSection,
+    settings: LearnerSettings = SETTINGS,
+    **section: object,
+) -> dict:
     """The gradient that a step leaves behind, taken without clipping."""
     learner = policy(model)
     optimizer = torch.optim.SGD(learner.trainable.values(), lr=0.0)
-    learn(learner, optimizer, samples, algorithm, OptimizerSection(max_grad_norm=0, **section), SETTINGS)
+    learn(learner, optimizer, samples, algorithm, OptimizerSection(max_grad_norm=0, **section), settings)
     return {name: p.grad.clone() for name, p in learner.trainable.items()}
 
 
@@ -184,7 +190,7 @@ mine = samples[ranks.rank() * share : (ranks.rank() + 1) * share]
 learner = load_policy(ModelSection(name=model, lora_r=4), "cpu", torch.float32, seed=0, keep_reference=True)
 algorithm = AlgorithmSection.model_validate_json(sys.argv[4])
 update = learn(learner, torch.optim.SGD(learner.trainable.values(), lr=0.0), mine, algorithm,
-               OptimizerSection(max_grad_norm=0), LearnerSettings(0.8, 6, 0.01))
+               OptimizerSection(max_grad_norm=0), LearnerSettings(0.8, 6, 10.0))
 torch.save({n: p.grad for n, p in learner.trainable.items()}, f"{target}-{ranks.rank()}.pt")
 json.dump(update.metrics, open(f"{target}-{ranks.rank()}.json", "w"))
 ranks.stop()
@@ -192,16 +198,22 @@ ranks.stop()
 
 
 def test_two_ranks_have_the_gradient_of_one(tiny_model: Path, samples: list[Sample], tmp_path: Path) -> None:
+    """Two completions are rejected, one of each rank."""
+    algorithm = ALGORITHM.model_copy(update={"rollout_rs": RolloutRejection(seq_mean_abs=2.0)})
+    for n in (1, 6):
+        far = tuple(x - 3 for x in samples[n].engine_logps)
+        samples = [*samples[:n], replace(samples[n], engine_logps=far), *samples[n + 1 :]]
     script, data = tmp_path / "rank.py", tmp_path / "samples.pkl"
     script.write_text(RANK_SCRIPT)
     data.write_bytes(pickle.dumps(samples))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
-    arguments = [str(tiny_model), str(data), str(tmp_path / "out"), ALGORITHM.model_dump_json()]
+    arguments = [str(tiny_model), str(data), str(tmp_path / "out"), algorithm.model_dump_json()]
     root = Path(__file__).parents[2]
     subprocess.run(command + arguments, check=True, env=os.environ | {"PYTHONPATH": str(root)}, timeout=300)
-    one = gradients(tiny_model, samples, ALGORITHM)
+    one = gradients(tiny_model, samples, algorithm, replace(SETTINGS, max_gap=10.0))
     for rank in (0, 1):
         both = torch.load(tmp_path / f"out-{rank}.pt")
         assert all(same(both[name], one[name]) for name in one)
     first, second = (json.loads((tmp_path / f"out-{rank}.json").read_text()) for rank in (0, 1))
     assert first == second  # loss, entropy, gap: of the whole batch on every rank
+    assert first["correction/rejected"] == pytest.approx(2 / 7)  # of those that count
