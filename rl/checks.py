@@ -21,7 +21,7 @@ from rl.problems.decontaminate import left_out_text, named_benchmark
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter, asked_length
 from rl.problems.sets import held_out_section, prepare_sets
-from rl.recipe import Recipe
+from rl.recipe import AlgorithmSection, Recipe
 from rl.rollout.build import context_length, pick_device, pick_engine
 from rl.run.folder import RunFolder, default_path
 from rl.run.trackers import check_trackers
@@ -41,6 +41,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
         BadInput: the first thing that would stop the run or make it meaningless.
     """
     check_sampling(recipe)
+    check_correction(recipe.algorithm)
     with build_grader(recipe.rewards):  # refuses functions and options that do not exist
         pass
     check_lengths(recipe)
@@ -70,6 +71,27 @@ def check_sampling(recipe: Recipe) -> None:
                 f"rollout.{key}={value} keeps some tokens from ever being sampled, so the engine's log-probabilities "
                 f"would be of a cut distribution and the learner's of the whole one: train with rollout.{key}={off}."
             )
+
+
+def check_correction(algorithm: AlgorithmSection) -> None:
+    """Refuse a correction without bounds, and bounds that have no effect or leave out what both sides agree about."""
+    mode, cap = algorithm.importance_sampling_correction, algorithm.importance_sampling_cap
+    floor = algorithm.importance_sampling_floor
+    if mode == "none" and floor is not None:
+        raise BadInput(
+            f"algorithm.importance_sampling_floor={floor:g} is a bound of the correction, and "
+            "algorithm.importance_sampling_correction is none: leave it out, or use token_mask."
+        )
+    if mode != "none" and cap is None and floor is None:
+        raise BadInput(
+            f"algorithm.importance_sampling_correction={mode} has no bound, so one token can be the whole gradient: "
+            "set algorithm.importance_sampling_cap, like 2."
+        )
+    if mode.endswith("mask") and cap == 1:
+        raise BadInput(
+            "algorithm.importance_sampling_cap=1 masks half of all tokens for their rounding, as 1 is the ratio of "
+            "equal policies: use more, like 2."
+        )
 
 
 def check_lengths(recipe: Recipe) -> None:

@@ -166,7 +166,10 @@ class RolloutSection(Section):
         "auto", description="what the engine gets after a step; auto: merged weights"
     )
     max_staleness: Literal[0, 1] = Field(0, description="1: sample the next batch while this one is learned")
-    max_gap: float = Field(0.1, gt=0, description="mean |log p_learner - log p_engine| above which the run stops")
+    max_gap: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="mean |log p_learner - log p_engine| above which the run stops; auto: compared with the first step",
+    )
     gpu_memory_utilization: float = Field(0.4, gt=0, le=1, description="GPU: engine's share of the memory")
     enable_sleep_mode: bool = Field(False, description="GPU: engine frees its memory while the learner works")
     tensor_parallel_size: int = Field(1, ge=1, le=4096, description="GPU")
@@ -189,6 +192,22 @@ class RolloutSection(Section):
         return max([self.max_completion_length, *(entry.max_completion_length or 0 for entry in self.schedule)])
 
 
+class RolloutRejection(Section):
+    """Completions that are left out of the loss, by d = log(p_learner / p_engine) of their tokens.
+
+    Each is off unless it is set. The names are verl's (`rollout_rs`).
+    """
+
+    seq_mean_k1: float | None = Field(
+        None, gt=1, description="c: the geometric mean of the tokens' ratios is in [1/c, c], e.g. 1.01"
+    )
+    seq_mean_abs: float | None = Field(None, gt=0, description="largest mean |d|, nats")
+    seq_mean_k3: float | None = Field(None, gt=0, description="largest mean exp(d) - 1 - d, nats")
+    token_veto: float | None = Field(
+        None, gt=0, lt=1, description="smallest ratio that a single token may have, e.g. 1e-4"
+    )
+
+
 class AlgorithmSection(Section):
     """How rewards become a gradient."""
 
@@ -209,9 +228,17 @@ class AlgorithmSection(Section):
         None, ge=1, description="no more replacements after so many tokens of a step; default: 4 batches at full length"
     )
     importance_sampling_correction: Literal[
-        "none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"
+        "none",
+        "token_truncate",
+        "token_mask",
+        "sequence_truncate",
+        "sequence_mask",
+        "geometric_truncate",
+        "geometric_mask",
     ] = Field("token_truncate", description="of the engine's log-probabilities against the learner's")
-    importance_sampling_cap: float = Field(2.0, gt=0)
+    importance_sampling_cap: float | None = Field(2.0, ge=1, description="largest ratio kept; null: no bound")
+    importance_sampling_floor: float | None = Field(None, gt=0, lt=1, description="smallest ratio kept; null: no bound")
+    rollout_rs: RolloutRejection = RolloutRejection()
 
     @property
     def clip_high(self) -> float:

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from rl.curriculum import Curriculum
 from rl.evaluate.evaluation import accuracy_of, answer_all, grade_all, highest_part, training_row
 from rl.evaluate.statistics.measures import mean_reward, measures
 from rl.learner.base import name_base
+from rl.learner.fuse import LogitError
 from rl.learner.optimizer import resume_schedule
 from rl.learner.policy import Policy
 from rl.problems.problem import Problem, Prompt
@@ -75,6 +76,7 @@ class Session:
     saved_step: int = 0
     position: int = 0
     batches: dict[int, Batch] = field(default_factory=dict)
+    first_gap: LogitError | None = None  # of the first step that said enough; later ones are compared with it
     _adapter: ExitStack = field(default_factory=ExitStack, init=False)  # removes the folder that the engine's is in
 
     def prompt_at(self, position: int) -> Prompt:
@@ -244,6 +246,7 @@ class Session:
         torch.set_rng_state(state["torch_rng"])
         self.step = self.saved_step = state["step"]
         self.position = state["stream_position"]
+        self.first_gap = LogitError(*first) if (first := state.get("first_gap")) else None
         if "curriculum" in state:
             places = state["curriculum"] if same_training else state["curriculum"] | {"settled": {}}
             self.stream.restore(places)
@@ -269,6 +272,7 @@ class Session:
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "torch_rng": torch.get_rng_state(),
+            "first_gap": astuple(self.first_gap) if self.first_gap else None,
         }
         with (folder / "state.pt").open("wb") as file:  # by its name alone, torch would not say why it cannot write
             torch.save(state, file)

@@ -16,12 +16,14 @@ from rl.collect import counts
 from rl.errors import RunStopped
 from rl.evaluate.evaluation import Answer
 from rl.learner.advantages import compute_advantages
+from rl.learner.fuse import LogitError, absolute_limit, is_reference
 from rl.learner.packing import Sample
 from rl.learner.step import LearnerSettings, Update, learn
 from rl.metrics import logged_metrics, rollout_metrics, sampling_metrics, to_rows
 from rl.pipeline import Pipeline
 from rl.problems.stream import completion_seeds
 from rl.reflection import reflection_metrics
+from rl.rollout.build import engine_dtype
 from rl.run.checkpoints import prune
 from rl.session import Session
 
@@ -98,12 +100,14 @@ def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
     """Learn from the samples and advance the learning rate's schedule."""
     torch.manual_seed(completion_seeds(run.recipe.run.seed, step, -1 - ranks.rank(), 1)[0])  # dropout
     rollout = run.recipe.rollout.at(step)
+    max_gap, first_gap = gap_limit(run, step)
     settings = LearnerSettings(
         rollout.temperature,
         rollout.max_completion_length,
-        rollout.max_gap,
+        max_gap,
         run.recipe.distillation.weight,
         run.recipe.model.router_aux_loss_coef,
+        first_gap,
     )
     learning_rate = float(run.scheduler.get_last_lr()[0])
     update = learn(
@@ -116,9 +120,22 @@ def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
         run.teacher,
         run.scaler,
     )
+    if run.first_gap is None and is_reference(update.logit_error):
+        run.first_gap = update.logit_error
     run.scheduler.step()
     run.ledger.add_tokens(trained=sum(len(logps) for logps in update.logps.values()))
     return replace(update, metrics=update.metrics | {"learning_rate": learning_rate})
+
+
+def gap_limit(run: Session, step: int) -> tuple[float, LogitError | None]:
+    """Return the limit of the step's gap, and the first gap where `rollout.max_gap: auto` compares with it."""
+    max_gap, model, device = run.recipe.rollout.max_gap, run.recipe.model, run.policy.device.type
+    if max_gap != "auto":
+        return max_gap, None
+    stale = run.batches[step].weights < step - 1
+    apart = model.use_peft and (model.lora_dropout > 0 or model.use_dora)
+    limit = absolute_limit(run.policy.compute_dtype, engine_dtype(run.recipe, device), apart, stale)
+    return limit, None if stale or apart else run.first_gap
 
 
 def record(run: Session, batch: Batch, samples: Sequence[Sample], update: Update, synced: dict[str, float]) -> None:

@@ -55,6 +55,7 @@ KNOWN = {
         "problems_per_step", "advantage_estimator", "scale_rewards", "loss_type", "importance_sampling_level",
         "epsilon", "epsilon_high", "beta", "kl_estimator", "entropy_coef", "num_iterations",
         "mask_truncated_completions", "importance_sampling_correction", "importance_sampling_cap",
+        "importance_sampling_floor", "rollout_rs",
     },
     "optimizer": {
         "name", "learning_rate", "max_steps", "lr_scheduler_type", "warmup_steps", "weight_decay", "adam_beta1",

@@ -99,6 +99,28 @@ def test_a_server_takes_adapters_of_one_rank(tmp_path: Path, monkeypatch: pytest
         engine_checks.check_server(make("tiny", *server))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["importance_sampling_correction=none", "importance_sampling_floor=0.5"], "floor=0.5 is a bound of the"),
+        (["importance_sampling_cap=null"], "correction=token_truncate has no bound"),
+        (["importance_sampling_correction=geometric_mask", "importance_sampling_cap=1"], "masks half of all tokens"),
+    ],
+)
+def test_bounds_that_make_no_sense_are_refused(overrides: list[str], said: str) -> None:
+    section = make("tiny", *(f"algorithm.{override}" for override in overrides))
+    assert said in refusal(section)
+
+
+def test_bounds_that_make_sense_are_not_refused() -> None:
+    for override in (
+        "importance_sampling_cap=1",  # truncated at 1, as IMPALA does
+        "rollout_rs={token_veto: 1e-4, seq_mean_k1: 1.01}",
+        "importance_sampling_floor=0.5",
+    ):
+        checks.check_correction(make("tiny", f"algorithm.{override}").algorithm)
+
+
 def test_sampling_ahead_needs_a_correction_and_an_engine_that_is_awake() -> None:
     ahead = "rollout.max_staleness=1"
     message = refusal(make("tiny", ahead, "algorithm.importance_sampling_correction=none"))

@@ -11,21 +11,29 @@ from rl.errors import RunStopped
 from rl.learner.correction import importance_weights
 from rl.learner.distillation import reverse_kl_advantages
 from rl.learner.experts import load_metrics
+from rl.learner.fuse import LogitError, logit_error, relative_limit
 from rl.learner.gap import gap_stats
 from rl.learner.kl import kl_per_token
 from rl.learner.losses import Totals, policy_loss
 from rl.learner.packing import Layout, MicroBatch, Sample, pack
 from rl.learner.policy import Policy
+from rl.learner.rejection import kept_tokens
 from rl.learner.scaling import build_scaler, update_weights
 from rl.recipe import AlgorithmSection, OptimizerSection
 
 
 @dataclass
 class Update:
-    """What a step did. `logps[i]` are the learner's log-probabilities of sample i before the update, if computed."""
+    """What a step did.
+
+    Attributes:
+        logps: by sample, the learner's log-probabilities before the update, if computed.
+        logit_error: what the gap says of the logits, over all ranks (`fuse.py`).
+    """
 
     metrics: dict[str, float]
     logps: dict[int, list[float]] = field(default_factory=dict)
+    logit_error: LogitError = LogitError(0.0, 0)
 
 
 @dataclass(frozen=True)
@@ -38,13 +46,19 @@ class Before:
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """Recipe values that a step needs, beside its own sections."""
+    """Recipe values that a step needs, beside its own sections.
+
+    Attributes:
+        max_gap: the gap's limit, nats, unless there is a `first_gap`.
+        first_gap: what the gap is compared with (`fuse.py`).
+    """
 
     temperature: float
     max_completion_length: int
     max_gap: float
     distillation_weight: float = 1.0
     router_aux_loss_coef: float = 0.0
+    first_gap: LogitError | None = None
 
 
 def learn(
@@ -63,8 +77,8 @@ def learn(
 
     The ratio's "old" log-probabilities are those of the first iteration, taken as it goes, so no extra pass is spent on
     them. `scaler` scales the loss in float16; by default it is a new one. Before the first update the gap to the engine
-    is measured. Raises `RunStopped` if it is above `settings.max_gap` or if the gradient is not finite; the weights are
-    then still the old ones. In float16 a gradient that is not finite skips the update (`scaling.py`).
+    is measured. Raises `RunStopped` if it is above its limit or if the gradient is not finite; the weights are then
+    still the old ones. In float16 a gradient that is not finite skips the update (`scaling.py`).
     """
     scaler = scaler or build_scaler(policy)
     totals = batch_totals(samples, settings.max_completion_length)
@@ -95,7 +109,7 @@ def learn(
         ranks.add_gradients(policy.trainable.values())
         if iteration == 0:
             update.logps = logps_by_sample(micro_batches, old)
-            update.metrics |= checked_gap(samples, update.logps, settings.max_gap)
+            update.logit_error = check_gap(samples, update, settings)
         taken = update_weights(policy, optimizer, scaler, section.max_grad_norm)
         if "skipped" in taken:
             taken["skipped"] += update.metrics.get("skipped", 0.0)
@@ -143,7 +157,11 @@ def batch_loss(
         batch.mask,
         algorithm.importance_sampling_correction,
         algorithm.importance_sampling_cap,
+        algorithm.importance_sampling_floor,
     )
+    if limits := algorithm.rollout_rs.model_dump(exclude_none=True):
+        kept, rejected_sums = kept_tokens(first.logps, batch.engine_logps, batch.sequence, batch.mask, limits)
+        correction, correction_sums = correction * kept, correction_sums | rejected_sums
     kl = None
     if algorithm.beta > 0:
         kl = kl_per_token(logps, policy.reference_logps(batch, settings.temperature), algorithm.kl_estimator)
@@ -184,7 +202,10 @@ def averages(parts: list[dict[str, float]]) -> dict[str, float]:
         "clip_ratio/high": sums["clip_high"] / tokens,
         "correction/mean": sums["correction"] / tokens,
         "correction/capped": sums["correction_capped"] / tokens,
+        "correction/floored": sums["correction_floored"] / tokens,
     }
+    rejected = [name for name in sums if name.partition("/")[0] == "rejected"]
+    metrics |= {f"correction/{name}": sums[name] / max(sums["sequences"], 1) for name in rejected}
     if "balance" in sums:
         metrics["moe/balance_loss"] = sums["balance"]
     return metrics | {name: sums[name] / tokens for name in ("kl", "reverse_kl") if name in sums}
@@ -200,16 +221,27 @@ def logps_by_sample(micro_batches: Sequence[MicroBatch], logps: Sequence[Tensor]
     return result
 
 
-def checked_gap(samples: Sequence[Sample], logps: dict[int, list[float]], max_gap: float) -> dict[str, float]:
-    """The gap between engine and learner over all ranks' computed samples; `RunStopped` above `max_gap`."""
-    pairs = ranks.gather([(value, samples[i].engine_logps) for i, value in logps.items()])
+def check_gap(samples: Sequence[Sample], update: Update, settings: LearnerSettings) -> LogitError:
+    """Add the gap of all ranks' computed samples, and its limit, to the metrics; `RunStopped` above the limit."""
+    pairs = ranks.gather([(value, samples[i].engine_logps) for i, value in update.logps.items()])
     learner = torch.tensor([x for ours, _ in pairs for x in ours])
     engine = torch.tensor([x for _, theirs in pairs for x in theirs])
-    gap = gap_stats(learner, engine)
-    if not gap["gap/mean"] <= max_gap:
+    gap, error, first = (
+        gap_stats(learner, engine),
+        logit_error(learner, engine, settings.temperature),
+        settings.first_gap,
+    )
+    mean, limit, compared = gap["gap/mean"], settings.max_gap, ""
+    if first is not None:
+        limit = relative_limit(mean, error, first, settings.max_gap)
+        compared = (
+            f" (a logit's error is {error.mean:.4f}; it was {first.mean:.4f} in the first step, before any update)"
+        )
+    if not mean <= limit:
         raise RunStopped(
             "the engine and the learner disagree about the same tokens: mean |log p difference| "
-            f"{gap['gap/mean']:.4f} is above rollout.max_gap = {max_gap:g}; either new weights do not reach the "
-            "engine, or the two compute in too different precisions (rollout.dtype, model.dtype)"
+            f"{mean:.4f} is above the limit {limit:.4g} of rollout.max_gap{compared}; either new weights do not reach "
+            "the engine, or the two compute in too different precisions (rollout.dtype, model.dtype)"
         )
-    return gap
+    update.metrics |= gap | {"gap/logit": error.mean, "gap/limit": limit}
+    return error

@@ -26,7 +26,7 @@ def why_hub_is_silent() -> str | None:
         try:
             get_session().head(constants.ENDPOINT, timeout=WAIT)
             failed.clear()
-        except (*http_errors(), OSError, ValueError) as error:  # no network, a name nobody knows, a bad HF_ENDPOINT
+        except hub_errors() as error:  # no network, a name nobody knows, a bad HF_ENDPOINT
             failed[:] = [str(error) or type(error).__name__]
 
     # In a thread, as looking up the name of the host knows no time limit.
@@ -43,8 +43,12 @@ def why_hub_is_silent() -> str | None:
     return f"{constants.ENDPOINT} does not answer: {reasons[0]}"
 
 
-def http_errors() -> tuple[type[Exception], ...]:
-    """Return what the hub's client raises where it gets no answer: httpx's HTTPError, and httpx2's since version 2."""
+def hub_errors() -> tuple[type[Exception], ...]:
+    """Return what is raised where the hub does not answer or refuses: its client's errors among them.
+
+    The client is httpx, and since huggingface_hub 2 httpx2; each has an HTTPError of its own.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
-    return tuple(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+    clients = (base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError" and issubclass(base, Exception))
+    return (*clients, OSError, ValueError)

@@ -43,9 +43,14 @@ ELSEWHERE = {
     "algorithm.loss_type": ("loss", "loss_agg_mode", "loss_fn", "policy_loss"),
     "algorithm.num_iterations": ("mu", "num_ppo_epochs", "num_substeps", "ppo_epochs"),
     "algorithm.importance_sampling_correction": (
-        "tis", "vllm_importance_sampling_correction", "vllm_importance_sampling_mode",
+        "rollout_is", "tis", "vllm_importance_sampling_correction", "vllm_importance_sampling_mode",
     ),
-    "algorithm.importance_sampling_cap": ("tis_imp_ratio_cap", "vllm_importance_sampling_cap"),
+    "algorithm.importance_sampling_cap": (
+        "rollout_is_threshold", "tis_imp_ratio_cap", "vllm_importance_sampling_cap",
+        "vllm_importance_sampling_clip_max",
+    ),
+    "algorithm.importance_sampling_floor": ("vllm_importance_sampling_clip_min",),
+    "algorithm.rollout_rs": ("rollout_rs_threshold", "rollout_token_veto_threshold"),
     "rollout.num_generations": (
         "g", "group_size", "k", "n", "n_samples_per_prompt", "num_completions", "num_return_sequences", "num_rollouts",
         "num_samples_per_prompt", "rollouts_per_prompt", "samples_per_prompt",

@@ -182,7 +182,7 @@ def curve(rows: Rows, label: str, series: Mapping[str, tuple[str, str]], share: 
     return draw(f"{label} by step", paint)
 
 
-def gap(rows: Rows, limit: float | None) -> str:
+def gap(rows: Rows) -> str:
     """Mean and largest |log p_learner - log p_engine|, on a logarithmic axis, with the limit that stops the run."""
 
     def paint(axes: Axes) -> None:
@@ -191,9 +191,11 @@ def gap(rows: Rows, limit: float | None) -> str:
         if any(number > 0 for number in means):
             axes.set_yscale("log")
             axes.minorticks_off()
-        if limit:
-            axes.axhline(limit, color="#c43d3d", linewidth=1, linestyle=(0, (4, 3)), label="limit of the mean")
-        legend(axes)
+        steps, limits = values(rows, "gap/limit")
+        if limits:
+            dashed: dict[str, Any] = {"color": "#c43d3d", "linewidth": 1, "linestyle": (0, (4, 3))}
+            axes.step(steps, limits, where="mid", label="limit of the mean", **dashed)
+            legend(axes)
 
     return draw("Gap between engine and learner by step", paint)
 

@@ -85,7 +85,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "reward_change": reward_change(before, after) if before and after else None,
         "warnings": _warnings(recipe, metrics, evaluations),
         "interval_chart": Markup(_interval_chart(before, after, bool(summary))),
-        "curves": _curves(recipe, metrics, evaluations) if metrics else [],
+        "curves": _curves(metrics, evaluations) if metrics else [],
         "costs": _costs(folder),
         "benchmarks": _benchmarks(folder),
         "fates": _fates(folder, before, after),
@@ -114,11 +114,8 @@ def _interval_chart(before: Mapping[str, Any] | None, after: Mapping[str, Any] |
     return charts.scores(results) if results else ""
 
 
-def _curves(
-    recipe: Mapping[str, Any], metrics: charts.Rows, evaluations: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, str, Markup]]:
+def _curves(metrics: charts.Rows, evaluations: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
     """Return title, explanation and SVG of each chart."""
-    limit = recipe["rollout"]["max_gap"]
     entropy = {"entropy": ("entropy", charts.BLUE)}
     kl = {"kl": ("KL to the base model", charts.ORANGE)} if any("kl" in row for row in metrics) else {}
     if any("reverse_kl" in row for row in metrics):
@@ -138,7 +135,7 @@ def _curves(
          charts.pass_rate(metrics, evaluations)),
         ("Completion length", "tokens", charts.length(metrics)),
         ("Entropy", "of the policy, nats per token", charts.curve(metrics, "Entropy", entropy | kl)),
-        ("Gap", "|log p of the learner − log p of the engine|, per token", charts.gap(metrics, limit)),
+        ("Gap", "|log p of the learner − log p of the engine|, per token", charts.gap(metrics)),
         ("Gradient norm", "before clipping",
          charts.curve(metrics, "Gradient norm", {"grad_norm": ("gradient norm", charts.BLUE)})),
         ("Lost signal", "groups whose rewards are all equal teach nothing",

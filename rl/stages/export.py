@@ -24,7 +24,7 @@ from rl.evaluate.command import Listener
 from rl.evaluate.subject import Subject, find_subject, merged_weights
 from rl.learner.base import name_base
 from rl.models import load_tokenizer
-from rl.names.hub import http_errors
+from rl.names.hub import hub_errors
 from rl.rollout.engine import NamedTensors
 from rl.run.ledger import Ledger
 from rl.stages.books import PipelineFolder, StageResult
@@ -168,7 +168,7 @@ def push(folder: Path, section: ExportSection, listener: Listener) -> None:
         api = HfApi()
         api.create_repo(repo, private=section.private, exist_ok=True)
         url = api.upload_folder(repo_id=repo, folder_path=str(pushed(folder)))
-    except (*http_errors(), OSError, ValueError) as error:  # refused, no network, no such name
+    except hub_errors() as error:  # refused, no network, no such name
         reason = str(error).strip().split("\n")[0]
         raise BadInput(
             f"{repo} was not pushed ({reason}): run `hf auth login`, or check export.push_to_hub."

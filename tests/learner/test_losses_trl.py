@@ -215,8 +215,10 @@ def run_trl_fragment(condition: str, holds: str, names: dict[str, Any]) -> dict[
 
 
 @pytest.mark.parametrize("mode", ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"])
-@pytest.mark.parametrize("cap", [1.2, 2.0])
-def test_importance_weights_equal_trl(mode: Any, cap: float, batch: dict[str, torch.Tensor]) -> None:
+@pytest.mark.parametrize(("floor", "cap"), [(None, 1.2), (None, 2.0), (0.9, 1.2), (0.9, None)])
+def test_importance_weights_equal_trl(
+    mode: Any, floor: float | None, cap: float | None, batch: dict[str, torch.Tensor]
+) -> None:
     batch["engine_logps"][4, 2] = math.nan  # a token that vLLM could not score
     batch["engine_logps"][0] = batch["old_logps"][0] - 0.2
     batch["engine_logps"][0, 0] -= 0.8  # a token of ratio e in a sequence of ratio e^2.2: both above any cap here
@@ -224,7 +226,7 @@ def test_importance_weights_equal_trl(mode: Any, cap: float, batch: dict[str, to
         use_vllm=True,
         vllm_importance_sampling_correction=True,
         vllm_importance_sampling_mode=mode,
-        vllm_importance_sampling_clip_min=None,
+        vllm_importance_sampling_clip_min=floor,
         vllm_importance_sampling_clip_max=cap,
     )
     trl = run_trl_fragment(
@@ -246,10 +248,12 @@ def test_importance_weights_equal_trl(mode: Any, cap: float, batch: dict[str, to
         batch["mask"][real],
         mode,
         cap,
+        floor,
     )
     torch.testing.assert_close(weights, trl[real])
     torch.testing.assert_close(stats["correction"], trl[batch["mask"]].sum())
-    assert stats["correction_capped"] > 0
+    assert (stats["correction_capped"] > 0) == (cap is not None)
+    assert (stats["correction_floored"] > 0) == (floor is not None)
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from rl.errors import RunStopped
+from rl.learner.fuse import LogitError, absolute_limit
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy, load_policy
 from rl.learner.step import LearnerSettings, learn
 from rl.models import load_model
-from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection
+from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection, RolloutRejection
 from rl.rollout.engine import SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
 
@@ -42,11 +43,17 @@ def samples(tiny_model: Path) -> list[Sample]:
     return [*made[:-1], replace(made[-1], counted=False)]
 
 
-def gradients(model: Path, samples: list[Sample], algorithm: AlgorithmSection, **section: object) -> dict:
+def gradients(
+    model: Path,
+    samples: list[Sample],
+    algorithm: AlgorithmSection,
+    settings: LearnerSettings = SETTINGS,
+    **section: object,
+) -> dict:
     """The gradient that a step leaves behind, taken without clipping."""
     learner = policy(model)
     optimizer = torch.optim.SGD(learner.trainable.values(), lr=0.0)
-    learn(learner, optimizer, samples, algorithm, OptimizerSection(max_grad_norm=0, **section), SETTINGS)
+    learn(learner, optimizer, samples, algorithm, OptimizerSection(max_grad_norm=0, **section), settings)
     return {name: p.grad.clone() for name, p in learner.trainable.items()}
 
 
@@ -111,9 +118,42 @@ def test_engine_that_disagrees_stops_the_step_before_the_update(tiny_model: Path
     before = {name: p.detach().clone() for name, p in learner.trainable.items()}
     wrong = [replace(s, engine_logps=tuple(x - 0.5 for x in s.engine_logps)) for s in samples]
     optimizer = torch.optim.SGD(learner.trainable.values(), lr=1.0)
-    with pytest.raises(RunStopped, match=r"0\.5000 is above rollout.max_gap = 0.01"):
+    with pytest.raises(RunStopped, match=r"0\.5000 is above the limit 0\.01 of rollout.max_gap;"):
         learn(learner, optimizer, wrong, AlgorithmSection(), OptimizerSection(), SETTINGS)
     assert all(torch.equal(before[name], p) for name, p in learner.trainable.items())
+
+
+@pytest.mark.parametrize("wrong", [0.6, 1.0])
+def test_a_wrong_temperature_stops_the_first_step(tiny_model: Path, samples: list[Sample], wrong: float) -> None:
+    learner = policy(tiny_model)
+    optimizer = torch.optim.SGD(learner.trainable.values(), lr=1.0)
+    limit = absolute_limit(torch.float32, torch.float32, apart=False, stale=False)
+    settings = replace(SETTINGS, max_gap=limit)
+    learn(learner, optimizer, samples, AlgorithmSection(), OptimizerSection(), settings)
+    with pytest.raises(RunStopped, match=r"is above the limit 0\.02 of rollout\.max_gap;"):
+        learn(
+            policy(tiny_model),
+            optimizer,
+            samples,
+            AlgorithmSection(),
+            OptimizerSection(),
+            replace(settings, temperature=wrong),
+        )
+
+
+def test_a_gap_above_that_of_the_first_step_stops_the_step(tiny_model: Path, samples: list[Sample]) -> None:
+    """The absolute limit would let it pass."""
+    learner = policy(tiny_model)
+    optimizer = torch.optim.SGD(learner.trainable.values(), lr=1.0)
+    wrong = [replace(s, engine_logps=tuple(x - 0.02 for x in s.engine_logps)) for s in samples]
+    first = replace(SETTINGS, max_gap=0.1, first_gap=LogitError(0.001, 100))
+    with pytest.raises(RunStopped, match=r"0\.0200 is above the limit 0\.00\d+ .*; it was 0\.0010 in the first step"):
+        learn(learner, optimizer, wrong, AlgorithmSection(), OptimizerSection(), first)
+    same = replace(first, first_gap=LogitError(0.016, 100))
+    metrics = learn(learner, optimizer, wrong, AlgorithmSection(), OptimizerSection(), same).metrics
+    assert 0.016 < metrics["gap/logit"] < 0.017  # T |d| / (1 - p), of tokens of small probability
+    assert metrics["gap/limit"] == pytest.approx(0.02 * 2.5 * 0.016 / metrics["gap/logit"], rel=0.6)
+    assert metrics["gap/limit"] > metrics["gap/mean"]
 
 
 @pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"use_dora": True}])
@@ -150,7 +190,7 @@ mine = samples[ranks.rank() * share : (ranks.rank() + 1) * share]
 learner = load_policy(ModelSection(name=model, lora_r=4), "cpu", torch.float32, seed=0, keep_reference=True)
 algorithm = AlgorithmSection.model_validate_json(sys.argv[4])
 update = learn(learner, torch.optim.SGD(learner.trainable.values(), lr=0.0), mine, algorithm,
-               OptimizerSection(max_grad_norm=0), LearnerSettings(0.8, 6, 0.01))
+               OptimizerSection(max_grad_norm=0), LearnerSettings(0.8, 6, 10.0))
 torch.save({n: p.grad for n, p in learner.trainable.items()}, f"{target}-{ranks.rank()}.pt")
 json.dump(update.metrics, open(f"{target}-{ranks.rank()}.json", "w"))
 ranks.stop()
@@ -158,16 +198,22 @@ ranks.stop()
 
 
 def test_two_ranks_have_the_gradient_of_one(tiny_model: Path, samples: list[Sample], tmp_path: Path) -> None:
+    """Two completions are rejected, one of each rank."""
+    algorithm = ALGORITHM.model_copy(update={"rollout_rs": RolloutRejection(seq_mean_abs=2.0)})
+    for n in (1, 6):
+        far = tuple(x - 3 for x in samples[n].engine_logps)
+        samples = [*samples[:n], replace(samples[n], engine_logps=far), *samples[n + 1 :]]
     script, data = tmp_path / "rank.py", tmp_path / "samples.pkl"
     script.write_text(RANK_SCRIPT)
     data.write_bytes(pickle.dumps(samples))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
-    arguments = [str(tiny_model), str(data), str(tmp_path / "out"), ALGORITHM.model_dump_json()]
+    arguments = [str(tiny_model), str(data), str(tmp_path / "out"), algorithm.model_dump_json()]
     root = Path(__file__).parents[2]
     subprocess.run(command + arguments, check=True, env=os.environ | {"PYTHONPATH": str(root)}, timeout=300)
-    one = gradients(tiny_model, samples, ALGORITHM)
+    one = gradients(tiny_model, samples, algorithm, replace(SETTINGS, max_gap=10.0))
     for rank in (0, 1):
         both = torch.load(tmp_path / f"out-{rank}.pt")
         assert all(same(both[name], one[name]) for name in one)
     first, second = (json.loads((tmp_path / f"out-{rank}.json").read_text()) for rank in (0, 1))
     assert first == second  # loss, entropy, gap: of the whole batch on every rank
+    assert first["correction/rejected"] == pytest.approx(2 / 7)  # of those that count

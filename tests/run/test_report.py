@@ -147,7 +147,14 @@ def test_text_of_models_stays_text_and_nothing_is_fetched(folder: RunFolder, rec
 
 def test_equal_runs_draw_equal_charts() -> None:
     rows = [{"step": step, "gap/mean": 0.1 * step, "gap/max": None} for step in range(1, 60)]
-    assert charts.gap(rows, 0.1) == charts.gap(rows, 0.1)
+    assert charts.gap(rows) == charts.gap(rows)
+
+
+def test_the_limit_of_the_gap_is_drawn_as_the_steps_had_it() -> None:
+    rows = [{"step": step, "gap/mean": 0.01, "gap/limit": limit} for step, limit in ((1, 0.1), (2, 0.03), (3, 0.05))]
+    limited = charts.gap(rows)
+    assert "limit of the mean" in limited and "limit of the mean" not in charts.gap([{"step": 1, "gap/mean": 0.01}])
+    assert limited != charts.gap([row | {"gap/limit": 0.1} for row in rows])
 
 
 def test_nulls_and_absent_keys_are_holes() -> None:
