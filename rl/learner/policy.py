@@ -171,6 +171,11 @@ def load_policy(
         reference = copy.deepcopy(model).requires_grad_(False).eval() if keep_reference else None
         compile_layers(model, section)
         return Policy(model.train(), has_adapter=False, autocast=None if dtype == kept else dtype, reference=reference)
+    return adapted_policy(model, section, seed, engine_dtype)
+
+
+def adapted_policy(model: Any, section: ModelSection, seed: int, engine_dtype: torch.dtype | None) -> Policy:
+    """Put a fresh adapter on a model; for `engine_dtype` see `load_policy`."""
     if section.gradient_checkpointing:
         model.enable_input_require_grads()
     torch.manual_seed(seed)  # A starts random, B at zero

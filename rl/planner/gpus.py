@@ -1,6 +1,7 @@
 """GPUs that can be planned for by name: what their makers publish, and what one is assumed to cost."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rewards.errors import BadInput
 
@@ -50,6 +51,17 @@ GPUS = {
         Gpu("h200", 989, 143073, 4800, 4.00, "NVIDIA H200 data sheet, SXM"),
     )
 }
+
+
+def known_gpu(name: str) -> Gpu | None:
+    """Return the GPU that torch calls `name`, such as "NVIDIA A100-SXM4-80GB"; None if the table lacks it."""
+    words = name.lower().replace("-", " ").split()
+    words += ["".join(pair) for pair in pairwise(words)]  # "rtx 4090"
+    for gpu in GPUS.values():
+        model, _, size = gpu.name.partition("-")
+        if model in words and (not size or f"{size}gb" in words):
+            return gpu
+    return None
 
 
 def named_gpus(names: str) -> list[Gpu]:

@@ -9,6 +9,8 @@ of the recipe may differ from the one that was calibrated with; so may the model
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+
 from rl.collect import token_budget
 from rl.planner import lengths
 from rl.planner.flops import Batch, TreeCounts, cache_bytes, expect_tree, learner_flops
@@ -160,11 +162,18 @@ def predict(
         packed_tokens=tree.nodes,
         passes=tree.passes,
         learner_flops=flops,
-        sync_bytes=4 * (shape.exported if pick_sync(recipe.rollout) == "merged" else shape.trainable),
+        sync_bytes=sync_bytes(recipe, shape, precision.learner),
         memory_gib=parts,
         peak_gib=peak_gib(parts, recipe.rollout.enable_sleep_mode and calibration.device == "cuda"),
         assumptions=(*calibration.assumptions, *unobserved(recipe, calibration.observed, mean_length)),
     )
+
+
+def sync_bytes(recipe: Recipe, shape: Shape, learner: torch.dtype) -> int:
+    """Return what the engine is handed after a step: in float32, but for merged weights that the learner keeps."""
+    if pick_sync(recipe.rollout) != "merged":
+        return 4 * shape.trainable
+    return (learner.itemsize if shape.merged else 4) * shape.exported
 
 
 def unobserved(recipe: Recipe, observed: Observed, mean: float | None) -> Iterator[str]:
