@@ -48,6 +48,13 @@ class Sandbox(StrEnum):
 
 class Part(StrEnum):
     sandbox = "sandbox"
+    gpu = "gpu"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 SandboxOption = Annotated[
@@ -132,12 +139,23 @@ def regrade(
 def doctor(
     part: Annotated[Part, typer.Argument(help="What to examine.")] = Part.sandbox,
     sandbox: SandboxOption = Sandbox.auto,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="gpu: checks by name, e.g. driver,attention; default: all.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="gpu: what is examined.")] = Device.auto,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="gpu: where the findings are written.")
+    ] = Path("gpu-check.json"),
     as_json: Json = False,
 ) -> None:
-    """Say how programs are isolated here.
+    """Examine this machine: how programs are isolated, or what works on its GPU.
 
-    Each layer is tried by an escape. Exit code 1: one succeeded, or there is no isolation to be had.
+    sandbox: each layer is tried by an escape. Exit code 1: one succeeded, or there is no isolation to be had.
+
+    gpu: every part of a run is tried, in at most 15 minutes. Exit code 1: something does not work.
     """
+    if part is Part.gpu:
+        examine_gpu(only, device, output, as_json)
     with told(as_json):
         from rewards.errors import BadInput
         from rewards.sandbox.probe import probe_all
@@ -159,6 +177,21 @@ def doctor(
             )
             emit("programs are isolated" if safe else "programs are NOT isolated")
     raise typer.Exit(0 if safe else 1)
+
+
+def examine_gpu(only: str | None, device: Device, output: Path, as_json: bool) -> None:
+    """Run the checks of a GPU, and leave with exit code 1 if one fails."""
+    with told(as_json):
+        from rl.run.loading import LIBRARIES, loading
+
+        with loading(LIBRARIES):
+            from rl.doctor.command import examine, show
+        found = examine(only, device.value, output, quiet=as_json)
+        if as_json:
+            emit(json.dumps(found))
+        else:
+            show(found, output)
+    raise typer.Exit(0 if found["passed"] else 1)
 
 
 @contextmanager

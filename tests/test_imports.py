@@ -31,6 +31,7 @@ LAYERS = [
     ["checks", "regrade", "resume"],
     ["stages", "trl_peer"],
     ["planner"],
+    ["doctor"],
     ["serving", "shell"],
     ["grade_commands"],
     ["eval_commands", "plan_commands", "reward_commands", "serve_commands", "stage_commands"],

@@ -1,10 +1,14 @@
 """Checks of the machine itself: driver, compiler, precisions, speed of products and of memory."""
 
+import os
 import shutil
 import statistics
 import subprocess
+import sys
+import sysconfig
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -52,6 +56,26 @@ def driver_version() -> str:
     except (OSError, subprocess.SubprocessError) as error:
         return f"unknown ({type(error).__name__})"
     return said.splitlines()[0].strip() if said.strip() else "unknown"
+
+
+def compiler(subject: Subject) -> Finding:
+    """Look for what Triton compiles its kernels with."""
+    missing = missing_prerequisites()
+    if not missing:
+        return passed("there")
+    if subject.device == "cpu":
+        return skipped(f"a CPU needs none: {'; '.join(missing)}")
+    return failed("missing", "; ".join(missing))
+
+
+def missing_prerequisites() -> list[str]:
+    """Say what Triton lacks to compile a kernel: a C compiler, Python's headers."""
+    missing = []
+    if not any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang", "cc") if name):
+        missing.append("no C compiler (`apt install build-essential`, or name one in CC)")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        missing.append(f"no Python.h (`apt install python{sys.version_info.major}.{sys.version_info.minor}-dev`)")
+    return missing
 
 
 def precisions(subject: Subject) -> Finding:
