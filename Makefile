@@ -8,7 +8,7 @@ PIPELINES = $(patsubst recipes/pipelines/%.yaml,%,$(wildcard recipes/pipelines/*
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart eval test check bench smoke report clean $(RECIPES) $(PIPELINES)
+.PHONY: help install quickstart eval gpu-check test check bench smoke report clean $(RECIPES) $(PIPELINES)
 
 help:
 	@echo "make install      set up .venv (ENGINE=auto|cpu|cuda|none, VERSIONS=lowest|newest)"
@@ -16,6 +16,7 @@ help:
 	@echo "make RECIPE       train a recipe: $(RECIPES)"
 	@echo "make PIPELINE     run a ladder of stages, or go on with it: $(PIPELINES)"
 	@echo "make eval CKPT=... [BENCH=gsm8k,math500]   measure a model, an adapter, or a run's checkpoint"
+	@echo "make gpu-check [ONLY=...]  what works on this machine's GPU, in at most 15 minutes; writes gpu-check.json"
 	@echo "make smoke        two steps of every recipe, and every pipeline, on a CPU"
 	@echo "make report RUN=runs/...   write the report of a run again"
 	@echo "make test | check | clean"
@@ -32,6 +33,10 @@ install: .venv/bin/pip
 
 quickstart: install
 	@$(PENNY) train quickstart --continue
+
+# ONLY: checks by name, such as driver,attention.
+gpu-check: install
+	@$(PENNY) doctor gpu $(if $(ONLY),--only $(ONLY))
 
 $(GPU_RECIPES): install
 	@$(PENNY) train $@

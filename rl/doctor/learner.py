@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,7 +40,8 @@ def small_policy(device: str, dtype: torch.dtype, head: int = 64, layers: int = 
         max_position_embeddings=8192,
         initializer_range=0.1,
     )
-    return Policy(LlamaForCausalLM(config).to(device, dtype), has_adapter=False)
+    model: Any = LlamaForCausalLM(config)
+    return Policy(model.to(device, dtype), has_adapter=False)
 
 
 def attention(subject: Subject) -> Finding:
@@ -110,9 +112,7 @@ def attention_speed(subject: Subject) -> Finding:
         for group in range(2)
         for row in range(size)
     ]
-    took = {
-        layout: seconds(lambda layout=layout: one_pass(policy, samples, layout), subject.device) for layout in LAYOUTS
-    }
+    took = {layout: seconds(partial(one_pass, policy, samples, layout), subject.device) for layout in LAYOUTS}
     tokens, ratio = len(samples) * completion, took["padded"] / took["tree"]
     return judged(
         ratio >= LEAST_GAIN,

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -84,7 +85,7 @@ def precisions(subject: Subject) -> Finding:
     left, right = (torch.randn(256, 256, generator=generator, dtype=torch.float64) for _ in range(2))
     exact, errors = left @ right, dict[str, float]()
     for name, dtype in {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}.items():
-        found = (left.to(subject.device, dtype) @ right.to(subject.device, dtype)).double().cpu()
+        found = product(left.to(subject.device, dtype), right.to(subject.device, dtype)).double().cpu()
         errors[name] = float((found - exact).norm() / exact.norm())
     allowed = {"float32": 2e-3, "bfloat16": 2e-2, "float16": 2e-3}  # float32 may be TF32 where a user has set it
     wrong = [name for name, error in errors.items() if not error <= allowed[name]]
@@ -97,6 +98,11 @@ def precisions(subject: Subject) -> Finding:
     )
 
 
+def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return left @ right."""
+    return left @ right
+
+
 def has_bfloat16(device: str) -> bool:
     """Tell whether a GPU has units for bfloat16; on a CPU `products` says how fast it is."""
     return device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
@@ -107,12 +113,12 @@ def products(subject: Subject) -> Finding:
     size, rates = SIZE[subject.device], dict[str, float]()
     for name, dtype in {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}.items():
         small = torch.ones(256, 256, dtype=dtype, device=subject.device)
-        quick = 2 * 256**3 / seconds(lambda a=small: a @ a, subject.device)  # emulation would take minutes
+        quick = 2 * 256**3 / seconds(partial(product, small, small), subject.device)  # emulation would take minutes
         if quick < 0.05 * max(rates.values(), default=0.0):
             rates[name] = quick
             continue
         a = torch.ones(size, size, dtype=dtype, device=subject.device)
-        rates[name] = 2 * size**3 / seconds(lambda a=a: a @ a, subject.device)
+        rates[name] = 2 * size**3 / seconds(partial(product, a, a), subject.device)
     shown = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in rates.items())
     known = published(subject.device)
     if known is None:

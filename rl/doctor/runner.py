@@ -22,6 +22,7 @@ from rl.doctor.check import Check, Finding, Row, failed, skipped
 ON_CPU = 3.0  # times as long as on a GPU
 LONGEST = 15 * 60.0  # seconds of all checks together, on a GPU
 Told = Callable[[Check], None]
+WORKER = (sys.executable, "-m", "rl.doctor.worker")
 
 
 def chosen(checks: Sequence[Check], only: str | None) -> list[Check]:
@@ -37,8 +38,8 @@ def chosen(checks: Sequence[Check], only: str | None) -> list[Check]:
     return [check for check in checks if check.name in asked]
 
 
-def run(checks: Sequence[Check], device: str, begin: Told) -> Iterator[Row]:
-    """Yield a row for each check, in their order; `begin` is called before each."""
+def run(checks: Sequence[Check], device: str, begin: Told, worker: Sequence[str] = WORKER) -> Iterator[Row]:
+    """Yield a row for each check, in their order; `begin` is called before each, and `worker` runs them."""
     deadline = time.monotonic() + LONGEST * (ON_CPU if device == "cpu" else 1.0)
     with tempfile.TemporaryDirectory(prefix="penny-doctor-") as folder:
         for number, (_, group) in enumerate(groupby(checks, key=lambda check: check.group)):
@@ -46,19 +47,21 @@ def run(checks: Sequence[Check], device: str, begin: Told) -> Iterator[Row]:
             while left:
                 results = Path(folder) / f"{number}-{len(left)}.jsonl"
                 done = 0
-                for row in run_process(left, device, results, deadline, begin):
+                command = [*worker, device, str(results), *(check.name for check in left)]
+                for row in run_process(left, command, device, results, deadline, begin):
                     done += 1
                     yield row
                 left = left[done:]
 
 
-def run_process(checks: Sequence[Check], device: str, results: Path, deadline: float, begin: Told) -> Iterator[Row]:
+def run_process(
+    checks: Sequence[Check], command: Sequence[str], device: str, results: Path, deadline: float, begin: Told
+) -> Iterator[Row]:
     """Yield the rows of one process, the last of which may be that of the check that ended it."""
     log = results.with_suffix(".log")
     if time.monotonic() > deadline:
         yield from (Row(check.name, check.about, skipped("the time for all checks is over"), 0.0) for check in checks)
         return
-    command = [sys.executable, "-m", "rl.doctor.worker", device, str(results), *(check.name for check in checks)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         try:

@@ -22,7 +22,7 @@ from rl.planner.shapes import Shape, shape_of
 from rl.recipe import ModelSection, ProblemsSection, Recipe, RewardsSection, RolloutSection
 from rl.rollout.build import shared_dtype
 
-QWEN: dict[str, dict[str, int]] = {  # of Qwen2.5, from the models' published configurations
+QWEN: dict[str, dict[str, Any]] = {  # of Qwen2.5, from the models' published configurations
     "0.5b": {"hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "intermediate_size": 4864},
     "1.5b": {"hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "intermediate_size": 8960},
     "3b": {"hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16, "intermediate_size": 11008},

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl.doctor.check import Check, Finding, Row, Subject, failed
-from rl.doctor.listed import CHECKS
 
 
 def run_checks(checks: Sequence[Check], device: str, results: Path) -> None:
@@ -37,5 +36,7 @@ def looked_at(check: Check, subject: Subject) -> Finding:
 
 
 if __name__ == "__main__":
+    from rl.doctor.listed import CHECKS  # with all libraries; `run_checks` needs none
+
     asked = sys.argv[3:]
     run_checks([check for check in CHECKS if check.name in asked], sys.argv[1], Path(sys.argv[2]))
