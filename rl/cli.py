@@ -25,6 +25,7 @@ from rl.names.visible import emit
 from rl.plan_commands import plan
 from rl.reward_commands import reward_app
 from rl.run.loading import LIBRARIES, forget_log, loading
+from rl.run.own_gpu import take_own_gpu
 from rl.serve_commands import chat, export, price, serve
 from rl.shell.completion import complete_recipe
 from rl.shell.numbers import MOST
@@ -88,6 +89,8 @@ def train(
     with told(as_json), resumable() as begun:
         recipe, folder = asked_run(arguments or [], smoke, resume, unfinished)
         let_segments_grow(sleeps=recipe.rollout.enable_sleep_mode)
+        if recipe.rollout.device != "cpu":
+            take_own_gpu(os.environ)
         with loading(LIBRARIES):
             from rl.checks import check_recipe
             from rl.launch import run_recipe

@@ -134,7 +134,7 @@ def load_model(
             path,
             revision=revision,
             dtype=dtype,
-            device_map=device,
+            device_map="cuda:0" if device == "cuda" else device,  # `cuda` means the GPU of LOCAL_RANK here
             attn_implementation="sdpa",
             trust_remote_code=False,
             use_safetensors=True,

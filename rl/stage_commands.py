@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from rl.grade_commands import Json, print_table
 from rl.names.visible import emit
 from rl.run.loading import LIBRARIES, loading
+from rl.run.own_gpu import take_own_gpu
 from rl.shell.completion import complete_pipeline, complete_recipe
 from rl.shell.numbers import MOST, MOST_SAMPLES
 from rl.told import told
@@ -90,6 +92,7 @@ def stage(
     """Run one stage of a pipeline that `penny run` has begun."""
     began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
     with told(False):
+        take_own_gpu(os.environ)
         with loading(LIBRARIES):
             from rl.evaluate.command import Listener
             from rl.stages.books import open_pipeline

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -218,3 +219,21 @@ def test_a_damaged_folder_is_bad_input(tiny_model: Path, tmp_path: Path, file: s
     (tmp_path / "m" / file).write_bytes(content)
     with pytest.raises(BadInput, match=r"cannot be loaded \(.+\): check"):
         (models.load_tokenizer if file == "tokenizer.json" else models.load_model)(str(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(("device", "placed"), [("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu")])
+def test_a_model_goes_to_the_gpu_that_the_process_sees(
+    device: str, placed: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left without a number, transformers takes that of LOCAL_RANK."""
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    asked: list[str] = []
+
+    def from_pretrained(path: str, *, device_map: str, **_: Any) -> Any:
+        asked.append(device_map)
+        return None, {}
+
+    monkeypatch.setattr("rl.models.AutoModelForCausalLM.from_pretrained", from_pretrained)
+    monkeypatch.setattr("rl.models.check_loaded", lambda name, info: None)
+    models.load_model(str(tiny_model), device=device)
+    assert asked == [placed]
