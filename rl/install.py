@@ -124,8 +124,8 @@ def install_torch(engine: str, versions: str, driver: tuple[int, int] | None, re
     if reason is None:
         return engine
     if required:
-        raise InstallError(reason)
-    print(f"engine: vLLM's CPU build, for this GPU cannot be used: {reason}", flush=True)
+        raise InstallError(f"{reason}, or run make install ENGINE=cpu.")
+    print(f"engine: vLLM's CPU build, since {reason}", flush=True)
     stage("torch", [pinned(versions, "cpu")["torch"]])
     return "cpu"
 
@@ -170,20 +170,20 @@ def torch_cuda() -> str | None:
 
 
 def cuda_problem(built: str | None, driver: tuple[int, int] | None) -> str | None:
-    """Say why a torch that was built for CUDA version `built` cannot run on this driver; None if nothing is known.
+    """Say why a torch that was built for CUDA version `built` cannot use the GPU; None if nothing is known.
 
-    A driver runs all versions of its major version of CUDA and of earlier ones.
+    A driver runs all versions of its major version of CUDA and of earlier ones. The reason is part of a sentence.
     """
     if built is None:
         return (
-            f"torch {installed_version('torch')} was built without CUDA: set PIP_INDEX_URL to an index with CUDA "
-            "builds, such as https://pypi.org/simple, and run make install ENGINE=cuda again."
+            "the index of packages has only a torch without CUDA: set PIP_INDEX_URL to one with CUDA builds, such as "
+            "https://pypi.org/simple"
         )
     if driver is None or driver[0] >= int(built.split(".")[0]):
         return None
     return (
-        f"The NVIDIA driver is too old: it runs CUDA {driver[0]}.{driver[1]}, and torch needs CUDA {built}; install a "
-        "newer driver, or run make install ENGINE=cpu."
+        f"the NVIDIA driver is too old, for it runs CUDA {driver[0]}.{driver[1]}, and torch needs CUDA {built}: "
+        "install a newer driver"
     )
 
 

