@@ -9,6 +9,7 @@ from packaging.version import Version
 from rewards.errors import BadInput
 from rl.recipe import Recipe
 from rl.rollout.build import pick_device, pick_engine, pick_sync
+from rl.rollout.prerequisites import check_prerequisites, why_no_gpu
 from rl.rollout.server_engine import open_server
 from rl.rollout.vllm_engine import LORA_RANKS, served_rank
 
@@ -20,6 +21,7 @@ def check_engine(recipe: Recipe) -> None:
     check_sync(recipe)
     check_staleness(recipe)
     check_device(recipe, gpu_memory_gib())
+    check_prerequisites(pick_device(recipe.rollout.device))
     if pick_engine(recipe.rollout) == "vllm":
         check_vllm(installed_vllm(), pick_device(recipe.rollout.device))
     check_server(recipe)
@@ -83,7 +85,7 @@ def check_device(recipe: Recipe, gpus: list[float]) -> None:
     smoke = f"; `penny train {recipe.name} --smoke` tries the recipe out on a CPU"
     if not gpus and (rollout.device == "cuda" or least is not None):
         needed = "a CUDA GPU" if least is None else f"a CUDA GPU with {least:g} GiB"
-        raise BadInput(f"Recipe {recipe.name} needs {needed}, and this machine has none{smoke}.")
+        raise BadInput(f"Recipe {recipe.name} needs {needed}, and {why_no_gpu()}{smoke}.")
     if gpus and least is not None and min(gpus) < least - 1:  # a "24 GB" card reports a little less than 24 GiB
         raise BadInput(
             f"Recipe {recipe.name} needs {least:g} GiB of GPU memory (run.min_gpu_memory_gib), and this GPU has "

