@@ -1,20 +1,17 @@
 """Checks of the machine itself: driver, compiler, precisions, speed of products and of memory."""
 
-import os
 import shutil
 import statistics
 import subprocess
-import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from rl.doctor.check import Finding, Subject, failed, judged, passed, skipped
 from rl.planner.gpus import Gpu, known_gpu
+from rl.rollout.prerequisites import missing_prerequisites
 
 SIZE = {"cpu": 1024, "cuda": 8192}  # rows and columns of the products
 COPIED = {"cpu": 2**27, "cuda": 2**31}  # bytes
@@ -67,16 +64,6 @@ def compiler(subject: Subject) -> Finding:
     if subject.device == "cpu":
         return skipped(f"a CPU needs none: {'; '.join(missing)}")
     return failed("missing", "; ".join(missing))
-
-
-def missing_prerequisites() -> list[str]:
-    """Say what Triton lacks to compile a kernel: a C compiler, Python's headers."""
-    missing = []
-    if not any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang", "cc") if name):
-        missing.append("no C compiler (`apt install build-essential`, or name one in CC)")
-    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-        missing.append(f"no Python.h (`apt install python{sys.version_info.major}.{sys.version_info.minor}-dev`)")
-    return missing
 
 
 def precisions(subject: Subject) -> Finding:
