@@ -11,7 +11,7 @@ import torch
 
 from rl.doctor.check import Finding, Subject, failed, judged, passed, skipped
 from rl.planner.gpus import Gpu, known_gpu
-from rl.rollout.prerequisites import missing_prerequisites
+from rl.rollout.prerequisites import missing_prerequisites, why_no_gpu
 
 SIZE = {"cpu": 1024, "cuda": 8192}  # rows and columns of the products
 COPIED = {"cpu": 2**27, "cuda": 2**31}  # bytes
@@ -24,11 +24,7 @@ def driver(subject: Subject) -> Finding:
     if subject.device == "cpu":
         return skipped("asked for the CPU; no GPU is looked for")
     if not torch.cuda.is_available():
-        built = torch.version.cuda
-        why = (
-            f"torch {torch.__version__} finds no GPU" if built else f"torch {torch.__version__} is a build without CUDA"
-        )
-        return failed("no GPU", f"{why}: see `nvidia-smi`, then run `make install ENGINE=cuda`")
+        return failed("no GPU", why_no_gpu())
     about = torch.cuda.get_device_properties(0)
     version = driver_version()
     return passed(
