@@ -136,6 +136,16 @@ def test_ranks_share_problems_evenly() -> None:
         checks.check_ranks(make("tiny", "algorithm.problems_per_step=8"), {"WORLD_SIZE": "3"})
 
 
+def test_ranks_share_no_gpu() -> None:
+    """Where a program of its own starts the run: `penny train` gives each rank its GPU, which leaves local rank 0."""
+    environment = {"WORLD_SIZE": "4", "LOCAL_RANK": "1"}
+    even = "algorithm.problems_per_step=8"
+    with pytest.raises(BadInput, match="Rank 1 of this machine would use the same GPU as rank 0"):
+        checks.check_ranks(make("tiny", even, "rollout.device=cuda"), environment)
+    checks.check_ranks(make("tiny", even, "rollout.device=cuda"), environment | {"LOCAL_RANK": "0"})
+    checks.check_ranks(make("tiny", even, "rollout.device=cpu"), environment)
+
+
 @pytest.mark.parametrize(
     ("overrides", "gpus", "expected"),
     [
