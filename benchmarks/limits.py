@@ -128,7 +128,6 @@ def stock_rollouts(**sizes: Any) -> dict[str, Any]:
         kv_cache_gib=section.kv_cache_gib,
         gpu_memory_utilization=section.gpu_memory_utilization,
         enable_sleep_mode=False,
-        tensor_parallel_size=1,
     )
     set_environment(settings)
     from vllm import LLM

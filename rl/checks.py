@@ -112,12 +112,18 @@ def check_decontamination(recipe: Recipe) -> None:
 
 
 def check_ranks(recipe: Recipe, environment: Mapping[str, str]) -> None:
-    """Refuse a number of ranks (`torchrun`'s WORLD_SIZE) that does not share a step's problems evenly."""
+    """Refuse ranks (`torchrun`'s WORLD_SIZE) that do not share a step's problems evenly, or that share a GPU."""
     ranks, problems = int(environment.get("WORLD_SIZE", "1")), recipe.algorithm.problems_per_step
     if problems % ranks:
         raise BadInput(
             f"algorithm.problems_per_step {problems} cannot be shared evenly by {ranks} ranks: make it a "
             f"multiple of {ranks}."
+        )
+    local = int(environment.get("LOCAL_RANK", "0"))  # `take_own_gpu` makes it 0, and `penny train` calls that
+    if local > 0 and pick_device(recipe.rollout.device) == "cuda":
+        raise BadInput(
+            f"Rank {local} of this machine would use the same GPU as rank 0: start the ranks with "
+            "`torchrun -m rl.cli train`, or call rl.run.own_gpu.take_own_gpu before torch loads."
         )
 
 

@@ -19,6 +19,7 @@ SUPPORTED_VLLM = ("0.31", "0.33")  # first and last minor version that the engin
 def check_engine(recipe: Recipe) -> None:
     """All of it. Raises BadInput."""
     check_sync(recipe)
+    check_parallel(recipe)
     check_staleness(recipe)
     check_device(recipe, gpu_memory_gib())
     check_prerequisites(pick_device(recipe.rollout.device))
@@ -43,6 +44,16 @@ def check_sync(recipe: Recipe) -> None:
         raise BadInput(
             f"vLLM serves adapters of rank {LORA_RANKS[-1]} at most, and model.lora_r is {recipe.model.lora_r}: use "
             f"{instead}, or a lower rank."
+        )
+
+
+def check_parallel(recipe: Recipe) -> None:
+    """Refuse an engine in this process that is to be split over several GPUs."""
+    size = recipe.rollout.tensor_parallel_size
+    if size > 1 and pick_engine(recipe.rollout) != "server":
+        raise BadInput(
+            f"rollout.tensor_parallel_size is {size}, but the engine in Penny's own process uses one GPU: set it to 1, "
+            f"or start a vLLM server with --tensor-parallel-size {size} and use rollout.engine=server (docs/speed.md)."
         )
 
 
@@ -80,7 +91,7 @@ def gpu_memory_gib() -> list[float]:
 
 
 def check_device(recipe: Recipe, gpus: list[float]) -> None:
-    """Refuse a GPU that is asked for but absent, too small, or one of too few."""
+    """Refuse a GPU that is asked for but absent or too small."""
     rollout, least = recipe.rollout, recipe.run.min_gpu_memory_gib
     smoke = f"; `penny train {recipe.name} --smoke` tries the recipe out on a CPU"
     if not gpus and (rollout.device == "cuda" or least is not None):
@@ -90,10 +101,6 @@ def check_device(recipe: Recipe, gpus: list[float]) -> None:
         raise BadInput(
             f"Recipe {recipe.name} needs {least:g} GiB of GPU memory (run.min_gpu_memory_gib), and this GPU has "
             f"{min(gpus):.1f} GiB: use a larger one, or make the recipe smaller and lower that number{smoke}."
-        )
-    if pick_device(rollout.device) == "cuda" and rollout.tensor_parallel_size > len(gpus):
-        raise BadInput(
-            f"rollout.tensor_parallel_size is {rollout.tensor_parallel_size}, but this machine has {len(gpus)} GPU(s)."
         )
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
+BUCKET = 2**30  # bytes of one sum over the ranks: any adapter's gradients at once, and little beside a whole model's
 
 
 def rank() -> int:
@@ -49,7 +50,27 @@ def add_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace each gradient by its sum over the ranks. Losses carry global denominators, so the sum is the gradient."""
     if world_size() == 1:
         return
+    gradients = []
     for parameter in parameters:
         if parameter.grad is None:  # this rank had nothing to learn from
             parameter.grad = torch.zeros_like(parameter)
-        dist.all_reduce(parameter.grad)
+        gradients.append(parameter.grad)
+    for bucket in buckets(gradients):
+        flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+        dist.all_reduce(flat)
+        for gradient, total in zip(bucket, flat.split([gradient.numel() for gradient in bucket]), strict=True):
+            gradient.copy_(total.view_as(gradient))
+
+
+def buckets(tensors: Iterable[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """Split tensors by dtype, and into lists of at most `BUCKET` bytes: a message a list, not one a tensor."""
+    made: list[list[torch.Tensor]] = []
+    open_ones: dict[torch.dtype, tuple[list[torch.Tensor], int]] = {}  # of each dtype the last list, and its bytes
+    for tensor in tensors:
+        bucket, size = open_ones.get(tensor.dtype, ([], 0))
+        if not bucket or size + tensor.nbytes > BUCKET:
+            bucket, size = [], 0
+            made.append(bucket)
+        bucket.append(tensor)
+        open_ones[tensor.dtype] = bucket, size + tensor.nbytes
+    return made

@@ -172,7 +172,7 @@ class RolloutSection(Section):
     )
     gpu_memory_utilization: float = Field(0.4, gt=0, le=1, description="GPU: engine's share of the memory")
     enable_sleep_mode: bool = Field(False, description="GPU: engine frees its memory while the learner works")
-    tensor_parallel_size: int = Field(1, ge=1, le=4096, description="GPU")
+    tensor_parallel_size: int = Field(1, ge=1, le=4096, description="GPUs of a server; Penny's own engine uses one")
     enforce_eager: bool = Field(True, description="skip compilation; false pays off on long GPU runs")
     kv_cache_gib: float = Field(1.0, gt=0, description="CPU: memory of the engine's KV cache, GiB")
     max_num_seqs: int = Field(256, ge=1, le=2**20, description="sequences the engine runs at once")

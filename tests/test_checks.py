@@ -136,18 +136,42 @@ def test_ranks_share_problems_evenly() -> None:
         checks.check_ranks(make("tiny", "algorithm.problems_per_step=8"), {"WORLD_SIZE": "3"})
 
 
+def test_ranks_share_no_gpu() -> None:
+    """Where a program of its own starts the run: `penny train` gives each rank its GPU, which leaves local rank 0."""
+    environment = {"WORLD_SIZE": "4", "LOCAL_RANK": "1"}
+    even = "algorithm.problems_per_step=8"
+    with pytest.raises(BadInput, match="Rank 1 of this machine would use the same GPU as rank 0"):
+        checks.check_ranks(make("tiny", even, "rollout.device=cuda"), environment)
+    checks.check_ranks(make("tiny", even, "rollout.device=cuda"), environment | {"LOCAL_RANK": "0"})
+    checks.check_ranks(make("tiny", even, "rollout.device=cpu"), environment)
+
+
 @pytest.mark.parametrize(
     ("overrides", "gpus", "expected"),
     [
         (["rollout.device=cuda"], [], "needs a CUDA GPU, and this machine has none"),
         (["run.min_gpu_memory_gib=24"], [], "needs a CUDA GPU with 24 GiB, and this machine has none"),
         (["run.min_gpu_memory_gib=24"], [15.9], "needs 24 GiB of GPU memory .*has 15.9 GiB"),
-        (["rollout.device=cuda", "rollout.tensor_parallel_size=2"], [80.0], "is 2, but this machine has 1 GPU"),
     ],
 )
 def test_the_gpu_that_is_asked_for_must_be_there(overrides: list[str], gpus: list[float], expected: str) -> None:
     with pytest.raises(BadInput, match=expected):
         engine_checks.check_device(make("tiny", *overrides), gpus)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "transformers", "auto"])
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_the_engine_of_this_process_uses_one_gpu(engine: str, device: str) -> None:
+    on = (f"rollout.engine={engine}", f"rollout.device={device}")
+    message = refusal(make("tiny", *on, "rollout.tensor_parallel_size=4"))
+    assert "rollout.tensor_parallel_size is 4, but the engine in Penny's own process uses one GPU" in message
+    assert "server with --tensor-parallel-size 4 and use rollout.engine=server" in message
+    engine_checks.check_parallel(make("tiny", *on))
+
+
+def test_a_server_may_be_split_over_gpus() -> None:
+    server = ("rollout.engine=server", "rollout.server_url=http://127.0.0.1:9/v1")
+    engine_checks.check_parallel(make("tiny", *server, "rollout.tensor_parallel_size=4"))
 
 
 def test_a_gpu_may_report_a_little_less_than_its_name_says() -> None:

@@ -97,6 +97,7 @@ def test_named_gpus_side_by_side(recipe_path: Path, monkeypatch: pytest.MonkeyPa
         (["--dollars-per-hour", "-1"], "--dollars-per-hour -1 is no price"),
         (["rollout.num_generation=3"], "did you mean rollout.num_generations?"),
         (["--gpu", "l4", "rollout.num_generations=1"], "rollout.num_generations is 1"),
+        (["--gpu", "h100", "rollout.tensor_parallel_size=2"], "the engine in Penny's own process uses one GPU"),
     ],
 )
 def test_bad_input_is_refused_before_a_model_loads(

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from rl import ranks
 from rl.recipe import Recipe
 from rl.recipe_file import dump_recipe
 from rl.run.checkpoints import rewind
@@ -20,15 +23,70 @@ ROOT = Path(__file__).parents[1]
 BATCH = ("reward/mean", "pass_rate", "completions/mean_length", "tokens", "groups/no_signal")
 
 
+def add_as_two(monkeypatch: pytest.MonkeyPatch, parameters: list[torch.nn.Parameter]) -> list[torch.Tensor]:
+    """Add gradients to those of a second rank that has the same ones; returns what was sent, in its messages."""
+    sent: list[torch.Tensor] = []
+
+    def all_reduce(tensor: torch.Tensor) -> None:
+        sent.append(tensor.clone())
+        tensor.mul_(2)
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("rl.ranks.dist.all_reduce", all_reduce)
+    ranks.add_gradients(iter(parameters))
+    return sent
+
+
+def parameter(values: Any, dtype: torch.dtype = torch.float32, gradient: bool = True) -> torch.nn.Parameter:
+    """A parameter whose gradient has these values, or that has none."""
+    made = torch.nn.Parameter(torch.zeros_like(torch.tensor(values, dtype=dtype)))
+    made.grad = torch.tensor(values, dtype=dtype) if gradient else None
+    return made
+
+
+def test_gradients_are_added_in_one_message_a_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    turned = parameter([[0.0, 0.0], [0.0, 0.0]])
+    turned.grad = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).T  # in another order in memory
+    parameters = [
+        parameter([[1.0, 2.0, 3.0]]),
+        parameter([0.5], torch.bfloat16),
+        turned,
+        parameter(7.0),
+        parameter([9.0, 9.0], gradient=False),
+        parameter([]),
+        parameter([4.0], torch.bfloat16),
+    ]
+    sent = add_as_two(monkeypatch, parameters)
+    assert [tensor.tolist() for tensor in sent] == [[1, 2, 3, 1, 3, 2, 4, 7, 0, 0], [0.5, 4]]
+    sums = [p.grad.tolist() for p in parameters if p.grad is not None]
+    assert sums == [[[2, 4, 6]], [1], [[2, 6], [4, 8]], 14, [0, 0], [], [8]]
+    assert [p.grad.dtype for p in parameters if p.grad is not None] == [p.dtype for p in parameters]
+
+
+def test_gradients_of_many_bytes_go_in_several_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rl.ranks.BUCKET", 12)  # three numbers
+    parameters = [parameter([1.0, 2.0]), parameter([3.0]), parameter([4.0]), parameter([5.0] * 5), parameter([6.0])]
+    sent = add_as_two(monkeypatch, parameters)
+    assert [tensor.tolist() for tensor in sent] == [[1, 2, 3], [4], [5] * 5, [6]]
+    assert [p.grad.tolist() for p in parameters if p.grad is not None] == [[2, 4], [6], [8], [10] * 5, [12]]
+
+
+def test_a_rank_on_its_own_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    alone = parameter([9.0], gradient=False)
+    ranks.add_gradients([alone])
+    assert alone.grad is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
 def test_two_ranks_train_as_one(engine: str, tiny_model: Path, tmp_path: Path) -> None:
     if engine == "vllm":
         pytest.importorskip("vllm", reason="vLLM is not installed here")
     runs = []
-    for ranks in (1, 2):
-        whole = recipe(tiny_model, tmp_path / f"ranks-{ranks}", rollout={"engine": engine})
-        runs.append(torchrun(ranks, write(whole)))
+    for count in (1, 2):
+        whole = recipe(tiny_model, tmp_path / f"ranks-{count}", rollout={"engine": engine})
+        runs.append(torchrun(count, write(whole)))
     one, two = (read_metrics(run) for run in runs)
     assert len(one) == len(two) == 5
     for ours, theirs in zip(one, two, strict=True):
@@ -66,9 +124,9 @@ def write(whole: Recipe) -> str:
     return str(file)
 
 
-def torchrun(ranks: int, *arguments: str) -> RunFolder:
+def torchrun(count: int, *arguments: str) -> RunFolder:
     """Train with so many processes; returns the folder of the run."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, "-m", "rl.cli", "train", *arguments], check=True, env=environment, timeout=400)
     return RunFolder.open(Path(arguments[-1]).with_suffix(""))

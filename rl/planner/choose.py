@@ -99,8 +99,7 @@ def split(recipe: Recipe, shape: Shape, precision: Precision, memory: float) -> 
     """
     has_share = precision.device == "cuda" and pick_engine(recipe.rollout) == "vllm"
     free = usable_gib(memory, precision) * GIB - sum(resident_bytes(recipe, shape, precision.learner).values())
-    engine = shape.parameters * precision.engine.itemsize / recipe.rollout.tensor_parallel_size
-    engine += ENGINE_WORKSPACE * GIB if has_share else 0
+    engine = shape.parameters * precision.engine.itemsize + (ENGINE_WORKSPACE * GIB if has_share else 0)
     cache = kv_cache_bytes(recipe, shape, precision.engine)
     if has_share:
         cache = min(cache, (free - engine - 0.01 * memory * GIB) * (1.0 if sleeps(recipe, precision) else 0.5))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rewards.errors import BadInput
 from rl.checks import check_decontamination, check_lengths, check_model, check_recipe, check_sampling
-from rl.engine_checks import check_sync
+from rl.engine_checks import check_parallel, check_sync
 from rl.models import load_config
 from rl.planner.assume import of_gpu, of_this_machine
 from rl.planner.calibrate import calibrate
@@ -63,6 +63,7 @@ def forecast(request: Request, say: Say) -> list[Forecast]:
     check_sampling(recipe)
     check_lengths(recipe)
     check_sync(recipe)
+    check_parallel(recipe)
     check_decontamination(recipe)
     check_model(recipe, load_config(recipe.model.name, recipe.model.revision))
     observed = observed_here(request, say)

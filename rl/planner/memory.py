@@ -113,7 +113,7 @@ def memory_gib(recipe: Recipe, shape: Shape, precision: Precision, gpu_gib: floa
     The engine has its own copy of the weights, and its KV cache: vLLM takes `gpu_memory_utilization` of a GPU of
     `gpu_gib` (None: not known) for both, and on a CPU `kv_cache_gib`; transformers takes what it needs.
     """
-    weights = shape.parameters * precision.engine.itemsize / recipe.rollout.tensor_parallel_size
+    weights = shape.parameters * precision.engine.itemsize
     cache = kv_cache_bytes(recipe, shape, precision.engine)
     if pick_engine(recipe.rollout) == "vllm":
         if precision.device == "cpu":

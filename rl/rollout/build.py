@@ -127,7 +127,6 @@ def build_engine(recipe: Recipe) -> RolloutEngine:
         kv_cache_gib=section.kv_cache_gib,
         gpu_memory_utilization=section.gpu_memory_utilization,
         enable_sleep_mode=section.enable_sleep_mode,
-        tensor_parallel_size=section.tensor_parallel_size,
         max_lora_rank=rank,
     )
     return VllmEngine(model, recipe.model.revision, settings)

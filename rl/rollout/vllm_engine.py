@@ -35,7 +35,7 @@ LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for; an
 class VllmSettings:
     """Where and how the engine runs.
 
-    `kv_cache_gib` counts on a CPU; `gpu_memory_utilization`, `enable_sleep_mode` and `tensor_parallel_size` on a GPU.
+    `kv_cache_gib` counts on a CPU; `gpu_memory_utilization` and `enable_sleep_mode` on a GPU.
     `max_lora_rank` is one of `LORA_RANKS` (`served_rank`); 0 keeps adapters off.
     """
 
@@ -47,7 +47,6 @@ class VllmSettings:
     kv_cache_gib: float
     gpu_memory_utilization: float
     enable_sleep_mode: bool
-    tensor_parallel_size: int
     max_lora_rank: int = 0
 
 
@@ -83,7 +82,6 @@ def device_options(settings: VllmSettings) -> dict[str, Any]:
     return {
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "enable_sleep_mode": settings.enable_sleep_mode,
-        "tensor_parallel_size": settings.tensor_parallel_size,
     }
 
 
@@ -166,8 +164,6 @@ class VllmEngine:
         self._wake()
         if self._settings.device == "cpu":
             [weights] = self._llm.apply_model(partial(replace_linear_layers, weights=weights))
-        elif self._settings.tensor_parallel_size > 1:  # the other workers are processes, where no generator can go
-            weights = [(name, tensor.cpu()) for name, tensor in weights]
         if weights:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
             if self._settings.device == "cpu":

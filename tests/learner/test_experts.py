@@ -99,7 +99,7 @@ def engine(request: pytest.FixtureRequest, mixture: Path) -> Iterator[RolloutEng
 
         settings = VllmSettings(
             device="cpu", dtype="float32", max_model_length=128, max_num_seqs=8, enforce_eager=True, kv_cache_gib=0.25,
-            gpu_memory_utilization=0.4, enable_sleep_mode=False, tensor_parallel_size=1, max_lora_rank=0,
+            gpu_memory_utilization=0.4, enable_sleep_mode=False, max_lora_rank=0,
         )  # fmt: skip
         running = VllmEngine(str(mixture), None, settings)
     yield running

@@ -185,6 +185,16 @@ from rl.learner.step import LearnerSettings, learn
 from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection
 model, samples, target = sys.argv[1], pickle.load(open(sys.argv[2], "rb")), sys.argv[3]
 ranks.start("cpu")
+add_at_once = ranks.add_gradients
+def add_and_compare(parameters):
+    parameters = list(parameters)
+    one_by_one = [p.grad.clone() for p in parameters]
+    for gradient in one_by_one:
+        torch.distributed.all_reduce(gradient)
+    add_at_once(parameters)
+    assert all(torch.equal(p.grad, gradient) for p, gradient in zip(parameters, one_by_one, strict=True))
+    open(f"{target}-{ranks.rank()}.compared", "w").close()
+ranks.add_gradients = add_and_compare
 share = len(samples) // ranks.world_size()
 mine = samples[ranks.rank() * share : (ranks.rank() + 1) * share]
 learner = load_policy(ModelSection(name=model, lora_r=4), "cpu", torch.float32, seed=0, keep_reference=True)
@@ -212,6 +222,7 @@ def test_two_ranks_have_the_gradient_of_one(tiny_model: Path, samples: list[Samp
     subprocess.run(command + arguments, check=True, env=os.environ | {"PYTHONPATH": str(root)}, timeout=300)
     one = gradients(tiny_model, samples, algorithm, replace(SETTINGS, max_gap=10.0))
     for rank in (0, 1):
+        assert (tmp_path / f"out-{rank}.compared").exists()  # one sum of all gradients is that of each, bit for bit
         both = torch.load(tmp_path / f"out-{rank}.pt")
         assert all(same(both[name], one[name]) for name in one)
     first, second = (json.loads((tmp_path / f"out-{rank}.json").read_text()) for rank in (0, 1))

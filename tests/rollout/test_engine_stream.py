@@ -24,7 +24,7 @@ def engine(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Rollout
     pytest.importorskip("vllm", reason="vLLM is not installed here")
     from rl.rollout.vllm_engine import VllmEngine, VllmSettings
 
-    settings = VllmSettings("cpu", "float32", 64, 4, True, 1.0, 0.4, False, 1)
+    settings = VllmSettings("cpu", "float32", 64, 4, True, 1.0, 0.4, False)
     engine = VllmEngine(str(tiny_model), None, settings)
     yield engine
     engine.close()

@@ -36,7 +36,7 @@ def way(request: pytest.FixtureRequest, tiny_model: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(vllm_engine, "install_sampler", lambda worker: None)
     if asynchronous:
         let_it_schedule_ahead(monkeypatch)
-    engine = VllmEngine(str(tiny_model), None, VllmSettings("cpu", dtype, 128, 32, True, 1.0, 0.4, False, 1))
+    engine = VllmEngine(str(tiny_model), None, VllmSettings("cpu", dtype, 128, 32, True, 1.0, 0.4, False))
     assert engine._llm.llm_engine.vllm_config.scheduler_config.async_scheduling is asynchronous
     yield engine, dtype
     engine.close()

@@ -54,7 +54,6 @@ def engine_on(device: str, **changes: Any) -> VllmEngine:
         kv_cache_gib=1,
         gpu_memory_utilization=0.4,
         enable_sleep_mode=device == "cuda",
-        tensor_parallel_size=1,
         max_lora_rank=8,
     )
     return VllmEngine("some/model", None, dataclasses.replace(settings, **changes))

@@ -49,7 +49,6 @@ def start(model: Path, max_lora_rank: int = 0) -> VllmEngine:
         kv_cache_gib=1,
         gpu_memory_utilization=0.4,
         enable_sleep_mode=False,
-        tensor_parallel_size=1,
         max_lora_rank=max_lora_rank,
     )
     return VllmEngine(str(model), None, settings)

@@ -9,7 +9,7 @@ import torch
 
 from rl.rollout.vllm_engine import LORA_RANKS, VllmEngine, VllmSettings, served_rank, to_completion
 
-SETTINGS = VllmSettings("cuda", "bfloat16", 64, 4, True, 1.0, 0.4, True, 1)
+SETTINGS = VllmSettings("cuda", "bfloat16", 64, 4, True, 1.0, 0.4, True)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Each process sees the one GPU that is its own, whatever started it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,22 @@ def test_ranks_on_cpus_need_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["train", "quickstart", "--smoke", "--dry-run", "rollout.device=cpu", "model.name=nowhere/at all"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2 and "model" in result.stderr  # it came as far as the model
+
+
+DRIVER = """
+int cuInit(unsigned int flags) { return INIT; }
+int cuDeviceGetCount(int *count) { *count = 3; return 0; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize(("init", "gpus"), [(0, 3), (100, 0)])  # 100: CUDA_ERROR_NO_DEVICE
+def test_the_driver_is_asked_as_cuda_asks_it(
+    init: int, gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a library that stands in for NVIDIA's."""
+    (tmp_path / "driver.c").write_text(DRIVER.replace("INIT", str(init)))
+    build = ["cc", "-shared", "-fPIC", "-o", str(tmp_path / "libcuda.so.1"), str(tmp_path / "driver.c")]
+    subprocess.run(build, check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    assert count_gpus() == gpus
