@@ -9,12 +9,20 @@ from typing import Any
 
 import torch
 
-from benchmarks.workload import Batch, Sizes, batch_seeds, bench_recipe, long_prompts, shared_prefix, to_samples
+from benchmarks.workload import (
+    Batch,
+    Sizes,
+    batch_seeds,
+    bench_recipe,
+    long_prompts,
+    shared_prefix,
+    start_engine,
+    to_samples,
+)
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy
 from rl.learner.step import LearnerSettings, learn
 from rl.recipe import Recipe
-from rl.rollout.build import build_engine
 from rl.rollout.engine import SamplingParams
 
 # Nothing is corrected or clipped: both sides give the plain gradient, and the weights stay as they are.
@@ -32,7 +40,7 @@ def sample_rollouts(
     batch = Batch(long_prompts(model, prompts, prompt_tokens), batch_seeds(1, prompts, samples))
     sizes = Sizes(model, 1, prompts, samples, max_tokens)
     rollout = {"rollout": {"engine": engine}, "problems": {"max_prompt_length": max(map(len, batch.prompts))}}
-    with contextlib.closing(build_engine(bench_recipe(sizes, engine, rollout))) as sampler:
+    with contextlib.closing(start_engine(bench_recipe(sizes, engine, rollout))) as sampler:
         completions = sampler.generate(batch.prompts, SamplingParams(max_tokens), batch.seeds)
     lengths = [len(completion.token_ids) for group in completions for completion in group]
     return {

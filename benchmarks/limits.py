@@ -18,12 +18,21 @@ from benchmarks.given import Given, as_samples, given_recipe, our_pass, sample_r
 from benchmarks.part import Part, Results, at_least_one, fresh, run_part
 from benchmarks.penny_process import penny_steps
 from benchmarks.report import number, percents, spread, table
-from benchmarks.workload import Sizes, bench_recipe, in_turn, make_batches, perturbed_policy, product_rates, timed
+from benchmarks.workload import (
+    Sizes,
+    bench_recipe,
+    in_turn,
+    make_batches,
+    perturbed_policy,
+    product_rates,
+    start_engine,
+    timed,
+)
 from rl.learner.packing import Sample
 from rl.models import resolve_model
 from rl.planner.flops import backward_flops, count_tree, forward_flops
 from rl.planner.shapes import Shape, load_shape
-from rl.rollout.build import build_engine, context_length
+from rl.rollout.build import context_length
 from rl.rollout.engine import SamplingParams
 from rl.rollout.vllm_engine import VllmSettings, device_options, set_environment
 
@@ -93,7 +102,7 @@ def rollouts(**sizes: Any) -> dict[str, Any]:
     params = SamplingParams(how_much.max_tokens)
     seconds: dict[str, list[float]] = {"engine": [], "vllm": []}
     same = []
-    with contextlib.closing(build_engine(bench_recipe(how_much, "vllm"))) as opened:
+    with contextlib.closing(start_engine(bench_recipe(how_much, "vllm"))) as opened:
         engine: Any = opened  # its vLLM object is nobody else's business but a benchmark's
         engine.generate(batches[0].prompts, params, batches[0].seeds)
         vllm_alone(engine._llm, batches[0], how_much.max_tokens)

@@ -17,6 +17,7 @@ from benchmarks.report import machine, machine_text
 from rewards.errors import BadInput
 from rl.errors import RunStopped
 from rl.run import atomic
+from rl.run.loading import LIBRARIES, loading
 from rl.run.manifest import PROJECT
 
 Results = Mapping[str, Any]
@@ -120,8 +121,9 @@ def child() -> int:
     """The inside of `fresh`."""
     target, asked, answer = sys.argv[1:]
     module, _, name = target.partition(":")
-    function = getattr(importlib.import_module(module), name)
     try:
+        with loading(LIBRARIES):
+            function = getattr(importlib.import_module(module), name)
         result = function(**json.loads(Path(asked).read_text(encoding="utf-8")))
     except (BadInput, RunStopped) as error:
         return refused(error)

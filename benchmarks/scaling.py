@@ -26,6 +26,7 @@ from benchmarks.workload import (
     bench_recipe,
     in_turn,
     perturbed_policy,
+    start_engine,
     timed,
     to_samples,
 )
@@ -37,7 +38,6 @@ from rl.planner.shapes import load_shape
 from rl.problems.prompt import Prompter
 from rl.problems.sources import load_problems
 from rl.recipe import Recipe
-from rl.rollout.build import build_engine
 from rl.rollout.engine import RolloutEngine, SamplingParams
 
 STORY = "Chapter {question}\n\nOnce upon a time, in a village by the river,"
@@ -75,7 +75,7 @@ def measure(
     largest = max(recipes.values(), key=lambda recipe: recipe.rollout.max_completion_length)
     found: dict[str, dict[str, list[float]]] = {name: {} for name in recipes}
     policy = perturbed_policy(largest)
-    with contextlib.closing(build_engine(largest)) as sampler:
+    with contextlib.closing(start_engine(largest)) as sampler:
         sampler.load_weights(policy.export())
         for repeat, name in in_turn(recipes, repeats + 1):
             step = generate_and_learn(sampler, policy, recipes[name], repeat)

@@ -28,6 +28,7 @@ from benchmarks.workload import (
     make_batches,
     perturbed_policy,
     product_rates,
+    start_engine,
     timed,
     to_samples,
     token_rates,
@@ -37,7 +38,6 @@ from rl.learner.gap import gap_stats
 from rl.learner.packing import pack
 from rl.learner.policy import Policy
 from rl.recipe import OptimizerSection
-from rl.rollout.build import build_engine
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 
 PASS_TOKENS = OptimizerSection().pass_tokens  # tree nodes of one pass: what a recipe gets by default
@@ -68,7 +68,7 @@ def rollouts(**sizes: Any) -> dict[str, Any]:
     """The same prompts, seeds and lengths through vLLM and through transformers, float32."""
     how_much = Sizes(**sizes)
     batches = make_batches(how_much)
-    engines = {name: build_engine(bench_recipe(how_much, name)) for name in ("vllm", "transformers")}
+    engines = {name: start_engine(bench_recipe(how_much, name)) for name in ("vllm", "transformers")}
     params = SamplingParams(how_much.max_tokens)
 
     def generate(engine: RolloutEngine, number: int) -> int:
@@ -115,7 +115,7 @@ def dtypes(engine_dtype: str, **sizes: Any) -> dict[str, Any]:
     figures: dict[str, dict[str, list[float]]] = {dtype: {} for dtype in DTYPES}
     engine_part = {"rollout": {"dtype": engine_dtype}}
     engine_recipe = bench_recipe(how_much, "vllm", engine_part)
-    with contextlib.closing(build_engine(engine_recipe)) as engine:
+    with contextlib.closing(start_engine(engine_recipe)) as engine:
         policies = {
             dtype: perturbed_policy(bench_recipe(how_much, "vllm", {"model": {"dtype": dtype}} | engine_part))
             for dtype in DTYPES

@@ -2,24 +2,26 @@
 
 Phases are timed around methods of the trainer: `_generate`, `_calculate_rewards`, and of `training_step` what is not
 `_prepare_inputs` (loss and backward pass). The rest of a step is the optimizer, logging, and preparing the batch.
+TRL is imported where it is used: it imports vLLM, whose words are no part of a command line's help.
 """
 
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import TrainerCallback
-from trl import GRPOTrainer
 
 from rl.evaluate.evaluation import build_grader
 from rl.learner.packing import Sample
 from rl.recipe import Recipe
-from rl.trl_peer import build_trainer
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer
 
 PHASES = {
     "_generate": "generate",
@@ -38,7 +40,7 @@ class StepClock(TrainerCallback):
         self._seconds = dict.fromkeys(PHASES.values(), 0.0)
         self._logs = dict[str, float]()
 
-    def time(self, trainer: GRPOTrainer) -> None:
+    def time(self, trainer: "GRPOTrainer") -> None:
         """Put a watch around the trainer's methods."""
         for method, phase in PHASES.items():
             setattr(trainer, method, self._watched(getattr(trainer, method), phase))
@@ -85,6 +87,8 @@ def as_step(wall: float, seconds: Mapping[str, float], logs: Mapping[str, Any]) 
 
 def trl_steps(recipe: Mapping[str, Any]) -> list[dict[str, float]]:
     """Train a recipe with TRL; what each step took."""
+    from rl.trl_peer import build_trainer
+
     parsed = Recipe.model_validate(recipe)
     clock = StepClock()
     with tempfile.TemporaryDirectory(prefix="penny-bench-") as folder, build_grader(parsed.rewards) as grader:
@@ -113,8 +117,10 @@ def trl_inputs(samples: Sequence[Sample], pad: int) -> dict[str, Tensor]:
     }
 
 
-def open_trainer(recipe: Recipe, folder: Path) -> GRPOTrainer:
+def open_trainer(recipe: Recipe, folder: Path) -> "GRPOTrainer":
     """A trainer whose loss can be called without `train()`, in the state that `train()` would bring it to."""
+    from rl.trl_peer import build_trainer
+
     with build_grader(recipe.rewards) as grader:
         trainer = build_trainer(recipe, grader, folder)
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
@@ -124,7 +130,7 @@ def open_trainer(recipe: Recipe, folder: Path) -> GRPOTrainer:
     return trainer
 
 
-def loss_and_backward(trainer: GRPOTrainer, inputs: Mapping[str, Tensor], passes: int | None = None) -> float:
+def loss_and_backward(trainer: "GRPOTrainer", inputs: Mapping[str, Tensor], passes: int | None = None) -> float:
     """TRL's loss and its gradients over a batch, in passes of its `per_device_train_batch_size`; the first ones only if
     `passes` says so. Returns the loss."""
     size, total = trainer.args.per_device_train_batch_size, 0.0

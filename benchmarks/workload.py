@@ -20,9 +20,10 @@ from rl.problems.sources import load_problems
 from rl.problems.stream import completion_seeds
 from rl.recipe import Recipe
 from rl.recipe_file import check_tree
-from rl.rollout.build import pick_device, shared_dtype
-from rl.rollout.engine import Completion
+from rl.rollout.build import build_engine, engine_start, pick_device, shared_dtype
+from rl.rollout.engine import Completion, RolloutEngine
 from rl.rollout.precision import pick_dtype
+from rl.run.loading import loading
 
 T = TypeVar("T")
 DTYPES = ("float32", "bfloat16")
@@ -133,6 +134,12 @@ def to_samples(batch: Batch, completions: Sequence[Sequence[Completion]]) -> lis
         for prompt, group in zip(batch.prompts, completions, strict=True)
         for place, completion in enumerate(group)
     ]
+
+
+def start_engine(recipe: Recipe) -> RolloutEngine:
+    """Build the recipe's engine, and keep out of the terminal what libraries say meanwhile."""
+    with loading(engine_start(recipe)):
+        return build_engine(recipe)
 
 
 def perturbed_policy(recipe: Recipe) -> Policy:
