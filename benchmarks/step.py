@@ -20,7 +20,6 @@ from torch import Tensor
 from benchmarks.part import Part, Results, at_least_one, fresh, run_part
 from benchmarks.report import number, spread, table
 from benchmarks.workload import (
-    DTYPES,
     Batch,
     Sizes,
     bench_recipe,
@@ -42,6 +41,7 @@ from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 
 PASS_TOKENS = OptimizerSection().pass_tokens  # tree nodes of one pass: what a recipe gets by default
 PATIENCE = 20.0  # seconds of a small step above which its precision is measured once only
+DTYPES = ("float32", "bfloat16", "float16")
 PRODUCT = ((1536, 576),)  # (out, in) of SmolLM2's largest matrix
 PRODUCT_ROWS = 512
 Cell = Mapping[str, Sequence[float]]  # figures by name, one for each repeat
