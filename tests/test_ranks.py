@@ -85,7 +85,7 @@ def test_two_ranks_train_as_one(engine: str, tiny_model: Path, tmp_path: Path) -
         pytest.importorskip("vllm", reason="vLLM is not installed here")
     runs = []
     for count in (1, 2):
-        whole = recipe(tiny_model, tmp_path / f"ranks-{count}", rollout={"engine": engine})
+        whole = recipe(tiny_model, tmp_path / f"ranks-{count}", rollout={"engine": engine}, model={"dtype": "float32"})
         runs.append(torchrun(count, write(whole)))
     one, two = (read_metrics(run) for run in runs)
     assert len(one) == len(two) == 5
