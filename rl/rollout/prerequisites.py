@@ -20,6 +20,7 @@ from rl.install import cuda_problem, driver_cuda, has_nvidia_gpu
 
 # Small libraries, with the C library alone and with Python.
 PLAIN, WITH_PYTHON = "#include <stdio.h>\n", "#include <Python.h>\n"
+NONE_VISIBLE = "No CUDA GPUs are available"  # torch's words
 LONGEST = 60.0  # seconds that a compiler may take for one of them
 
 
@@ -100,11 +101,13 @@ def why_no_gpu() -> str:
     problem = cuda_problem(torch.version.cuda, driver_cuda())
     if problem is not None:
         return problem
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return f"CUDA_VISIBLE_DEVICES={visible!r} leaves none of this machine's GPUs: unset it, or name one"
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:  # whatever torch has against this GPU, in torch's own words
-        return f"torch cannot use this machine's: {str(error).splitlines()[0]}"
-    return "torch lists none"
+        said = str(error).splitlines()[0]
+    else:
+        return "torch lists none"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if NONE_VISIBLE in said and visible is not None:
+        return f"CUDA_VISIBLE_DEVICES={visible!r} leaves none of this machine's GPUs: unset it, or name one"
+    return f"torch cannot use this machine's: {said}"

@@ -8,7 +8,7 @@ import torch
 
 from rewards.errors import BadInput
 from rl.rollout import prerequisites
-from rl.rollout.prerequisites import check_prerequisites, missing_prerequisites, why_no_gpu
+from rl.rollout.prerequisites import NONE_VISIBLE, check_prerequisites, missing_prerequisites, why_no_gpu
 from tests.test_checks import make
 
 WORKS = "exit 0"
@@ -97,20 +97,28 @@ def test_a_recipe_for_a_gpu_is_refused_before_anything_loads(programs: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("cuda", "driver", "visible", "said"),
+    ("cuda", "driver", "visible", "torch_says", "said"),
     [
-        (None, "13.0", None, "is built without CUDA: run `make install ENGINE=cuda`"),
-        ("13.0", "12.4", None, "the NVIDIA driver is too old, for it runs CUDA 12.4, and torch needs CUDA 13.0"),
-        ("13.0", "13.0", "", "CUDA_VISIBLE_DEVICES='' leaves none"),
-        ("13.0", "13.0", "7", "CUDA_VISIBLE_DEVICES='7' leaves none"),
-        ("13.0", "13.0", None, "torch cannot use this machine's: CUDA unknown error"),
+        (None, "13.0", None, "", "is built without CUDA: run `make install ENGINE=cuda`"),
+        ("13.0", "12.4", None, "", "the NVIDIA driver is too old, for it runs CUDA 12.4, and torch needs CUDA 13.0"),
+        ("13.0", "13.0", "", NONE_VISIBLE, "CUDA_VISIBLE_DEVICES='' leaves none"),
+        ("13.0", "13.0", "7", NONE_VISIBLE, "CUDA_VISIBLE_DEVICES='7' leaves none"),
+        ("13.0", "13.0", None, "CUDA unknown error", "torch cannot use this machine's: CUDA unknown error"),
+        ("13.0", "13.0", "0", "CUDA unknown error", "torch cannot use this machine's: CUDA unknown error"),
+        ("13.0", "13.0", None, NONE_VISIBLE, "torch cannot use this machine's: No CUDA GPUs"),
     ],
 )
 def test_a_gpu_that_torch_does_not_see_is_explained(
-    programs: Path, monkeypatch: pytest.MonkeyPatch, cuda: str | None, driver: str, visible: str | None, said: str
+    programs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cuda: str | None,
+    driver: str,
+    visible: str | None,
+    torch_says: str,
+    said: str,
 ) -> None:
     def refuse() -> None:
-        raise RuntimeError("CUDA unknown error\nand more")
+        raise RuntimeError(f"{torch_says}\nand more")
 
     program(programs / "nvidia-smi", f'[ "$1" = -L ] && echo "GPU 0: NVIDIA L4" || echo "| CUDA Version: {driver} |"')
     monkeypatch.setattr(torch.version, "cuda", cuda)
