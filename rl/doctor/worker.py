@@ -4,6 +4,7 @@ Each finding is written as a line of JSON the moment that it is there, so that a
 """
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl.doctor.check import Check, Finding, Row, Subject, failed
+from rl.run.own_gpu import take_own_gpu
 
 
 def run_checks(checks: Sequence[Check], device: str, results: Path) -> None:
@@ -35,7 +37,11 @@ def looked_at(check: Check, subject: Subject) -> Finding:
         return failed(type(error).__name__, lines[0])
 
 
+SEVERAL = {"driver", "ranks", "server"}  # see all GPUs; the others see the one that a run would use
+
 if __name__ == "__main__":
+    if sys.argv[1] == "cuda" and not SEVERAL & set(sys.argv[3:]):
+        take_own_gpu(os.environ)
     from rl.doctor.listed import CHECKS  # with all libraries; `run_checks` needs none
 
     asked = sys.argv[3:]
