@@ -37,8 +37,6 @@ PATIENCE = 600.0
 
 def sft(subject: Subject) -> Finding:
     """Fine-tune the packaged model on a few answers, and see the loss fall."""
-    if subject.device == "cuda" and torch.cuda.device_count() > 1 and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        return skipped("several GPUs are visible: run it with CUDA_VISIBLE_DEVICES=0")
     traces = subject.scratch / "traces.jsonl"
     rows = [{"problem_id": str(n), "problem": {"question": f"{n} + {n}"}, "completion": f" {n + n}"} for n in range(16)]
     traces.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
@@ -181,7 +179,13 @@ def server(subject: Subject) -> Finding:
     with serving(model, subject.scratch / "server.log") as url:
         options = [f"model.name={model}", "rollout.engine=server", f"rollout.server_url={url}", f"run.dir={folder}"]
         command = [*PENNY, "--smoke", *options]
-        return smoke_run(command, folder, subject.scratch / "served.log", {"CUDA_VISIBLE_DEVICES": "0"})
+        return smoke_run(command, folder, subject.scratch / "served.log", {"CUDA_VISIBLE_DEVICES": nth_gpu(0)})
+
+
+def nth_gpu(place: int) -> str:
+    """Return the n-th of the GPUs that are visible, as `CUDA_VISIBLE_DEVICES` names it."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return str(place) if listed is None else listed.split(",")[place].strip()
 
 
 @contextlib.contextmanager
@@ -194,7 +198,7 @@ def serving(model: Path, log: Path) -> Iterator[str]:
     options = ["--model", str(model), "--served-model-name", str(model), "--enable-lora", "--max-lora-rank", "64"]
     flags = ["--logprobs-mode", "processed_logprobs", "--max-model-len", "2048", "--enforce-eager"]
     surroundings = {
-        "CUDA_VISIBLE_DEVICES": "1",
+        "CUDA_VISIBLE_DEVICES": nth_gpu(1),
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "VLLM_SERVER_DEV_MODE": "1",
     }

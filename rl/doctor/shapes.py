@@ -66,9 +66,8 @@ def memory_and_speed(size: str, device: str) -> Finding:
     planned = pass_cost(recipe, shape, precision).of(tokens)
     measured = measure_pass(policy).of(tokens)
     took, expected = step_seconds(policy, recipe, shape, tokens, device)
-    good = measured <= MOST * planned and took <= MOST_SECONDS * expected
     return judged(
-        good,
+        measured <= MOST * planned and fast_enough(took, expected, device),
         f"{measured / GIB:.2f} GiB a pass of {tokens:,} tokens, {tokens / took:,.0f} tokens/s",
         f"planned {planned / GIB:.2f} GiB (at most {MOST} times that) and {tokens / expected:,.0f} tokens/s (at least "
         f"{1 / MOST_SECONDS:g} times that)",
@@ -78,6 +77,11 @@ def memory_and_speed(size: str, device: str) -> Finding:
         seconds=took,
         planned_seconds=expected,
     )
+
+
+def fast_enough(took: float, expected: float, device: str) -> bool:
+    """Tell whether a GPU keeps to the plan; a CPU is not held to it, as other programs may slow it as they like."""
+    return device == "cpu" or took <= MOST_SECONDS * expected
 
 
 def recipe_of(device: str) -> Recipe:

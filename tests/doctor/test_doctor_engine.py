@@ -152,6 +152,16 @@ def test_a_run_of_several_ranks_that_fails_is_a_failure(tmp_path: Path) -> None:
     assert (found.status, found.figure, found.reason) == ("FAIL", "exit code 1", "error: NCCL")
 
 
+@pytest.mark.parametrize(("listed", "second"), [(None, "1"), ("3, 5", "5"), ("GPU-a,GPU-b", "GPU-b")])
+def test_the_server_gets_the_second_visible_gpu(
+    listed: str | None, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if listed:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert runs.nth_gpu(1) == second
+
+
 def test_two_gpus_are_needed_for_two_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs.torch.cuda, "device_count", lambda: 1)
     assert runs.ranks(Subject("cuda", tmp_path)).status == runs.server(Subject("cuda", tmp_path)).status == "SKIP"

@@ -139,5 +139,6 @@ def test_memory_and_speed_are_held_against_the_plan(subject: Subject, monkeypatc
     monkeypatch.setattr(shapes, "measure_pass", lambda policy: PassCost(2.0**32, real(policy).token))
     assert tiny(subject).status == "FAIL"
     monkeypatch.setattr(shapes, "measure_pass", real)
-    monkeypatch.setattr(shapes, "step_seconds", lambda *_: (10.0, 1.0))
+    assert shapes.fast_enough(1.9, 1.0, "cuda") and not shapes.fast_enough(2.1, 1.0, "cuda")
+    monkeypatch.setattr(shapes, "fast_enough", lambda *_: False)
     assert tiny(subject).status == "FAIL"
