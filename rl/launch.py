@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from rich.console import Console
 
@@ -17,9 +16,8 @@ from rl.errors import INTERRUPTED, MISSED
 from rl.evaluate.evaluation import build_grader
 from rl.learner.budget import MOST_TOKENS, auto_budget, available_bytes
 from rl.learner.optimizer import build_optimizer, build_scheduler
-from rl.learner.policy import Policy, load_policy, load_teacher
+from rl.learner.policy import Policy
 from rl.learner.scaling import build_scaler
-from rl.learner.selfcheck import pick_layout
 from rl.models import load_tokenizer, model_fingerprint
 from rl.problems.difficulty import in_band, known_rates
 from rl.problems.problem import Problem
@@ -29,13 +27,10 @@ from rl.recipe import USUAL_PASS, Recipe
 from rl.recipe_file import dump_recipe
 from rl.rollout.build import (
     build_engine,
-    context_length,
     download,
     engine_start,
     pick_device,
-    shared_dtype,
 )
-from rl.rollout.precision import pick_dtype
 from rl.run import atomic
 from rl.run.checkpoints import checkpoint_to_go_on, find_best, last_saved, rewind
 from rl.run.data import Data, Sets, changed_data, hash_sets, refuse_changed_data, write_rows
@@ -43,6 +38,7 @@ from rl.run.display import Display
 from rl.run.evaluations import read_evaluations
 from rl.run.failures import ended, how_to_go_on, told_what_is_saved
 from rl.run.folder import RunFolder
+from rl.run.learners import load_learner, load_scorer
 from rl.run.ledger import Ledger, ledger_totals
 from rl.run.loading import keep_log, loading
 from rl.run.manifest import read_manifest, write_manifest
@@ -180,8 +176,8 @@ def open_session(
         engine = build_engine(recipe)
     stack.callback(engine.close)
     engine.sleep()  # the learner loads, is tried and measures its memory as it will learn: with the engine asleep
-    policy = load_learner(recipe, device, display)
-    teacher = load_scorer(recipe, policy, display) if recipe.distillation.teacher else None
+    policy = load_learner(recipe, device, display.message)
+    teacher = load_scorer(recipe, policy, display.message) if recipe.distillation.teacher else None
     recipe = settle_pass(recipe, policy)
     optimizer = build_optimizer(policy.trainable.values(), recipe.optimizer)
     session = Session(
@@ -256,53 +252,6 @@ def go_on(session: Session, checkpoint: Path | None, start: Start, data: Data, p
     find_best(folder, session.data.get("held_out"))
     if session.step < session.recipe.optimizer.max_steps:
         folder.summary.unlink(missing_ok=True)  # of a run that is not finished any more
-
-
-def load_learner(recipe: Recipe, device: str, display: Display) -> Policy:
-    """Load the policy, in the layout that it can be computed in."""
-    dtype, beta = pick_dtype(recipe.model.dtype, device), recipe.algorithm.beta
-    with loading(f"loading {recipe.model.name} to learn, on {device}", display.message):
-        policy = load_policy(
-            recipe.model,
-            device,
-            dtype,
-            seed=recipe.run.seed,
-            keep_reference=beta > 0,
-            engine_dtype=shared_dtype(recipe, device),
-        )
-        why_padded = pick_layout(policy, context_length(recipe))
-    if why_padded:
-        display.message(f"the learner computes padded rows, which is slower than prefix trees: {why_padded}")
-    if apart := why_apart(policy):
-        display.message(apart)
-    return policy
-
-
-def why_apart(policy: Policy) -> str | None:
-    """Say why, in 16 bits, the policy does not compute with the very weights that the engine gets; None if it does."""
-    if not policy.has_adapter or policy.compute_dtype == torch.float32:
-        return None
-    if policy.shared is None:
-        return "the learner adds its adapter to the base weights, as the engine does (rollout.weight_sync=adapter)"
-    if policy.shared.left:
-        return (
-            f"{policy.shared.left} of {policy.shared.left + len(policy.shared)} adapted layers are more than a sum of "
-            "matrices (dropout, DoRA), so the learner does not compute them with the rounded weights that the engine "
-            "gets: expect a wider gap"
-        )
-    return None
-
-
-def load_scorer(recipe: Recipe, policy: Policy, display: Display) -> Policy:
-    """The teacher of on-policy distillation; what it cannot compute as trees, the policy does not either."""
-    with loading(f"loading the teacher {recipe.distillation.teacher}", display.message):
-        teacher = load_teacher(recipe.distillation, policy.device.type, policy.compute_dtype)
-        why_padded = pick_layout(teacher, context_length(recipe))
-    if why_padded and policy.layout == "tree":
-        display.message(f"the learner computes padded rows, which is slower, as the teacher must: {why_padded}")
-        policy.use_layout("padded")
-    teacher.use_layout(policy.layout)
-    return teacher
 
 
 def settled_rates(recipe: Recipe, training: Sequence[Problem], target: RunFolder) -> dict[str, float]:

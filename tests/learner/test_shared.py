@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from rl.launch import why_apart
 from rl.learner import shared
 from rl.learner.experts import adapter_targets
 from rl.learner.lora import fuse_adapters
@@ -22,6 +21,7 @@ from rl.learner.step import LearnerSettings, learn
 from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection
 from rl.rollout.engine import SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
+from rl.run.learners import why_apart
 from rl.tiny_models import save_tiny_mixture, save_tiny_model
 from tests.conftest import byte_tokenizer
 from tests.learner.test_exactness import CONFIGS, SIZES, rollouts, updated
