@@ -24,7 +24,7 @@ from rl.run.summary import read_summary
 STEPS = 5
 
 
-def recipe(model: Path, folder: Path, **sections: dict[str, Any]) -> Recipe:
+def recipe(model: Path, folder: Path, /, **sections: dict[str, Any]) -> Recipe:
     """A two-layer random model that is paid for characters below `m`: it can learn that."""
     reward = Path(__file__).parent / "letter_reward.py"
     base: dict[str, dict[str, Any]] = {

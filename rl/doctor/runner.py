@@ -5,7 +5,6 @@ A check that crashes its process, or does not end, is a FAIL, and the checks aft
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rl.doctor.check import Check, Finding, Row, failed, skipped
+from rl.doctor.ending import kill_group
 
 ON_CPU = 3.0  # times as long as on a GPU
 LONGEST = 15 * 60.0  # seconds of all checks together, on a GPU
@@ -63,7 +63,7 @@ def run_process(
         yield from (Row(check.name, check.about, skipped("the time for all checks is over"), 0.0) for check in checks)
         return
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True)
         try:
             for number, check in enumerate(checks):
                 begin(check)
@@ -76,8 +76,7 @@ def run_process(
                     return
                 yield as_row(line)
         finally:
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process.pid)
             process.wait()
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import socket
 import statistics
 import subprocess
@@ -17,6 +16,7 @@ import httpx
 import torch
 
 from rl.doctor.check import Finding, Subject, failed, judged, skipped
+from rl.doctor.ending import kill_group
 from rl.evaluate.command import Listener
 from rl.models import load_tokenizer
 from rl.recipe import ModelSection, ProblemsSection, RolloutSection
@@ -72,8 +72,7 @@ def resume(subject: Subject) -> Finding:
         try:
             killed = until_step(folder, KILLED_AFTER, process)
         finally:
-            with contextlib.suppress(ProcessLookupError):  # ended by itself
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process.pid)
             process.wait()
         if not killed:
             return failed("no step 4", f"the run ended before: {last_line(log)}")
@@ -221,6 +220,5 @@ def serving(model: Path, log: Path) -> Iterator[str]:
                 time.sleep(1)
             yield f"http://127.0.0.1:{port}/v1"
         finally:
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process.pid)
             process.wait()

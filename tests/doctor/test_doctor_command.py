@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,48 @@ def test_a_crash_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
 
 def test_what_does_not_end_is_stopped(tmp_path: Path) -> None:
     assert rows(tmp_path, "hang", seconds=4.0) == [("hang", "FAIL", "no end|stopped after 4 s")]
+
+
+KILLED = """
+import sys
+from rl.doctor.check import Check, passed
+from rl.doctor.runner import run
+
+check = Check("leave_one", "g", "about", 60, lambda _: passed(""))
+list(run([check], "cuda", lambda _: None, [sys.executable, *sys.argv[1:]]))
+"""
+LEAVES_ONE = """
+import subprocess, sys, threading, time
+from pathlib import Path
+from rl.doctor.worker import end_with_the_command
+
+threading.Thread(target=end_with_the_command, daemon=True).start()
+session = subprocess.Popen(["sleep", "600"], start_new_session=True)
+Path(sys.argv[1]).write_text(f"{session.pid}")
+time.sleep(600)
+"""
+
+
+def test_a_killed_command_leaves_no_process(tmp_path: Path) -> None:
+    """Also none with a session of its own, as torchrun gives each rank."""
+    worker, written = tmp_path / "worker.py", tmp_path / "pid"
+    worker.write_text(LEAVES_ONE)
+    command = subprocess.Popen([sys.executable, "-c", KILLED, str(worker), str(written)])
+    try:
+        wait_for(lambda: written.exists() and bool(written.read_text()))
+        left = Path(f"/proc/{written.read_text()}")
+        assert left.exists()
+    finally:
+        command.kill()
+        command.wait()
+    wait_for(lambda: not left.exists() or "\nState:\tZ" in (left / "status").read_text())
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
 
 
 def test_checks_of_a_group_share_what_they_opened(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_smoke_run_says_nothing_but_its_own_lines(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.vllm
 def test_an_evaluation_says_nothing_but_its_own_lines(tmp_path: Path) -> None:
-    arguments = ("--model", "tiny", "--benchmark", "countdown", "--limit", "1", "--engine", "vllm")
+    arguments = ("--model", "tiny", "--benchmark", "countdown", "--limit", "1", "--engine", "vllm", "--no-cache")
     done = command(tmp_path, "rl.cli", "eval", *arguments)
     told = [line for line in done.stderr.splitlines() if not re.fullmatch(r"\d+ of \d+ answers, \d+ tokens", line)]
     assert told == [LIBRARIES.strip(), "starting vLLM's CPU build, usually 20 to 45 s"]
