@@ -29,7 +29,7 @@ help:
 	$(PYTHON) -m venv .venv
 
 install: .venv/bin/pip
-	@.venv/bin/python rl/install.py --engine $(ENGINE)$(if $(VERSIONS), --versions $(VERSIONS))
+	@.venv/bin/python rl/base/install.py --engine $(ENGINE)$(if $(VERSIONS), --versions $(VERSIONS))
 
 quickstart: install
 	@$(PENNY) train quickstart --continue

@@ -19,10 +19,10 @@ from benchmarks.workload import (
     start_engine,
     to_samples,
 )
+from rl.config.recipe import Recipe
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy
 from rl.learner.step import LearnerSettings, learn
-from rl.recipe import Recipe
 from rl.rollout.engine import SamplingParams
 
 # Nothing is corrected or clipped: both sides give the plain gradient, and the weights stay as they are.

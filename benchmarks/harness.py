@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from rewards.jsonl import jsonl_rows
+from rl.base import atomic
 from rl.evaluate.benchmarks import find_benchmark
 from rl.evaluate.folder import EvaluationFolder
-from rl.models import resolve_model
-from rl.run import atomic
+from rl.models.source import resolve_model
 from rl.run.evaluations import EvaluationRow
 
 PROGRAMS = Path(__file__).with_name("harness_programs.py")

@@ -16,7 +16,7 @@ from benchmarks.part import Part, Results, at_least_one, fresh, run_part
 from benchmarks.report import number, spread, table
 from benchmarks.trl_process import loss_and_backward, open_trainer, trl_inputs
 from benchmarks.workload import in_turn, perturbed_policy, timed
-from rl.errors import RunStopped
+from rl.base.errors import RunStopped
 from rl.learner.policy import Policy
 
 TOLERANCE = 1e-3  # of loss and gradient, relative, in float32

@@ -29,7 +29,7 @@ from benchmarks.workload import (
     timed,
 )
 from rl.learner.packing import Sample
-from rl.models import resolve_model
+from rl.models.source import resolve_model
 from rl.planner.flops import backward_flops, count_tree, forward_flops
 from rl.planner.shapes import Shape, load_shape
 from rl.rollout.build import context_length

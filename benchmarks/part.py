@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks.report import machine, machine_text
 from rewards.errors import BadInput
-from rl.errors import RunStopped
-from rl.run import atomic
+from rl.base import atomic
+from rl.base.errors import RunStopped
 from rl.run.loading import LIBRARIES, loading
 from rl.run.manifest import PROJECT
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rl.checks import check_recipe
-from rl.launch import run_recipe
-from rl.recipe import Recipe
+from rl.config.recipe import Recipe
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
+from rl.training.checks import check_recipe
+from rl.training.launch import run_recipe
 
 
 def penny_steps(recipe: Mapping[str, Any]) -> list[dict[str, float]]:

@@ -21,22 +21,22 @@ from transformers import TrainerCallback
 
 from benchmarks.part import ChildFailed, Part, Results, at_least_one, fresh, run_part
 from benchmarks.report import number, spread, table
+from benchmarks.trl_peer import build_trainer
 from benchmarks.workload import in_turn
 from rewards.errors import BadInput
-from rl.evaluate.evaluation import accuracy_of, answer_all, build_grader, grade_all, training_row
+from rl.base.jsonl import read
+from rl.config.recipe import Recipe
+from rl.config.recipe_file import dump_recipe, load_recipe
 from rl.evaluate.statistics.measures import measures
-from rl.models import load_tokenizer
+from rl.grading.answers import accuracy_of, answer_all, build_grader, grade_all, training_row
+from rl.models.source import load_tokenizer
 from rl.problems.prompt import Prompter
 from rl.problems.sets import held_out_section, load_sets
-from rl.recipe import Recipe
-from rl.recipe_file import dump_recipe, load_recipe
 from rl.rollout.build import build_engine
 from rl.rollout.engine import SamplingParams
 from rl.run.evaluations import read_evaluations
 from rl.run.folder import RunFolder
-from rl.run.jsonl import read
 from rl.run.manifest import PROJECT
-from rl.trl_peer import build_trainer
 
 CONTENDERS = ("Penny", "TRL")
 POLL = 0.2  # seconds between looks at a run's evaluations

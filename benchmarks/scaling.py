@@ -30,14 +30,14 @@ from benchmarks.workload import (
     timed,
     to_samples,
 )
+from rl.config.recipe import Recipe
 from rl.learner.policy import Policy
-from rl.models import load_tokenizer
+from rl.models.source import load_tokenizer
 from rl.planner.calibrate import calibrate
 from rl.planner.predict import predict
 from rl.planner.shapes import load_shape
 from rl.problems.prompt import Prompter
 from rl.problems.sources import load_problems
-from rl.recipe import Recipe
 from rl.rollout.engine import RolloutEngine, SamplingParams
 
 STORY = "Chapter {question}\n\nOnce upon a time, in a village by the river,"

@@ -18,10 +18,10 @@ from benchmarks.part import Part, Results, at_least_one, fresh, run_part
 from benchmarks.report import number, spread, table
 from benchmarks.step import PRODUCT, PRODUCT_ROWS
 from benchmarks.workload import DTYPES, in_turn, perturbed_policy, product_rates, timed
-from rl.errors import RunStopped
+from rl.base.errors import RunStopped
+from rl.config.recipe import Recipe
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy
-from rl.recipe import Recipe
 from rl.rollout.build import pick_device
 
 EMULATED = 0.2  # of float32's rate, below which a precision is emulated and not worth hours

@@ -33,10 +33,10 @@ from benchmarks.workload import (
     token_rates,
 )
 from rewards.errors import BadInput
+from rl.config.recipe import OptimizerSection
 from rl.learner.gap import gap_stats
 from rl.learner.packing import pack
 from rl.learner.policy import Policy
-from rl.recipe import OptimizerSection
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 
 PASS_TOKENS = OptimizerSection().pass_tokens  # tree nodes of one pass: what a recipe gets by default

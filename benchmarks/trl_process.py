@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import TrainerCallback
 
-from rl.evaluate.evaluation import build_grader
+from rl.config.recipe import Recipe
+from rl.grading.answers import build_grader
 from rl.learner.packing import Sample
-from rl.recipe import Recipe
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -87,7 +87,7 @@ def as_step(wall: float, seconds: Mapping[str, float], logs: Mapping[str, Any]) 
 
 def trl_steps(recipe: Mapping[str, Any]) -> list[dict[str, float]]:
     """Train a recipe with TRL; what each step took."""
-    from rl.trl_peer import build_trainer
+    from benchmarks.trl_peer import build_trainer
 
     parsed = Recipe.model_validate(recipe)
     clock = StepClock()
@@ -119,7 +119,7 @@ def trl_inputs(samples: Sequence[Sample], pad: int) -> dict[str, Tensor]:
 
 def open_trainer(recipe: Recipe, folder: Path) -> "GRPOTrainer":
     """A trainer whose loss can be called without `train()`, in the state that `train()` would bring it to."""
-    from rl.trl_peer import build_trainer
+    from benchmarks.trl_peer import build_trainer
 
     with build_grader(recipe.rewards) as grader:
         trainer = build_trainer(recipe, grader, folder)

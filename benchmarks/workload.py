@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 import torch
 
+from rl.config.recipe import Recipe
+from rl.config.recipe_file import check_tree
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy, load_policy
-from rl.models import load_tokenizer
+from rl.models.source import load_tokenizer
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
 from rl.problems.sources import load_problems
 from rl.problems.stream import completion_seeds
-from rl.recipe import Recipe
-from rl.recipe_file import check_tree
 from rl.rollout.build import build_engine, engine_start, pick_device, shared_dtype
 from rl.rollout.engine import Completion, RolloutEngine
 from rl.rollout.precision import pick_dtype

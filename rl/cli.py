@@ -1,6 +1,6 @@
 """The command `penny`: thin commands that parse, call, and turn mistakes into one sentence and an exit code.
 
-The exit codes are in `rl.errors`.
+The exit codes are in `rl.base.errors`.
 Everything heavy is imported inside the commands, so that `penny --help` answers at once.
 """
 
@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.errors import BadInput
-from rl import eval_commands
-from rl.allocator import let_segments_grow
-from rl.errors import INTERRUPTED
-from rl.grade_commands import Json, RunArgument, doctor, grade, print_table, regrade
-from rl.names.visible import emit
-from rl.plan_commands import plan
-from rl.reward_commands import reward_app
+from rl.base.allocator import let_segments_grow
+from rl.base.errors import INTERRUPTED
+from rl.base.exits import expected_errors
+from rl.base.visible import emit
+from rl.commands import evaluate as eval_commands
+from rl.commands.completion import complete_recipe
+from rl.commands.grade import Json, RunArgument, doctor, grade, print_table, regrade
+from rl.commands.numbers import MOST
+from rl.commands.pipeline import AcceptChangedData, difficulty, run, stage
+from rl.commands.plan import plan
+from rl.commands.reward import reward_app
+from rl.commands.serve import chat, export, price, serve
 from rl.run.loading import LIBRARIES, forget_log, loading
 from rl.run.own_gpu import take_own_gpu
-from rl.serve_commands import chat, export, price, serve
-from rl.shell.completion import complete_recipe
-from rl.shell.numbers import MOST
-from rl.stage_commands import AcceptChangedData, difficulty, run, stage
-from rl.told import told
 
 if TYPE_CHECKING:
-    from rl.recipe import Recipe
+    from rl.config.recipe import Recipe
+    from rl.pipelines.schema import Pipeline
     from rl.run.rollouts import RolloutRow
-    from rl.stages.schema import Pipeline
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,20 +86,20 @@ def train(
     optimizer.max_steps.
     """
     began = time.monotonic()  # libraries take seconds to load, and that is paid for, too
-    with told(as_json), resumable() as begun:
+    with expected_errors(as_json), resumable() as begun:
         recipe, folder = asked_run(arguments or [], smoke, resume, unfinished)
         let_segments_grow(sleeps=recipe.rollout.enable_sleep_mode)
         if recipe.rollout.device != "cpu":
             take_own_gpu(os.environ)
         with loading(LIBRARIES):
-            from rl.checks import check_recipe
-            from rl.launch import run_recipe
+            from rl.training.checks import check_recipe
+            from rl.training.launch import run_recipe
 
         warnings = check_recipe(recipe)
         if dry_run:
             show_plan(recipe, warnings, as_json)
             return
-        from rl import ranks
+        from rl.base import ranks
         from rl.run.folder import RunFolder
         from rl.run.summary import read_summary
 
@@ -122,9 +122,9 @@ def train(
 @app.command()
 def recipes(as_json: Json = False) -> None:
     """List the recipes that come with Penny, and the pipelines of stages, which `penny run` takes."""
-    with told(as_json):
-        from rl.recipe_file import list_recipes
-        from rl.stages.pipeline_file import list_pipelines
+    with expected_errors(as_json):
+        from rl.config.recipe_file import list_recipes
+        from rl.pipelines.pipeline_file import list_pipelines
 
         rows = [recipe_row(recipe, recipe.run.min_gpu_memory_gib, []) for recipe in list_recipes()]
         rows += [recipe_row(line, line.min_gpu_memory_gib, list(line.stages)) for line in list_pipelines()]
@@ -155,15 +155,15 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write the report.html of a run, or of evaluations and runs side by side, from what their folders hold."""
-    with told(as_json):
+    with expected_errors(as_json):
+        from rl.base.nearest import missing_folder
         from rl.evaluate.folder import EvaluationFolder, is_evaluation
         from rl.evaluate.show.page import write_page
         from rl.evaluate.sides import open_sides
-        from rl.names.nearest import missing_folder
+        from rl.pipelines.books import is_pipeline, open_pipeline
+        from rl.pipelines.page import write_page as write_ladder_page
+        from rl.report.report import write_report
         from rl.run.folder import RunFolder
-        from rl.run.report import write_report
-        from rl.stages.books import is_pipeline, open_pipeline
-        from rl.stages.page import write_page as write_ladder_page
 
         if missing := [path for path in runs if not path.exists()]:
             raise BadInput(f"{missing_folder(missing[0])}.")
@@ -187,7 +187,7 @@ def samples(
     as_json: Json = False,
 ) -> None:
     """Show completions of a run, while it runs or later."""
-    with told(as_json):
+    with expected_errors(as_json):
         shown_step, rows = read_samples(run, step)
         if as_json:
             keys = ("problem_id", "sample", "prompt", "completion", "reward", "solved", "finish_reason", "extra")
@@ -224,8 +224,8 @@ app.add_typer(reward_app, name="reward")
 
 def asked_run(arguments: list[str], smoke: bool, resume: Path | None, unfinished: bool) -> tuple["Recipe", Path | None]:
     """The recipe that `penny train` is asked for, and the folder of the run to go on with, if any."""
-    from rl.recipe_file import load_recipe
-    from rl.resume import latest_unfinished, resumed_recipe
+    from rl.config.recipe_file import load_recipe
+    from rl.training.resume import latest_unfinished, resumed_recipe
 
     if resume is not None:
         if smoke or unfinished:
@@ -251,8 +251,8 @@ def recipe_row(found: "Recipe | Pipeline", gpu: float | None, stages: list[str])
 
 def show_plan(recipe: "Recipe", warnings: list[str], as_json: bool) -> None:
     """Print what the run would do and take."""
+    from rl.base.columns import output_width
     from rl.planner.dry_run import make_plan, plan_dict, plan_text
-    from rl.run.columns import output_width
 
     made = make_plan(recipe)
     if as_json:
@@ -287,7 +287,7 @@ def resumable() -> Iterator[list["Recipe"]]:
     except KeyboardInterrupt:
         how = "nothing was begun yet; start again"
         if begun:
-            from rl.resume import latest_unfinished
+            from rl.training.resume import latest_unfinished
 
             folder = latest_unfinished(begun[0])
             how = f"go on with: penny train --resume {folder}" if folder else how

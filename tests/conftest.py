@@ -15,9 +15,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from rl.models.tiny import save_tiny_model
 from rl.rollout import precision
 from rl.run import precision as run_precision
-from rl.tiny_models import save_tiny_model
 
 # A shell ignores Ctrl-C for what it starts in the background, and all that is started from there inherits it: the tests
 # that interrupt a run would wait for ever.

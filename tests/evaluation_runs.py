@@ -11,7 +11,7 @@ from rl.evaluate import command
 from rl.evaluate.command import EvaluationRequest
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.units import Protocol
-from rl.models import load_model
+from rl.models.source import load_model
 from rl.run.evaluations import EvaluationRow
 
 

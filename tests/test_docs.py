@@ -23,10 +23,10 @@ import yaml
 from typer.testing import CliRunner
 
 from rl.cli import app
-from rl.recipe import Recipe
-from rl.recipe_file import RECIPES, list_recipes, load_recipe
-from rl.stages.pipeline_file import PIPELINES, is_pipeline_file, load_pipeline
-from rl.yaml_tree import known_keys
+from rl.config.recipe import Recipe
+from rl.config.recipe_file import RECIPES, list_recipes, load_recipe
+from rl.config.yaml_tree import known_keys
+from rl.pipelines.pipeline_file import PIPELINES, is_pipeline_file, load_pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "recipes" / "README.md"]

@@ -9,35 +9,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A module of a layer imports from its own and from earlier ones. A package is named once for all its modules.
-LAYERS = [
-    ["allocator", "caches", "errors", "install", "names", "ranks", "signals", "tiny_models", "told", "yaml_text"],
-    ["models"],
-    ["recipe"],
-    ["yaml_tree"],
-    ["recipe_file"],
-    ["problems"],
-    ["rollout"],
-    ["learner"],
-    ["run"],
-    ["evaluate"],
-    ["batch", "curriculum", "selection"],
-    ["collect", "metrics", "reflection"],
-    ["session"],
-    ["pipeline"],
-    ["train"],
-    ["launch"],
-    ["engine_checks"],
-    ["checks", "regrade", "resume"],
-    ["stages", "trl_peer"],
-    ["planner"],
-    ["doctor"],
-    ["serving", "shell"],
-    ["grade_commands"],
-    ["eval_commands", "plan_commands", "reward_commands", "serve_commands", "stage_commands"],
-    ["cli"],
+# A room imports from itself and from the rooms before it.
+ROOMS = [
+    "base",
+    "config",
+    "models",
+    "problems",
+    "rollout",
+    "learner",
+    "run",
+    "report",
+    "grading",
+    "evaluate",
+    "training",
+    "pipelines",
+    "planner",
+    "doctor",
+    "commands",
+    "cli",
 ]
-LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 NOT_FOR_REWARDS = {"torch", "rl", "transformers", "trl", "vllm", "peft", "accelerate", "datasets"}
 
 
@@ -54,7 +44,7 @@ def imported_modules(path: Path) -> set[str]:
     return names
 
 
-def part_of(path: Path) -> str:
+def room_of(path: Path) -> str:
     return path.relative_to(ROOT / "rl").with_suffix("").parts[0]
 
 
@@ -68,20 +58,23 @@ def test_rewards_need_neither_torch_nor_the_trainer(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources("rl"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_rl_imports_only_from_earlier_layers(path: Path) -> None:
-    part = part_of(path)
-    if part == "__init__":
+def test_rooms_import_only_from_rooms_before(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
         return
-    assert part in LAYER, f"say in LAYERS of {Path(__file__).name} where rl/{part} stands"
     used = {name.split(".")[1] for name in imported_modules(path) if name.startswith("rl.")}
-    later = sorted(name for name in used if LAYER[name] > LAYER[part])
-    assert not later, f"{path.relative_to(ROOT)} imports {later}, which come after it"
-    peers = sorted(name for name in used if LAYER[name] == LAYER[part] and name != part)
-    assert not peers or part in LAYERS[0], f"{path.relative_to(ROOT)} imports {peers} of its own layer"
+    later = sorted(used - set(ROOMS[: ROOMS.index(room) + 1]))
+    assert not later, f"{path.relative_to(ROOT)} imports from {later}, which come after {room}"
+
+
+def test_the_house_has_no_other_rooms() -> None:
+    flat = {path.stem for path in (ROOT / "rl").glob("*.py")}
+    assert flat == {"__init__", "cli"}
+    assert {room_of(path) for path in sources("rl")} == {*ROOMS, "__init__"}
 
 
 def test_the_installer_needs_nothing_but_python() -> None:
-    used = {name.split(".")[0] for name in imported_modules(ROOT / "rl" / "install.py")}
+    used = {name.split(".")[0] for name in imported_modules(ROOT / "rl" / "base" / "install.py")}
     assert used <= sys.stdlib_module_names | {"pip"}
 
 
@@ -92,5 +85,5 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
 
 
 def test_folders_of_runs_and_evaluations_are_read_without_torch() -> None:
-    code = "import sys, rl.evaluate.compared, rl.run.report, rl.stages.page; sys.exit('torch' in sys.modules)"
+    code = "import sys, rl.evaluate.compared, rl.report.report, rl.pipelines.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -16,9 +16,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from rl import install
-from rl.engine_checks import SUPPORTED_VLLM
+from rl.base import install
 from rl.run.manifest import PACKAGES
+from rl.training.engine_checks import SUPPORTED_VLLM
 
 PYPROJECT = tomllib.loads((install.ROOT / "pyproject.toml").read_text())
 RANGES = {found.name: found for found in map(Requirement, PYPROJECT["project"]["dependencies"])}
@@ -26,11 +26,11 @@ ENGINES = ("cpu", "cuda", "none")
 OTHER = {"lowest": "newest", "newest": "lowest"}[install.VERSIONS]
 WITHOUT_ENGINE = [
     "tests/learner/test_attention.py", "tests/learner/test_export.py", "tests/learner/test_head.py",
-    "tests/learner/test_lora.py", "tests/learner/test_losses_trl.py", "tests/names/test_hub.py",
-    "tests/planner/test_flops.py", "tests/rollout/test_transformers_engine.py", "tests/stages/test_hand_on.py",
-    "tests/stages/test_sft.py", "tests/test_models.py", "tests/test_trl_peer.py",
+    "tests/learner/test_lora.py", "tests/learner/test_losses_trl.py", "tests/models/test_hub.py",
+    "tests/planner/test_flops.py", "tests/rollout/test_transformers_engine.py", "tests/pipelines/test_hand_on.py",
+    "tests/pipelines/test_sft.py", "tests/models/test_models.py", "tests/bench/test_trl_peer.py",
 ]  # fmt: skip
-WITH_ENGINE = ["tests/rollout/test_vllm_engine.py", "tests/rollout/test_vllm_sampler.py", "tests/test_sync.py"]
+WITH_ENGINE = ["tests/rollout/test_vllm_engine.py", "tests/rollout/test_vllm_sampler.py", "tests/training/test_sync.py"]
 
 
 def versions_of(name: str) -> Iterator[Version]:
@@ -96,7 +96,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no package registry answers, so no second environment can be built")
     place = tmp_path_factory.mktemp("versions") / "venv"
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    run(place / "bin" / "python", "rl/install.py", "--engine", "cpu", "--versions", OTHER)
+    run(place / "bin" / "python", "rl/base/install.py", "--engine", "cpu", "--versions", OTHER)
     return place / "bin" / "python"
 
 

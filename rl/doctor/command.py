@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from rewards.errors import BadInput
+from rl.base import atomic
+from rl.base.visible import visible_line
 from rl.doctor.check import Check, Row
 from rl.doctor.runner import chosen, run
-from rl.names.visible import visible_line
 from rl.rollout.build import pick_device
-from rl.run import atomic
 from rl.run.manifest import hardware, versions
 
 COLORS = {"PASS": "green", "FAIL": "bold red", "SKIP": "dim"}

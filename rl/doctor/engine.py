@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
+from rl.config.recipe import ModelSection, ProblemsSection, Recipe, RewardsSection, RolloutSection
 from rl.doctor.check import Finding, Subject, judged, passed, skipped
 from rl.learner.gap import gap_stats
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy, load_policy
-from rl.models import load_tokenizer
+from rl.models.source import load_tokenizer
 from rl.problems.stream import completion_seeds
-from rl.recipe import ModelSection, ProblemsSection, Recipe, RewardsSection, RolloutSection
 from rl.rollout.build import build_engine, pick_sync, shared_dtype
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 from rl.rollout.precision import pick_dtype

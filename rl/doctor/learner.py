@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.integrations.liger import apply_liger_kernel
 
+from rl.config.recipe import OptimizerSection
 from rl.doctor.check import Finding, Subject, failed, judged, passed, skipped
 from rl.doctor.machine import seconds
 from rl.learner import flex
@@ -17,7 +18,6 @@ from rl.learner.optimizer import build_optimizer
 from rl.learner.packing import Layout, Sample, pack
 from rl.learner.policy import LIGER_KERNELS, Policy
 from rl.learner.selfcheck import pick_layout
-from rl.recipe import OptimizerSection
 
 HEADS = (64, 96, 128, 256)  # sizes of a head: those of Qwen, Llama, Phi and Gemma
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

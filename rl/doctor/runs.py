@@ -15,19 +15,19 @@ from typing import Any
 import httpx
 import torch
 
+from rl.base.signals import StopSignal
+from rl.config.recipe import ModelSection, ProblemsSection, RolloutSection
 from rl.doctor.check import Finding, Subject, failed, judged, skipped
 from rl.doctor.ending import kill_group
 from rl.evaluate.command import Listener
-from rl.models import load_tokenizer
-from rl.recipe import ModelSection, ProblemsSection, RolloutSection
+from rl.models.source import load_tokenizer
+from rl.models.tiny import save_tiny_model
+from rl.pipelines.schema import SftSection, SftStage
+from rl.pipelines.sft import fine_tune
 from rl.rollout.build import pick_engine
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger
 from rl.run.metrics import read_metrics
-from rl.signals import StopSignal
-from rl.stages.schema import SftSection, SftStage
-from rl.stages.sft import fine_tune
-from rl.tiny_models import save_tiny_model
 
 STEPS, KILLED_AFTER = 10, 4
 PENNY = (sys.executable, "-m", "rl.cli", "train", "quickstart")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from rl.config.recipe import ModelSection, ProblemsSection, Recipe, RewardsSection, RolloutSection
 from rl.doctor.check import Finding, Subject, judged, skipped
 from rl.doctor.machine import published, synchronize
 from rl.learner.budget import available_bytes, measure_pass
@@ -19,7 +20,6 @@ from rl.planner.flops import learner_flops
 from rl.planner.memory import GIB, pass_cost, precision_of, resident_bytes
 from rl.planner.rates import cpu_rates, gpu_rates, product_rate
 from rl.planner.shapes import Shape, shape_of
-from rl.recipe import ModelSection, ProblemsSection, Recipe, RewardsSection, RolloutSection
 from rl.rollout.build import shared_dtype
 
 QWEN: dict[str, dict[str, Any]] = {  # of Qwen2.5, from the models' published configurations

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rl.evaluate.cache import AnswerCache, answer_key
-from rl.evaluate.outputs import Output
 from rl.evaluate.samples import Samples
 from rl.evaluate.units import Unit
+from rl.grading.outputs import Output
 from rl.rollout.endpoint import Endpoint
 from rl.rollout.engine import RolloutEngine
 from rl.rollout.openai_api import Reply, Request

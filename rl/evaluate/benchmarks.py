@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
-from rl.evaluate.evaluation import accuracy_of
-from rl.names.listed import pipeline_names
-from rl.names.nearest import nearest
+from rl.base.nearest import nearest
+from rl.config.listed import pipeline_names
+from rl.config.recipe import ProblemsSection, Recipe, RewardsSection
+from rl.config.recipe_file import RECIPES, load_recipe
+from rl.grading.answers import accuracy_of
 from rl.problems.benchmark import Benchmark, Sampling, benchmark_table, read_benchmark, read_entry, suite_table
 from rl.problems.livecodebench import windowed
 from rl.problems.sets import held_out_section, load_sets
-from rl.recipe import ProblemsSection, Recipe, RewardsSection
-from rl.recipe_file import RECIPES, load_recipe
 from rl.run.folder import is_run
 
 # What a recipe has and a benchmark never: `model` is there in every recipe.

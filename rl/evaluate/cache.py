@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rewards.errors import BadInput
-from rl.evaluate.outputs import Output
+from rl.grading.outputs import Output
 from rl.problems.problem import Prompt
 from rl.rollout.engine import SamplingParams
 

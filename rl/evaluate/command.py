@@ -13,28 +13,28 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rewards.grading import Grader
-from rl.caches import cache_folder
-from rl.errors import RunStopped
+from rl.base.caches import cache_folder
+from rl.base.errors import RunStopped
 from rl.evaluate.answerers import CachedAnswers, StoredAnswerer
 from rl.evaluate.benchmarks import find_suite
 from rl.evaluate.cache import AnswerCache
-from rl.evaluate.evaluation import accuracy_of, as_columns, build_grader, evaluation_row, grade_texts, graded_text
 from rl.evaluate.extraction import verdicts_by_extraction
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.outcome import Cost, Tally, evaluation_results, stored_rows
-from rl.evaluate.outputs import Output
-from rl.evaluate.overlap import Overlap
 from rl.evaluate.places import output_folder
 from rl.evaluate.samples import read_samples
 from rl.evaluate.show.page import write_page
 from rl.evaluate.source import Source
 from rl.evaluate.units import Protocol, Unit, asked_sha256, fitted, make_units, stored_unit
+from rl.grading.answers import accuracy_of, as_columns, build_grader, evaluation_row, grade_texts, graded_text
+from rl.grading.outputs import Output
+from rl.grading.overlap import Overlap
 from rl.problems.benchmark import Benchmark
+from rl.report.report import write_report
 from rl.rollout.endpoint import EndpointDown
 from rl.run.evaluations import EvaluationRow
 from rl.run.failures import reward_failures
 from rl.run.folder import RunFolder
-from rl.run.report import write_report
 
 Job = tuple[int, int, int, Output]  # unit, prompt, sample, and what was said
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
+from rl.base.columns import Column
 from rl.evaluate.show.findings import unlike
 from rl.evaluate.sides import RunSide, Side, open_sides
 from rl.evaluate.statistics.comparison import compare
 from rl.evaluate.statistics.measures import by_problem
-from rl.run.columns import Column
 from rl.run.summary import percent
 
 Result = Mapping[str, Any]

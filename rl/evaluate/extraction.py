@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rewards.grading import Graded, Grader
-from rl.evaluate.evaluation import accuracy_of, grade_texts, verdict_of
+from rl.config.recipe import RewardsSection
+from rl.grading.answers import accuracy_of, grade_texts, verdict_of
 from rl.problems.problem import Prompt
-from rl.recipe import RewardsSection
 
 MATH = "math"  # the reward that reads answers in two ways
 OTHER = {"strict": "flexible", "flexible": "strict"}

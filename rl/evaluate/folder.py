@@ -35,10 +35,10 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
-from rl.names.nearest import missing_folder
-from rl.run import atomic
+from rl.base import atomic
+from rl.base.nearest import missing_folder
+from rl.base.stored import damaged, read_object
 from rl.run.evaluations import EvaluationRow, read_answers, write_answers
-from rl.run.stored import damaged, read_object
 
 RESULTS = "results.json"
 RESULT = {"benchmark", "template", "best", "answers", "dataset", "pass@1"}  # keys of each result, in every version

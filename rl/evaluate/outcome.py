@@ -12,10 +12,10 @@ from typing import Any
 from rewards.math.classes import answer_classes
 from rl.evaluate.extraction import extraction_of
 from rl.evaluate.folder import answers_file
-from rl.evaluate.outputs import Output
 from rl.evaluate.source import Source
 from rl.evaluate.statistics.measures import measures
 from rl.evaluate.units import Unit
+from rl.grading.outputs import Output
 from rl.run.evaluations import EvaluationRow
 from rl.run.manifest import hardware, versions
 

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
+from rl.config.recipe import ModelSection, Recipe, RewardsSection
+from rl.config.recipe_file import overridden
 from rl.evaluate.benchmarks import find_benchmark
-from rl.evaluate.evaluation import accuracy_of, build_grader, evaluation_row, grade_texts
 from rl.evaluate.extraction import extraction_of, verdicts_by_extraction
 from rl.evaluate.folder import EvaluationFolder
 from rl.evaluate.outcome import with_best, with_classes
-from rl.evaluate.outputs import Output
 from rl.evaluate.show.page import write_page
 from rl.evaluate.statistics.measures import BY_EXTRACTION, measures
 from rl.evaluate.units import asked_sha256
+from rl.grading.answers import accuracy_of, build_grader, evaluation_row, grade_texts
+from rl.grading.outputs import Output
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Prompt
 from rl.problems.prompt import ask
-from rl.recipe import ModelSection, Recipe, RewardsSection
-from rl.recipe_file import overridden
 from rl.run.evaluations import EvaluationRow
 from rl.run.failures import reward_failures
 

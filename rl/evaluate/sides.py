@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rewards.errors import BadInput
+from rl.base.nearest import missing_folder
+from rl.config.recipe import Recipe
+from rl.config.recipe_file import check_tree
+from rl.config.yaml_tree import read_tree
 from rl.evaluate.extraction import extraction_of
 from rl.evaluate.folder import EvaluationFolder, is_evaluation
 from rl.evaluate.statistics.measures import measures
 from rl.evaluate.templates import OWN
-from rl.names.nearest import missing_folder
 from rl.problems.sets import held_out_section
-from rl.recipe import Recipe
-from rl.recipe_file import check_tree
 from rl.run.evaluations import EvaluationRow, read_evaluation_rows, read_evaluations
 from rl.run.folder import RunFolder, is_run
 from rl.run.manifest import read_manifest
-from rl.yaml_tree import read_tree
 
 
 class Side(Protocol):

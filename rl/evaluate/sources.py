@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
+from rl.config.recipe import Recipe, RolloutSection
 from rl.evaluate.answerers import Answerer, EndpointAnswerer, EngineAnswerer
 from rl.evaluate.source import Source
 from rl.evaluate.subject import Subject, find_subject, fingerprint, merged_weights
 from rl.evaluate.units import Unit
-from rl.models import load_config, load_tokenizer
-from rl.recipe import Recipe, RolloutSection
+from rl.models.source import load_config, load_tokenizer
 from rl.rollout.build import build_engine, download, engine_start, pick_device, pick_engine
 from rl.rollout.endpoint import Endpoint, EndpointSettings
 from rl.rollout.precision import pick_dtype

@@ -12,17 +12,17 @@ import peft
 from safetensors import SafetensorError
 
 from rewards.errors import BadInput
-from rl.evaluate.adapter import check_adapter, read_adapter_config, weight_files
-from rl.learner.base import ADAPTER_CONFIG, base_of
+from rl.base import tables
+from rl.config.model_name import check_model_name
+from rl.config.recipe import ModelSection
+from rl.config.recipe_file import load_recipe
 from rl.learner.policy import Policy
-from rl.models import ALIASES, load_model, model_fingerprint, resolve_model
-from rl.names.model_name import check_model_name
-from rl.recipe import ModelSection
-from rl.recipe_file import load_recipe
+from rl.models.adapter import check_adapter, read_adapter_config, weight_files
+from rl.models.adapter_base import ADAPTER_CONFIG, base_of
+from rl.models.source import ALIASES, load_model, model_fingerprint, resolve_model
 from rl.rollout.build import pick_device
 from rl.rollout.engine import NamedTensors
 from rl.rollout.precision import pick_dtype
-from rl.run import tables
 from rl.run.checkpoints import best_checkpoint, file_hash, is_whole, latest_checkpoint
 from rl.run.folder import RunFolder, is_run
 from rl.run.precision import recorded_precision

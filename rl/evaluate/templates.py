@@ -13,9 +13,9 @@ Text ends at stop strings. A completion keeps the one that ended it, so each of 
 """
 
 from rewards.errors import BadInput
+from rl.base.nearest import meant
 from rl.evaluate import shots
-from rl.evaluate.evaluation import accuracy_of
-from rl.names.nearest import meant
+from rl.grading.answers import accuracy_of
 from rl.problems.benchmark import Benchmark
 from rl.problems.livecodebench import LIVECODEBENCH
 from rl.problems.programs import HUMANEVAL, HUMANEVAL_PLUS

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers.integrations.liger import apply_liger_kernel
 
-from rl.allocator import keep_freed_memory
+from rl.base.allocator import keep_freed_memory
+from rl.config.recipe import DistillationSection, ModelSection
 from rl.learner.attention import ATTENTION, plan_tree
 from rl.learner.experts import RouterWatch, adapter_targets, find_routers, freeze_routers
 from rl.learner.export import export
@@ -20,8 +21,7 @@ from rl.learner.lora import fuse_adapters
 from rl.learner.own_head import Head, own_head, pick_head
 from rl.learner.packing import Layout, MicroBatch
 from rl.learner.shared import SharedWeights
-from rl.models import load_model
-from rl.recipe import DistillationSection, ModelSection
+from rl.models.source import load_model
 
 WHOLE_CHUNKS = 2  # of the head's chunks of logits that a pass may have if it makes them all at once
 # Losses and logits are rl/learner/head.py's.

@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from rl.errors import RunStopped
+from rl.base.errors import RunStopped
 from rl.learner.policy import Policy
 
 LEAST_SCALE = 64.0  # torch begins with 65,536: eleven updates in a row were skipped

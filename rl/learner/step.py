@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rl import ranks
-from rl.errors import RunStopped
+from rl.base import ranks
+from rl.base.errors import RunStopped
+from rl.config.recipe import AlgorithmSection, OptimizerSection
 from rl.learner.correction import importance_weights
 from rl.learner.distillation import reverse_kl_advantages
 from rl.learner.experts import load_metrics
@@ -19,7 +20,6 @@ from rl.learner.packing import Layout, MicroBatch, Sample, pack
 from rl.learner.policy import Policy
 from rl.learner.rejection import kept_tokens
 from rl.learner.scaling import build_scaler, update_weights
-from rl.recipe import AlgorithmSection, OptimizerSection
 
 
 @dataclass

@@ -1,12 +1,12 @@
 """Calibrations without measuring: a named GPU by its published figures, this machine by its rate of matrix products."""
 
+from rl.config.recipe import Recipe
 from rl.planner import rates as assumed
 from rl.planner.calibrate import memory_here
 from rl.planner.gpus import MEMORY_FROM, PRICES_AS_OF, Gpu
 from rl.planner.memory import precision_of
 from rl.planner.predict import Calibration, Observed
 from rl.planner.shapes import Shape
-from rl.recipe import Recipe
 from rl.rollout.build import pick_device
 
 

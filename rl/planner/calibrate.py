@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from rewards.scratch import scratch_folder
-from rl.evaluate.evaluation import build_grader, grade_all
+from rl.config.recipe import Recipe
+from rl.grading.answers import build_grader, grade_all
 from rl.learner.budget import available_bytes
 from rl.learner.optimizer import build_optimizer
 from rl.learner.packing import Sample
@@ -28,7 +29,6 @@ from rl.planner.rollouts import Demand, RolloutCounts, seen_rollouts
 from rl.planner.shapes import Shape, load_shape
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
-from rl.recipe import Recipe
 from rl.rollout.build import build_engine, engine_start, pick_device, pick_sync, shared_dtype
 from rl.rollout.engine import Completion, RolloutEngine, SamplingParams
 from rl.rollout.precision import pick_dtype

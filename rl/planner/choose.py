@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rl.config.recipe import Recipe
 from rl.learner.budget import STEP, choose_budget
 from rl.planner.flops import cache_bytes
 from rl.planner.gpus import GPUS
@@ -21,7 +22,6 @@ from rl.planner.memory import (
     resident_bytes,
 )
 from rl.planner.shapes import Shape
-from rl.recipe import Recipe
 from rl.rollout.build import context_length, pick_engine
 
 LEAST_SEQUENCES = 8  # at once: fewer are not worth it

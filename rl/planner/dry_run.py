@@ -4,16 +4,16 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rl.engine_checks import gpu_memory_gib
-from rl.models import load_tokenizer
+from rl.base.columns import listing_text
+from rl.config.recipe import Recipe
+from rl.models.source import load_tokenizer
 from rl.planner.memory import GIB, kv_cache_bytes, memory_gib, precision_of
 from rl.planner.predict import count_evaluations
 from rl.planner.shapes import load_shape
 from rl.problems.prompt import Prompter
 from rl.problems.sets import prepare_sets
-from rl.recipe import Recipe
 from rl.rollout.build import pick_device, pick_engine
-from rl.run.columns import listing_text
+from rl.training.engine_checks import gpu_memory_gib
 
 
 @dataclass(frozen=True)

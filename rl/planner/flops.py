@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rl.config.recipe import Recipe
 from rl.planner import lengths
 from rl.planner.lengths import Survival
 from rl.planner.shapes import Shape
-from rl.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rewards.errors import BadInput
-from rl.checks import check_decontamination, check_lengths, check_model, check_recipe, check_sampling
-from rl.engine_checks import check_parallel, check_sync
-from rl.models import load_config
+from rl.config.recipe import ModelSection, Recipe
+from rl.models.source import load_config
 from rl.planner.assume import of_gpu, of_this_machine
 from rl.planner.calibrate import calibrate
 from rl.planner.choose import Choice, choose, with_keys
@@ -16,7 +15,8 @@ from rl.planner.observe import first_prompts, prompt_sizes
 from rl.planner.predict import Calibration, Observed, Prediction, predict
 from rl.planner.shapes import Shape, load_shape
 from rl.planner.store import calibration_path, read_calibration, write_calibration
-from rl.recipe import ModelSection, Recipe
+from rl.training.checks import check_decontamination, check_lengths, check_model, check_recipe, check_sampling
+from rl.training.engine_checks import check_parallel, check_sync
 
 Say = Callable[[str], None]
 

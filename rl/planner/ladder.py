@@ -10,7 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rewards.errors import BadInput
+from rl.config.recipe import ModelSection, Recipe
 from rl.evaluate.benchmarks import find_suite
+from rl.pipelines.schema import (
+    EvaluateStage,
+    GrpoStage,
+    Pipeline,
+    SftSection,
+    SftStage,
+    TeacherSection,
+    TracesStage,
+    as_recipe,
+    data_before,
+    models_before,
+)
 from rl.planner.assume import of_gpu, of_this_machine
 from rl.planner.flops import Batch, TreeCounts, update_flops
 from rl.planner.forecast import (
@@ -28,19 +41,6 @@ from rl.planner.predict import Calibration, evaluation_seconds, predict, rollout
 from rl.planner.rates import scaled
 from rl.planner.shapes import load_shape
 from rl.problems.sets import load_sets
-from rl.recipe import ModelSection, Recipe
-from rl.stages.schema import (
-    EvaluateStage,
-    GrpoStage,
-    Pipeline,
-    SftSection,
-    SftStage,
-    TeacherSection,
-    TracesStage,
-    as_recipe,
-    data_before,
-    models_before,
-)
 
 MILLION = 1e6
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
+from rl.config.recipe import Recipe
 from rl.learner.budget import PassCost
 from rl.learner.head import rows_at_once
 from rl.planner.flops import cache_bytes
 from rl.planner.shapes import Shape
-from rl.recipe import Recipe
 from rl.rollout.build import context_length, pick_engine, pick_sync
 from rl.rollout.precision import pick_dtype
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rl.models import load_tokenizer
+from rl.config.recipe import Recipe
+from rl.models.source import load_tokenizer
 from rl.problems.problem import Prompt
 from rl.problems.prompt import Prompter
 from rl.problems.sets import load_sets
 from rl.problems.stream import ProblemStream
-from rl.recipe import Recipe
 
 LOOKED_AT = 256  # prompts whose lengths are averaged
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rl.collect import token_budget
+from rl.config.recipe import Recipe
 from rl.planner import lengths
 from rl.planner.flops import Batch, TreeCounts, cache_bytes, expect_tree, learner_flops
 from rl.planner.lengths import Survival
@@ -20,8 +20,8 @@ from rl.planner.rates import Rates, scaled
 from rl.planner.rollouts import Demand, expect_rollouts
 from rl.planner.shapes import Shape
 from rl.planner.signal import share_with_signal
-from rl.recipe import Recipe
 from rl.rollout.build import context_length, pick_engine, pick_sync
+from rl.training.collect import token_budget
 
 
 @dataclass(frozen=True)

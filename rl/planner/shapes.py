@@ -14,10 +14,10 @@ from peft.tuners.lora.layer import LoraLayer, ParamWrapper
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
+from rl.config.recipe import ModelSection
 from rl.learner.experts import EXPERTS, find_routers
 from rl.learner.policy import lora_config
-from rl.models import load_config
-from rl.recipe import ModelSection
+from rl.models.source import load_config
 
 
 @dataclass(frozen=True)

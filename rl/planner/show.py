@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rl.config.recipe import Recipe
 from rl.planner.choose import Choice
 from rl.planner.forecast import Forecast
 from rl.planner.ladder import LadderForecast
 from rl.planner.predict import Prediction
-from rl.recipe import Recipe
 
 
 def forecast_dict(recipe: Recipe, forecasts: Sequence[Forecast]) -> dict[str, Any]:

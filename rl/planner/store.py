@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from rl.caches import cache_folder
-from rl.models import model_fingerprint
+from rl.base import atomic
+from rl.base.caches import cache_folder
+from rl.config.recipe import Recipe
+from rl.models.source import model_fingerprint
 from rl.planner.predict import Calibration, Observed
 from rl.planner.rates import DecodeRates, Rates
 from rl.planner.shapes import Shape
-from rl.recipe import Recipe
 from rl.rollout.build import pick_engine
-from rl.run import atomic
 from rl.run.manifest import hardware, versions
 
 MEASURED = ("planner", "learner", "rollout")  # packages whose code decides what is measured

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection
+from rl.config.recipe_file import load_recipe
 from rl.problems.benchmark import Benchmark
 from rl.problems.decontaminate import (
     Report,
@@ -14,8 +16,6 @@ from rl.problems.decontaminate import (
 from rl.problems.ngrams import MIN_COVERAGE
 from rl.problems.sets import split_problems
 from rl.problems.sources import load_problems
-from rl.recipe import ProblemsSection
-from rl.recipe_file import load_recipe
 
 
 def audit(

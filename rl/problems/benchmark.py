@@ -18,11 +18,11 @@ import yaml
 from pydantic import Field, ValidationError
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection, RewardsSection, Section
+from rl.config.recipe_file import anchor_paths
+from rl.config.yaml_text import parse_yaml
 from rl.problems.problem import HELD_OUT_SEED, Problem
 from rl.problems.sources import load_problems
-from rl.recipe import ProblemsSection, RewardsSection, Section
-from rl.recipe_file import anchor_paths
-from rl.yaml_text import parse_yaml
 
 TABLE = Path(__file__).with_name("benchmarks.yaml")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from rewards.completions import message_text
 from rewards.errors import BadInput
 from rewards.jsonl import Row
+from rl.config.recipe import ProblemsSection
 from rl.problems.conversation import is_conversation
 from rl.problems.template import fill, template_columns
-from rl.recipe import ProblemsSection
 
 ANSWERS = ("answer", "ground_truth", "solution")  # where a gold answer may be, the first that a row has
 

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
 from rewards.errors import BadInput
-from rl.names.nearest import meant
+from rl.base.nearest import meant
+from rl.config.recipe import ProblemsSection
 from rl.problems.benchmark import Benchmark, benchmark_table
 from rl.problems.conversation import as_text
 from rl.problems.generated import arithmetic_key, countdown_key
 from rl.problems.ngrams import MIN_COVERAGE, NGRAM, Index, Overlap, Question, build_index, find_overlaps, read
 from rl.problems.problem import Problem
 from rl.problems.template import QUESTION_COLUMNS, template_columns
-from rl.recipe import ProblemsSection
 
 EXAMPLES = 5  # overlaps that a report keeps of each benchmark
 SHOWN = 240  # characters of a shared run that people are shown

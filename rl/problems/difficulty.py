@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from rewards.errors import BadInput
-from rl.models import model_fingerprint
+from rl.config.recipe import DifficultySection, Recipe
+from rl.models.source import model_fingerprint
 from rl.problems.problem import Problem
 from rl.problems.sets import content_key
-from rl.recipe import DifficultySection, Recipe
 
 FILE = "difficulty.sqlite"
 WAIT = 60.0  # seconds that another process may hold the file

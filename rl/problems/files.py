@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rewards.errors import BadInput
 from rewards.jsonl import BOM, Row, file_lines, jsonl_rows
-from rl.names.hub import why_hub_is_silent
+from rl.models.hub import why_hub_is_silent
 
 
 def tsv_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:

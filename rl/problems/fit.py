@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 
 from rewards.errors import BadInput
+from rl.config.recipe import ModelSection, ProblemsSection
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
-from rl.recipe import ModelSection, ProblemsSection
 
 
 def leave_out_long(section: ProblemsSection, problems: Sequence[Problem], model: ModelSection) -> list[Problem]:
@@ -17,7 +17,7 @@ def leave_out_long(section: ProblemsSection, problems: Sequence[Problem], model:
     """
     if not section.drop_long:
         return list(problems)
-    from rl.models import load_tokenizer  # takes seconds, and most recipes do not need it
+    from rl.models.source import load_tokenizer  # takes seconds, and most recipes do not need it
 
     tokenizer = load_tokenizer(model.name, model.revision)
     prompter = Prompter(section.model_copy(update={"max_prompt_length": sys.maxsize}), tokenizer)

@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection, Section
 from rl.problems.worked import worked
-from rl.recipe import ProblemsSection, Section
 
 Row = dict[str, Any]
 Draw = TypeVar("Draw")

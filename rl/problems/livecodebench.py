@@ -27,10 +27,10 @@ from pydantic import BeforeValidator, Field
 from rewards.code.rows import BadRow, packed, unpacked
 from rewards.errors import BadInput
 from rewards.jsonl import jsonl_rows
+from rl.config.recipe import ProblemsSection, Section
 from rl.problems.files import hub_files
 from rl.problems.generated import read_options
 from rl.problems.programs import NamedRows, Row
-from rl.recipe import ProblemsSection, Section
 
 if TYPE_CHECKING:  # it imports what imports this
     from rl.problems.benchmark import Benchmark

@@ -20,11 +20,11 @@ import jinja2
 
 from rewards.errors import BadInput
 from rewards.format import thought_opening
+from rl.config.recipe import ProblemsSection
 from rl.problems.chat_template import check_chat_template
 from rl.problems.conversation import SYSTEM, Message, is_conversation, read_messages
 from rl.problems.problem import Problem, Prompt
 from rl.problems.template import fill, template_columns
-from rl.recipe import ProblemsSection
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and checking a recipe does not need it
     from transformers import PreTrainedTokenizerBase

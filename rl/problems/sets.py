@@ -8,14 +8,14 @@ import unicodedata
 from dataclasses import dataclass, replace
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection, Recipe
+from rl.config.recipe_file import check_tree
 from rl.problems.conversation import as_text
 from rl.problems.decontaminate import Report, decontaminate, generated_key
 from rl.problems.fit import leave_out_long
 from rl.problems.problem import HELD_OUT_SEED, TRAINING_SEED, Problem
 from rl.problems.sources import load_problems
 from rl.problems.template import check_named, template_columns
-from rl.recipe import ProblemsSection, Recipe
-from rl.recipe_file import check_tree
 
 GATE = ("decontaminate", "decontaminate_ngram", "contaminated")  # keys of `problems`; of training problems only
 

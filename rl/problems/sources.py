@@ -19,7 +19,8 @@ from pydantic import Field
 
 from rewards.errors import BadInput
 from rewards.jsonl import jsonl_rows
-from rl.names.hub import why_hub_is_silent
+from rl.config.recipe import ProblemsSection, Section
+from rl.models.hub import why_hub_is_silent
 from rl.problems.columns import check_columns, check_first, check_template, with_answer, with_question
 from rl.problems.files import file_rows, hub_files
 from rl.problems.generated import make_arithmetic, make_countdown, make_reasoning_gym, read_options
@@ -47,7 +48,6 @@ from rl.problems.programs import (
     in_split,
     with_program_columns,
 )
-from rl.recipe import ProblemsSection, Section
 
 COUNTDOWN = "Jiayi-Pan/Countdown-Tasks-3to4"
 LOCAL_FILES = {  # (hub id, split): file in PENNY_DATA

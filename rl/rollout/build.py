@@ -9,9 +9,9 @@ from typing import Literal
 import huggingface_hub
 import torch
 
-from rl.models import resolve_model
-from rl.names.hub import why_hub_is_silent
-from rl.recipe import ModelSection, Recipe, RolloutSection
+from rl.config.recipe import ModelSection, Recipe, RolloutSection
+from rl.models.hub import why_hub_is_silent
+from rl.models.source import resolve_model
 from rl.rollout.engine import RolloutEngine
 from rl.rollout.precision import pick_dtype
 

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped
+from rl.base.errors import RunStopped
 from rl.rollout.bounded import Answered, BoundedClient, describe
 from rl.rollout.engine import SamplingParams
 from rl.rollout.fan_out import fan_out

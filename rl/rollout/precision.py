@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from rl.caches import cache_folder
+from rl.base.caches import cache_folder
 
 FASTER = 1.5  # times as fast as float32: from here on a CPU computes in bfloat16
 EMULATED = 0.5  # of float32's rate in a small product: below it, nothing larger is tried

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from rewards.errors import BadInput
-from rl.install import cuda_problem, driver_cuda, has_nvidia_gpu
+from rl.base.install import cuda_problem, driver_cuda, has_nvidia_gpu
 
 # Small libraries, with the C library alone and with Python.
 PLAIN, WITH_PYTHON = "#include <stdio.h>\n", "#include <Python.h>\n"

@@ -15,8 +15,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped
-from rl.recipe import RolloutSection
+from rl.base.errors import RunStopped
+from rl.config.recipe import RolloutSection
 from rl.rollout.endpoint import Endpoint, EndpointDown, EndpointSettings
 from rl.rollout.engine import Asked, Completion, NamedTensors, Placed, Refill, SamplingParams, in_order
 from rl.rollout.openai_api import Reply, Request

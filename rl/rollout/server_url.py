@@ -6,7 +6,7 @@ import os
 import httpx
 
 from rewards.errors import BadInput
-from rl.names.key_variable import check_key_variable, looks_like_key
+from rl.config.key_variable import check_key_variable, looks_like_key
 
 
 def normalized(url: str) -> str:

@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
-from rl.models import load_model, load_tokenizer
+from rl.models.source import load_model, load_tokenizer
 from rl.rollout.engine import (
     Asked,
     Completion,
@@ -47,7 +47,7 @@ class TransformersEngine:
     """Implements `RolloutEngine` with a transformers model and its KV cache.
 
     Args:
-        model: alias, folder or hub id, as `rl.models.resolve_model` takes it.
+        model: alias, folder or hub id, as `rl.models.source.resolve_model` takes it.
         revision: hub commit, if pinned.
         dtype: of the weights and the cache; sampling is always float32.
         device: where the model lives, e.g. `cpu` or `cuda`.

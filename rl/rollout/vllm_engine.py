@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rl.allocator import keep_freed_memory
+from rl.base.allocator import keep_freed_memory
 from rl.rollout.engine import (
     Asked,
     Completion,

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
-from rl.run import atomic, tables
+from rl.base import atomic, tables
+from rl.base.stored import NUMBER, read_object
 from rl.run.evaluations import read_evaluations
 from rl.run.folder import RECORDS, RunFolder
 from rl.run.metrics import MetricsLog
 from rl.run.records import copy_records
-from rl.run.stored import NUMBER, read_object
 
 COMPLETE = "complete.json"  # the size and hash of every other file, written last
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from rewards.errors import BadInput
+from rl.base import tables
 from rl.problems.problem import Problem
-from rl.run import tables
 from rl.run.folder import RunFolder
 from rl.run.manifest import hash_problem, hash_problems, read_manifest
 

@@ -15,13 +15,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rl.names.visible import visible, visible_line
+from rl.base.columns import sentence_text
+from rl.base.signals import say_on_standard_error
+from rl.base.visible import visible, visible_line
 from rl.run.activity import Activity, duration
 from rl.run.afterwards import next_commands
-from rl.run.columns import sentence_text
 from rl.run.loading import terminal
 from rl.run.summary import cost, interval, percent, reward_change
-from rl.signals import say_on_standard_error
 
 BARS = "▁▂▃▄▅▆▇█"
 RECENT = 10  # steps that the time left is judged by

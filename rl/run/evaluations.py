@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from rewards.verdict import Outcome
-from rl.run import atomic, tables
+from rl.base import atomic, tables
+from rl.base.stored import NUMBER, damaged, read_object
 from rl.run.folder import RunFolder
 from rl.run.rollouts import extra_columns, extra_schema, read_extra
-from rl.run.stored import NUMBER, damaged, read_object
 
 SCHEMA = pa.schema(
     {

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rewards.errors import BadInput
 from rewards.failures import RewardFailed
-from rl.errors import RunStopped, WriteFailed
-from rl.run import atomic
+from rl.base import atomic
+from rl.base.disk import SPACE
+from rl.base.errors import RunStopped, WriteFailed
 from rl.run.checkpoints import last_saved
-from rl.run.disk import SPACE
 from rl.run.folder import RunFolder
 
 REPORT = "reward-error.txt"

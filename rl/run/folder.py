@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rewards.errors import BadInput
-from rl.names.nearest import missing_folder
-from rl.recipe import Recipe
-from rl.recipe_file import check_tree, dump_recipe, load_recipe
-from rl.run import atomic, tables
-from rl.run.changes import FREE_TEXT, Changes, binds, recipe_changes
-from rl.run.disk import writing
-from rl.run.stored import Kind, read_object
+from rl.base import atomic, tables
+from rl.base.disk import writing
+from rl.base.nearest import missing_folder
+from rl.base.stored import Kind, read_object
+from rl.config.changes import FREE_TEXT, Changes, binds, recipe_changes
+from rl.config.recipe import Recipe
+from rl.config.recipe_file import check_tree, dump_recipe, load_recipe
 
 LOCK = ".lock"
 LOG = "libraries.log"

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from rl.run import jsonl
+from rl.base import jsonl
+from rl.base.stored import NUMBER, Kind
 from rl.run.folder import RunFolder
-from rl.run.stored import NUMBER, Kind
 
 Phase = Literal["start", "generate", "grade", "learn", "sync", "evaluate", "save"]
 PHASES: tuple[str, ...] = (*get_args(Phase), "idle")  # idle: wall time outside all phases

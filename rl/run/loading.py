@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TextIO
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped
-from rl.names.visible import emit, visible
-from rl.signals import StopRequested
+from rl.base.errors import RunStopped
+from rl.base.signals import StopRequested
+from rl.base.visible import emit, visible
 
 VERBOSE = "PENNY_VERBOSE"
 LIBRARIES = "loading libraries, usually 10 s"

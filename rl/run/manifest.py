@@ -14,12 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from rl.base import atomic
+from rl.base.stored import read_object
+from rl.config.recipe import Recipe
 from rl.problems.problem import Problem
-from rl.recipe import Recipe
-from rl.run import atomic
 from rl.run.checkpoints import file_hash
 from rl.run.folder import MANIFEST, MANIFEST_CURE, RunFolder
-from rl.run.stored import read_object
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rl.run import jsonl
+from rl.base import jsonl
 from rl.run.folder import RunFolder
 
 NEEDS = {"step": int}

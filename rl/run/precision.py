@@ -3,8 +3,8 @@
 from typing import Any
 
 from rewards.errors import BadInput
-from rl import ranks
-from rl.recipe import Recipe
+from rl.base import ranks
+from rl.config.recipe import Recipe
 from rl.rollout.build import engine_dtype, pick_device, pick_engine
 from rl.rollout.precision import DTYPES, pick_dtype, product_rates
 from rl.run.folder import MANIFEST_CURE, RunFolder

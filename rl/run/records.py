@@ -10,11 +10,11 @@ from pathlib import Path
 
 from rewards.errors import BadInput
 from rewards.jsonl import parse
-from rl.run import atomic, tables
+from rl.base import atomic, tables
+from rl.base.stored import Kind, damaged, read_object
 from rl.run.evaluations import read_evaluation
 from rl.run.folder import MANIFEST, MANIFEST_CURE, RECORDS, RunFolder
 from rl.run.ledger import NEEDS as LEDGER
-from rl.run.stored import Kind, damaged, read_object
 
 
 def copy_records(folder: RunFolder, place: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rl.run import tables
+from rl.base import tables
 from rl.run.folder import RunFolder
 
 PART = "reward/"

@@ -4,9 +4,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl import ranks
-from rl.recipe import Recipe
-from rl.run.changes import Changes
+from rl.base import ranks
+from rl.config.changes import Changes
+from rl.config.recipe import Recipe
 from rl.run.evaluations import read_evaluations
 from rl.run.folder import RunFolder, changes_of, default_path, is_run
 from rl.run.metrics import read_metrics

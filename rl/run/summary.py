@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl.recipe import Band
-from rl.run import atomic
+from rl.base import atomic
+from rl.base.stored import NUMBER, read_object
+from rl.config.recipe import Band
 from rl.run.folder import RunFolder
-from rl.run.stored import NUMBER, read_object
 
 Result = Mapping[str, Any]  # an evaluation: at least pass@1, ci95 and n
 ROUNDING = 1e-9  # 0.55 - 0.2 must count as 0.35

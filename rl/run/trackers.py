@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import is_tensorboard_available, is_trackio_available, is_wandb_available
 
 from rewards.errors import BadInput
-from rl.recipe import Recipe
+from rl.config.recipe import Recipe
 from rl.run.folder import RunFolder
 from rl.run.manifest import read_manifest
 

@@ -9,10 +9,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from rl.evaluate import command, sources
-from rl.models import load_model, load_tokenizer
+from rl.models.source import load_model, load_tokenizer
+from rl.models.tiny import save_tiny_model
 from rl.run.checkpoints import save_checkpoint
 from rl.run.folder import RunFolder
-from rl.tiny_models import save_tiny_model
 from tests.evaluation_runs import make_adapter
 
 SUMS = [(3, 4), (10, 5), (8, 9), (20, 2)]
@@ -68,7 +68,7 @@ def merged(tiny_model: Path, adapter: Path) -> Path:
 @pytest.fixture
 def run(tmp_path: Path, recipe_path: Path, adapter: Path) -> RunFolder:
     """A run with two whole checkpoints, the later of which is `adapter`, and a damaged one."""
-    from rl.recipe_file import load_recipe
+    from rl.config.recipe_file import load_recipe
 
     folder = RunFolder.create(tmp_path / "run", load_recipe(str(recipe_path)))
 

@@ -9,12 +9,12 @@ import pytest
 
 from rewards.errors import BadInput
 from rewards.grading import Graded, Grader
+from rl.config.recipe_file import load_recipe
 from rl.evaluate.benchmarks import describe, find_benchmark, find_suite
 from rl.problems.benchmark import Benchmark, Sampling, benchmark_table, suite_table
 from rl.problems.problem import Problem
 from rl.problems.sets import content_key, load_sets
 from rl.problems.template import fill
-from rl.recipe_file import load_recipe
 
 
 def grade(benchmark: Benchmark, problems: list[Problem], texts: list[str]) -> list[Graded]:

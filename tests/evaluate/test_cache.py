@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rewards.errors import BadInput
 from rl.evaluate.cache import FILE, AnswerCache, answer_key
-from rl.evaluate.outputs import Output
+from rl.grading.outputs import Output
 from rl.problems.problem import Problem, Prompt
 from rl.rollout.engine import SamplingParams
 
@@ -67,7 +67,7 @@ def test_prompts_that_differ_have_keys_that_differ(prompts: list[tuple[int, int]
 def test_answers_survive_kill_9(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from rl.evaluate.cache import AnswerCache\n"
-        "from rl.evaluate.outputs import Output\n"
+        "from rl.grading.outputs import Output\n"
         "cache = AnswerCache(Path(sys.argv[1]))\n"
         "for i in range(10**6):\n"
         "    cache.put(str(i), Output(str(i), (i,), (-1.0,), 1, 'stop')); print(i, flush=True)\n"

@@ -9,9 +9,9 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped
+from rl.base.errors import RunStopped
 from rl.evaluate import sources
-from rl.models import load_tokenizer
+from rl.models.source import load_tokenizer
 from rl.rollout.engine import Completion, NamedTensors, SamplingParams
 from tests.evaluation_runs import evaluate, rows_of
 

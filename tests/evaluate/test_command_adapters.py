@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rewards.errors import BadInput
+from rl.config.recipe import ModelSection
 from rl.evaluate.subject import find_subject, merged_weights
-from rl.models import load_model, load_tokenizer
-from rl.recipe import ModelSection
+from rl.models.source import load_model, load_tokenizer
 from rl.run.folder import RunFolder
 from tests.evaluation_runs import evaluate, said
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped
+from rl.base.errors import RunStopped
 from rl.evaluate import command, sources
 from rl.evaluate.command import EvaluationRequest
 from rl.evaluate.compared import compare_evaluations

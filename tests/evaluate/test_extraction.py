@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rl.config.recipe import RewardsSection
 from rl.evaluate import command, extraction
 from rl.evaluate.command import EvaluationRequest
 from rl.evaluate.compared import compare_evaluations
@@ -16,7 +17,6 @@ from rl.evaluate.show.interchange import model_index, write_harness
 from rl.evaluate.show.table import results_markdown, results_text
 from rl.evaluate.statistics.estimators import wilson
 from rl.problems.benchmark import benchmark_table
-from rl.recipe import RewardsSection
 
 # Two are marked, one of them wrong; two are plain prose, one of them wrong.
 OUTPUTS = ["\\boxed{7}", "She has 15 apples.", "\\boxed{18}", "She has 23 apples."]

@@ -10,13 +10,13 @@ import yaml
 from huggingface_hub import ModelCard
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection, RewardsSection
 from rl.evaluate.folder import EvaluationFolder, answers_file
 from rl.evaluate.samples import read_samples
 from rl.evaluate.show.interchange import model_index, write_harness, write_model_card
 from rl.evaluate.statistics.measures import measures
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Problem
-from rl.recipe import ProblemsSection, RewardsSection
 from rl.run.evaluations import EvaluationRow
 
 CREATED = "2026-03-04T05:06:07+00:00"

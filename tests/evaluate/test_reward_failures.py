@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from rl.cli import app
 from rl.evaluate import sources
 from rl.evaluate.folder import EvaluationFolder
-from rl.models import load_tokenizer
+from rl.models.source import load_tokenizer
 from rl.run.failures import REPORT
 from tests.evaluate.test_command import Known
 

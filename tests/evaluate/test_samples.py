@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection, RewardsSection
 from rl.evaluate.samples import Samples, read_samples
 from rl.evaluate.stored import StoredOutput
 from rl.problems.benchmark import Benchmark, benchmark_table
 from rl.problems.problem import Problem
-from rl.recipe import ProblemsSection, RewardsSection
 from rl.run.evaluations import EvaluationRow, write_answers
 
 HUMANEVAL_IDS = {number: {"task_id": f"HumanEval/{number}"} for number in (0, 1, 3, 4)}  # 2 is left out

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from rewards.errors import BadInput
 from rewards.verdict import Outcome
 from rl.cli import app
+from rl.config.recipe_file import load_recipe
 from rl.evaluate.compared import compare_evaluations
 from rl.evaluate.show.page import write_page
 from rl.evaluate.sides import asked_alike, open_sides
 from rl.evaluate.statistics.measures import measures
-from rl.recipe_file import load_recipe
 from rl.run.evaluations import EvaluationRow, write_evaluation
 from rl.run.folder import RunFolder
 from tests.stored_evaluations import made_folder, made_result, made_row

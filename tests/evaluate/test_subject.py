@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from rewards.errors import BadInput
-from rl.evaluate import adapter as adapters
+from rl.config.recipe import ModelSection, Recipe
 from rl.evaluate import subject as subjects
 from rl.evaluate.subject import Subject, find_subject, fingerprint, merged_weights
-from rl.models import load_model, load_tokenizer
-from rl.recipe import ModelSection, Recipe
+from rl.models import adapter as adapters
+from rl.models.source import load_model, load_tokenizer
 from rl.run.checkpoints import save_checkpoint, set_best
 from rl.run.folder import RunFolder
 

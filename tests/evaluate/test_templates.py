@@ -14,13 +14,13 @@ from transformers import PreTrainedTokenizerFast
 from rewards.code.extract import program_text
 from rewards.countdown import countdown
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection, RewardsSection
 from rl.evaluate import shots
-from rl.evaluate.evaluation import build_grader
 from rl.evaluate.templates import AFTER_A_FUNCTION, TEMPLATES, TURNS, default_template, templated
+from rl.grading.answers import build_grader
 from rl.problems.benchmark import Benchmark, builtin_benchmark
 from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter
-from rl.recipe import ProblemsSection, RewardsSection
 from tests.conftest import byte_tokenizer
 
 HEAD = 'def twice(x: int) -> int:\n    """Two times x: {2x}."""\n'

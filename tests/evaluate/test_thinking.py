@@ -8,8 +8,8 @@ import pytest
 
 from rl.evaluate import sources
 from rl.evaluate.regrading import regrade_evaluation
-from rl.models import load_tokenizer
-from rl.tiny_models import save_tiny_model
+from rl.models.source import load_tokenizer
+from rl.models.tiny import save_tiny_model
 from tests.evaluate.test_command import Known
 from tests.evaluation_runs import evaluate, rows_of
 

@@ -8,7 +8,7 @@ import pytest
 from rewards.errors import BadInput
 from rl.evaluate.benchmarks import find_benchmark
 from rl.evaluate.units import Protocol, asked_sha256, chosen_templates, fitted, make_units
-from rl.models import load_tokenizer
+from rl.models.source import load_tokenizer
 from rl.problems.problem import Problem
 
 

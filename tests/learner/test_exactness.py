@@ -22,12 +22,12 @@ from transformers import (
     Qwen3MoeConfig,
 )
 
+from rl.config.recipe import AlgorithmSection, OptimizerSection
 from rl.learner.lora import fuse_adapters
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy
 from rl.learner.selfcheck import made_up, pick_layout
 from rl.learner.step import LearnerSettings, learn
-from rl.recipe import AlgorithmSection, OptimizerSection
 
 SIZES: dict[str, Any] = {
     "vocab_size": 101,

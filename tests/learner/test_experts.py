@@ -8,18 +8,18 @@ import pytest
 import torch
 from transformers import AutoConfig, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-from rl.launch import run_recipe
+from rl.config.recipe import ModelSection
 from rl.learner.experts import RouterWatch, find_routers, load_metrics
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy, load_policy
-from rl.models import load_model
-from rl.recipe import ModelSection
+from rl.models.source import load_model
+from rl.models.tiny import SIZES, save_tiny_mixture
 from rl.rollout.engine import RolloutEngine, SamplingParams
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
-from rl.tiny_models import SIZES, save_tiny_mixture
+from rl.training.launch import run_recipe
 from tests.conftest import byte_tokenizer
-from tests.test_train import recipe
+from tests.training.test_train import recipe
 
 SHARED = (*SIZES, "vocab_size", "num_experts", "num_experts_per_tok", "bos_token_id", "eos_token_id", "pad_token_id")
 

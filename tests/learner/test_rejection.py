@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from rl.config.recipe import AlgorithmSection, ModelSection, OptimizerSection, RolloutRejection
 from rl.learner.packing import Sample
 from rl.learner.policy import load_policy
 from rl.learner.rejection import kept_tokens
 from rl.learner.step import LearnerSettings, Update, learn
-from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection, RolloutRejection
 
 # Ratios of sequence 0: 2 and 1/2, which cancel; of 1: 1.1 and 1.1; of 2: 1 and, uncounted, 1/1000; of 3: 0.01 and 1.
 RATIOS = torch.tensor([2, 0.5, 1.1, 1.1, 1, 0.001, 0.01, 1], dtype=torch.float64)

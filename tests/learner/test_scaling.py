@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from rl.errors import RunStopped
+from rl.base.errors import RunStopped
+from rl.config.recipe import AlgorithmSection, ModelSection, OptimizerSection
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy, load_policy
 from rl.learner.scaling import LEAST_SCALE, build_scaler, update_weights
 from rl.learner.selfcheck import made_up
 from rl.learner.step import LearnerSettings, Update, learn
-from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection
 
 SETTINGS = LearnerSettings(temperature=0.8, max_completion_length=16, max_gap=100.0)
 

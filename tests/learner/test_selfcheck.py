@@ -20,13 +20,13 @@ from transformers import (
     MistralConfig,
 )
 
+from rl.config.recipe import OptimizerSection
 from rl.learner import head as head_module
 from rl.learner.own_head import own_head
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy
 from rl.learner.selfcheck import apart, computed, pick_layout, tolerance
 from rl.learner.step import pack_useful
-from rl.recipe import OptimizerSection
 
 SIZES: dict[str, Any] = {
     "vocab_size": 101,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from rl.config.recipe import AlgorithmSection, ModelSection, OptimizerSection
 from rl.learner import shared
 from rl.learner.experts import adapter_targets
 from rl.learner.lora import fuse_adapters
@@ -18,11 +19,10 @@ from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy, load_policy
 from rl.learner.shared import SharedWeights
 from rl.learner.step import LearnerSettings, learn
-from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection
+from rl.models.tiny import save_tiny_mixture, save_tiny_model
 from rl.rollout.engine import SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
-from rl.run.learners import why_apart
-from rl.tiny_models import save_tiny_mixture, save_tiny_model
+from rl.training.learners import why_apart
 from tests.conftest import byte_tokenizer
 from tests.learner.test_exactness import CONFIGS, SIZES, rollouts, updated
 

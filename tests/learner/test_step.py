@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from rl.errors import RunStopped
+from rl.base.errors import RunStopped
+from rl.config.recipe import AlgorithmSection, ModelSection, OptimizerSection, RolloutRejection
 from rl.learner.fuse import LogitError, absolute_limit
 from rl.learner.packing import Sample
 from rl.learner.policy import Policy, load_policy
 from rl.learner.step import LearnerSettings, learn
-from rl.models import load_model
-from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection, RolloutRejection
+from rl.models.source import load_model
 from rl.rollout.engine import SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
 
@@ -182,7 +182,7 @@ import torch
 from rl import ranks
 from rl.learner.policy import load_policy
 from rl.learner.step import LearnerSettings, learn
-from rl.recipe import AlgorithmSection, ModelSection, OptimizerSection
+from rl.config.recipe import AlgorithmSection, ModelSection, OptimizerSection
 model, samples, target = sys.argv[1], pickle.load(open(sys.argv[2], "rb")), sys.argv[3]
 ranks.start("cpu")
 add_at_once = ranks.add_gradients

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, Qwen2Config
 
 from rewards.errors import BadInput
+from rl.config.recipe import ModelSection, Recipe
+from rl.config.recipe_file import load_recipe
 from rl.planner.choose import choose, fits_in, with_keys
 from rl.planner.gpus import GPUS, named_gpus
 from rl.planner.memory import Precision, resident_bytes
 from rl.planner.shapes import shape_of
-from rl.recipe import ModelSection, Recipe
-from rl.recipe_file import load_recipe
 
 # About the size of Qwen2.5-1.5B.
 CONFIG = LlamaConfig(

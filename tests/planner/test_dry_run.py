@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
+from rl.config.recipe import ModelSection, Recipe
 from rl.planner import dry_run, memory
 from rl.planner.memory import Precision
 from rl.planner.predict import count_evaluations
 from rl.planner.shapes import Shape, shape_of
-from rl.recipe import ModelSection, Recipe
 
 TINY = LlamaConfig(
     vocab_size=100,

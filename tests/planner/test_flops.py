@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen2Config
 
+from rl.config.recipe import ModelSection, Recipe
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy
 from rl.planner import flops
 from rl.planner.flops import Batch, TreeCounts
 from rl.planner.lengths import geometric_survival
 from rl.planner.shapes import Shape, shape_of
-from rl.recipe import ModelSection, Recipe
 
 # Two layers, by hand. Matrices of one: q 8x8, k 8x4, v 8x4, o 8x8, gate, up and down 8x16: 64 + 32 + 32 + 64 + 3 x 128
 # = 576. Head 10 x 8 = 80. An adapter of rank 2 on each has 2 (in + out): 32 + 24 + 24 + 32 + 3 x 48 = 256 a layer.

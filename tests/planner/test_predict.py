@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rl.config.recipe import Recipe
 from rl.planner.predict import Calibration, Observed, predict
 from rl.planner.rates import DecodeRates, Rates
 from rl.planner.shapes import Shape
 from rl.planner.store import read_calibration, write_calibration
-from rl.recipe import Recipe
 
 SHAPE = Shape(
     layers=2,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from rl.recipe import Recipe
+from rl.config.recipe import Recipe
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rewards.errors import BadInput
+from rl.config.yaml_text import dump_yaml, parse_yaml
 from rl.problems.benchmark import (
     Benchmark,
     Sampling,
@@ -19,7 +20,6 @@ from rl.problems.benchmark import (
 from rl.problems.problem import HELD_OUT_SEED, Problem
 from rl.problems.programs import SLOW
 from rl.problems.sources import NOT_ON_THE_HUB, load_problems
-from rl.yaml_text import dump_yaml, parse_yaml
 
 MGSM = ("en", "es", "fr", "de", "ru", "zh", "ja", "th", "sw", "bn", "te")
 MATH = ("gsm8k", "math500", "aime24", "aime25", "amc23", "minerva", "olympiadbench", *(f"mgsm-{x}" for x in MGSM))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection
 from rl.problems import chat_template
 from rl.problems.chat_template import check_chat_template
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
-from rl.recipe import ProblemsSection
 from tests.conftest import CHAT_TEMPLATE, byte_tokenizer
 from tests.sampled import first_of
 

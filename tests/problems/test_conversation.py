@@ -7,14 +7,14 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from rewards.errors import BadInput
-from rl.evaluate.evaluation import grade_texts
+from rl.config.recipe import ProblemsSection
+from rl.grading.answers import grade_texts
 from rl.problems.conversation import as_text, read_messages
 from rl.problems.decontaminate import as_question
 from rl.problems.problem import Problem, Prompt
 from rl.problems.prompt import Prompter, asked_length, render_without_tokenizer
 from rl.problems.sets import content_key
 from rl.problems.sources import load_problems
-from rl.recipe import ProblemsSection
 
 USER = {"role": "user", "content": "What is 2 + 3?"}
 SYSTEM = {"role": "system", "content": "Be brief."}

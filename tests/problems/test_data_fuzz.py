@@ -14,15 +14,15 @@ from transformers import PreTrainedTokenizerFast
 from rewards.errors import BadInput
 from rewards.files import grade_file
 from rewards.kit.rows import answers_of, gold_completions, prompts_of, read_rows
+from rl.base import jsonl
+from rl.config.recipe import ProblemsSection
 from rl.evaluate import stored
+from rl.pipelines.examples import Encoder, other_rows
+from rl.pipelines.schema import DataSection
 from rl.problems.decontaminate import as_question, question_columns
 from rl.problems.prompt import Prompter
 from rl.problems.sets import content_key
 from rl.problems.sources import load_problems
-from rl.recipe import ProblemsSection
-from rl.run import jsonl
-from rl.stages.examples import Encoder, other_rows
-from rl.stages.schema import DataSection
 
 KEYS = st.sampled_from(
     [

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
-from rl import checks
+from rl.config.recipe import ProblemsSection, Recipe
+from rl.config.recipe_file import list_recipes, load_recipe
 from rl.planner import dry_run
 from rl.problems import decontaminate as module
 from rl.problems.audit import audit
@@ -25,8 +26,7 @@ from rl.problems.decontaminate import (
 )
 from rl.problems.problem import Problem
 from rl.problems.sources import load_problems
-from rl.recipe import ProblemsSection, Recipe
-from rl.recipe_file import list_recipes, load_recipe
+from rl.training import checks
 
 TEST = [
     "A train travels 1200 miles in 3 hours. How many more hours would it take to travel an additional 2000 miles?",

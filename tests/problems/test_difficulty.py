@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
+from rl.config.recipe import DifficultySection, Recipe
 from rl.problems.difficulty import (
     DifficultyStore,
     Rate,
@@ -16,7 +17,6 @@ from rl.problems.difficulty import (
     problem_key,
 )
 from rl.problems.problem import Problem
-from rl.recipe import DifficultySection, Recipe
 
 
 def recipe(model: Path, **sections: dict[str, Any]) -> Recipe:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection
 from rl.problems.generated import arithmetic_key, countdown_key
 from rl.problems.problem import Problem
 from rl.problems.sources import load_problems
-from rl.recipe import ProblemsSection
 
 
 def load(source: str, seed: int = 0, **keys: Any) -> list[Problem]:

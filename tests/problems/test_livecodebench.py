@@ -16,12 +16,12 @@ import pytest
 from rewards.code import grade_code
 from rewards.errors import BadInput
 from rewards.pool import GraderPool
+from rl.config.recipe import ProblemsSection
 from rl.problems import livecodebench
 from rl.problems.benchmark import Benchmark, builtin_benchmark
 from rl.problems.livecodebench import LIVECODEBENCH, PREAMBLE, private_cases, windowed
 from rl.problems.problem import Problem
 from rl.problems.sources import load_problems
-from rl.recipe import ProblemsSection
 
 STARTER = "class Solution:\n    def sumUp(self, nums: List[int], start: int) -> int:\n        "
 STDIN_CASES = [{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]

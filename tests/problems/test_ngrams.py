@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rl.config.recipe import ProblemsSection
 from rl.problems.ngrams import MIN_COVERAGE, NGRAM, Question, longest_run, overlaps, read, read_tokens
-from rl.recipe import ProblemsSection
 
 INSTRUCTION = " Let's think step by step and output the final answer within \\boxed{}."
 PLAIN = st.text(st.characters(exclude_characters="\\"), max_size=60)  # no command that swallows what comes after

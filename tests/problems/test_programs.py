@@ -10,10 +10,10 @@ import datasets
 import pytest
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection
 from rl.problems.problem import Problem
 from rl.problems.programs import HUMANEVAL, HUMANEVAL_PLUS, MBPP, MBPP_PLUS, Row, with_program_columns
 from rl.problems.sources import load_problems
-from rl.recipe import ProblemsSection
 
 TREE_TASK: Row = {  # like MBPP 367: its set-up needs a class of the program
     "task_id": 620,

@@ -10,10 +10,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection
 from rl.problems.problem import Problem
 from rl.problems.prompt import Prompter
 from rl.problems.template import fill, template_columns
-from rl.recipe import ProblemsSection
 
 PROBLEM = Problem("test/7", {"question": "2 + 3", "answer": "5", "nums": [1, 2, 3], "meta": {"level": 4}})
 

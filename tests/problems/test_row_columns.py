@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection
 from rl.problems.sources import load_problems
 from rl.problems.template import fill
-from rl.recipe import ProblemsSection
 
 Write = Callable[[list[Any]], str]
 

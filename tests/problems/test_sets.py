@@ -11,11 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rewards.errors import BadInput
+from rl.config.recipe import Recipe
 from rl.problems import decontaminate
 from rl.problems.benchmark import Benchmark
 from rl.problems.problem import Problem
 from rl.problems.sets import Sets, content_key, held_out_section, load_sets, prepare_sets
-from rl.recipe import Recipe
 
 Make = Callable[..., Recipe]
 Write = Callable[[list[Any]], str]

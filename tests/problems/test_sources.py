@@ -11,11 +11,11 @@ import huggingface_hub
 import pytest
 
 from rewards.errors import BadInput
+from rl.config.recipe import ProblemsSection
 from rl.problems.benchmark import benchmark_table
 from rl.problems.columns import final_answer, last_boxed
 from rl.problems.problem import Problem
 from rl.problems.sources import LOCAL_CONFIGS, LOCAL_FILES, load_problems, local_file
-from rl.recipe import ProblemsSection
 
 Write = Callable[[list[Any]], str]
 

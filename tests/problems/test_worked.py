@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rl.config.recipe import ProblemsSection
 from rl.problems import load_problems
 from rl.problems.worked import worked
-from rl.recipe import ProblemsSection
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from rl.recipe import ModelSection
+from rl.config.recipe import ModelSection
 from rl.rollout import build
 
 INDEX = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"}}

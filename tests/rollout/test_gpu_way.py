@@ -9,8 +9,8 @@ import torch
 
 pytest.importorskip("vllm", reason="vLLM is not installed here; the transformers engine is what runs")
 
+from rl.config.recipe import ModelSection
 from rl.learner.policy import load_policy
-from rl.recipe import ModelSection
 from rl.rollout import vllm_engine
 from rl.rollout.vllm_engine import VllmEngine, VllmSettings
 from tests.rollout.test_vllm_engine import PROMPTS, SAMPLED, SEEDS, gap, tokens

@@ -9,7 +9,7 @@ import torch
 from rewards.errors import BadInput
 from rl.rollout import prerequisites
 from rl.rollout.prerequisites import NONE_VISIBLE, check_prerequisites, missing_prerequisites, why_no_gpu
-from tests.test_checks import make
+from tests.training.test_checks import make
 
 WORKS = "exit 0"
 NO_HEADERS = 'if /bin/grep -q Python.h "$1"; then echo "library.c:1:10: fatal error: Python.h" >&2; exit 1; fi'
@@ -88,7 +88,7 @@ def test_only_a_gpu_needs_them(programs: Path) -> None:
 
 
 def test_a_recipe_for_a_gpu_is_refused_before_anything_loads(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rl import engine_checks
+    from rl.training import engine_checks
 
     monkeypatch.setattr(engine_checks, "gpu_memory_gib", lambda: [80.0])
     for engine in ("vllm", "transformers"):  # the learner needs them, too

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
-from rl.errors import RunStopped
-from rl.recipe import RolloutSection
+from rl.base.errors import RunStopped
+from rl.config.recipe import RolloutSection
 from rl.rollout.endpoint import EndpointSettings
 from rl.rollout.engine import SamplingParams
 from rl.rollout.server_engine import ServerEngine, open_server

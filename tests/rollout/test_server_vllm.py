@@ -12,19 +12,19 @@ pytest.importorskip("vllm", reason="vLLM is not installed here")
 import torch
 
 from rewards.errors import BadInput
-from rl.checks import check_recipe
-from rl.errors import RunStopped
-from rl.launch import run_recipe
+from rl.base.errors import RunStopped
+from rl.config.recipe import ModelSection, RolloutSection
 from rl.learner.gap import gap_stats
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import load_policy
-from rl.recipe import ModelSection, RolloutSection
 from rl.rollout.engine import SamplingParams
 from rl.rollout.server_engine import open_server
 from rl.rollout.transformers_engine import TransformersEngine
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
-from tests.test_train import STEPS, recipe
+from rl.training.checks import check_recipe
+from rl.training.launch import run_recipe
+from tests.training.test_train import STEPS, recipe
 from tests.vllm_server import Server, serving
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]

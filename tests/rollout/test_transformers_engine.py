@@ -14,10 +14,10 @@ from transformers import (
 )
 
 from rewards.errors import BadInput
-from rl.models import load_model, load_tokenizer
+from rl.models.source import load_model, load_tokenizer
+from rl.models.tiny import save_tiny_model
 from rl.rollout.engine import Completion, SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine, stop_completed
-from rl.tiny_models import save_tiny_model
 
 PROMPTS = [[10, 20, 30, 40, 50, 60, 70], [99], [11, 12, 13], [200, 100]]
 SEEDS = [[10 * p + g for g in range(3)] for p in range(4)]

@@ -21,16 +21,16 @@ from transformers import (
 
 pytest.importorskip("vllm", reason="vLLM is not installed here; the transformers engine is what runs")
 
+from rl.config.recipe import ModelSection
 from rl.learner.export import export
 from rl.learner.gap import gap_stats
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy, load_policy
-from rl.models import load_model, load_tokenizer
-from rl.recipe import ModelSection
+from rl.models.source import load_model, load_tokenizer
+from rl.models.tiny import save_tiny_model
 from rl.rollout.engine import Completion, SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
 from rl.rollout.vllm_engine import VllmEngine, VllmSettings
-from rl.tiny_models import save_tiny_model
 
 pytestmark = pytest.mark.vllm
 

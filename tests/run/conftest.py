@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.recipe import Recipe
+from rl.config.recipe import Recipe
 from rl.run.folder import RunFolder
 
 

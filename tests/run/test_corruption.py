@@ -14,18 +14,18 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from rewards.errors import BadInput
-from rl import launch
 from rl.cli import app
+from rl.config.recipe import Recipe
 from rl.evaluate.subject import find_subject
-from rl.launch import run_recipe
-from rl.models import resolve_model
-from rl.recipe import Recipe
-from rl.regrade import regrade_run
-from rl.resume import latest_unfinished, resumed_recipe
+from rl.grading.regrade import regrade_run
+from rl.models.source import resolve_model
 from rl.run.checkpoints import best_checkpoint
 from rl.run.folder import RunFolder
 from rl.run.start import Start
-from tests.test_train import PowerCut, failing_after, recipe, same_run
+from rl.training import launch
+from rl.training.launch import run_recipe
+from rl.training.resume import latest_unfinished, resumed_recipe
+from tests.training.test_train import PowerCut, failing_after, recipe, same_run
 
 STEPS = 5  # as `same_run` wants
 

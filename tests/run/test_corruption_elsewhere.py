@@ -8,17 +8,17 @@ import pytest
 from typer.testing import CliRunner
 
 from rewards.errors import BadInput
+from rl.base.stored import read_object
 from rl.cli import app
-from rl.learner.base import NOTE, base_of
-from rl.run.stored import read_object
-from rl.stages.books import PipelineFolder, StageResult, enter, open_pipeline
-from rl.stages.ladder import ladder
-from rl.stages.pipeline_file import load_pipeline
-from rl.stages.sft import agree_on_data
-from rl.stages.teachers import Spending
-from rl.yaml_text import dump_yaml
+from rl.config.yaml_text import dump_yaml
+from rl.models.adapter_base import NOTE, base_of
+from rl.pipelines.books import PipelineFolder, StageResult, enter, open_pipeline
+from rl.pipelines.ladder import ladder
+from rl.pipelines.pipeline_file import load_pipeline
+from rl.pipelines.sft import agree_on_data
+from rl.pipelines.teachers import Spending
+from tests.pipelines.conftest import tree
 from tests.run.test_corruption import DAMAGES, a_list, an_object, cut, null
-from tests.stages.conftest import tree
 from tests.stored_evaluations import made_folder, made_result, made_row
 
 ANSWERS = "answers/gsm8k.chat.parquet"

@@ -3,8 +3,8 @@
 import pytest
 
 from rewards.errors import BadInput
+from rl.config.recipe import Recipe
 from rl.problems.problem import Problem
-from rl.recipe import Recipe
 from rl.run.data import changed_data, hash_sets, refuse_changed_data, write_rows
 from rl.run.folder import RunFolder
 from rl.run.manifest import write_manifest

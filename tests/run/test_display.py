@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from rl.base.signals import StopSignal
 from rl.run.activity import Activity
 from rl.run.display import Display, sparkline
-from rl.signals import StopSignal
 
 STEP = {
     "step": 2,

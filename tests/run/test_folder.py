@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from rewards.errors import BadInput
-from rl.recipe import Recipe
+from rl.config.recipe import Recipe
 from rl.run.folder import RunFolder, default_path
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,6 @@
 import pytest
 
-from rl.run import jsonl
+from rl.base import jsonl
 from rl.run.folder import RunFolder
 from rl.run.ledger import Ledger, ledger_totals
 

@@ -71,7 +71,10 @@ def test_all_of_it_is_seen_when_asked_for(tmp_path: Path) -> None:
 )
 def test_a_failure_is_one_sentence_behind_the_last_lines(failure: str, sentence: str, tmp_path: Path) -> None:
     code = noisy("\n    [print(i) for i in range(99)]", "    print('x' * 500)", f"    {failure}")
-    done = penny(f"from rl.told import told\nwith told(False):\n{textwrap.indent(code, '    ')}", tmp_path)
+    done = penny(
+        f"from rl.base.exits import expected_errors\nwith expected_errors(False):\n{textwrap.indent(code, '    ')}",
+        tmp_path,
+    )
     lines = done.stderr.splitlines()
     assert lines[:2] == ["loading it, usually 1 s", "the last lines that libraries wrote:"]
     assert lines[2:12] == [*(f"  {i}" for i in range(90, 99)), "  " + "x" * 200]

@@ -3,8 +3,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from rl.config.recipe import Recipe
 from rl.problems.problem import Problem
-from rl.recipe import Recipe
 from rl.run.folder import RunFolder
 from rl.run.manifest import git_state, hash_files, hash_problems, read_manifest, write_manifest
 

@@ -98,9 +98,9 @@ def test_a_process_of_its_own_asks_the_driver(answer: str, gpus: int, monkeypatc
 @pytest.mark.parametrize("command", [["train", "quickstart", "--dry-run"], ["stage", "runs/none", "sft"]])
 def test_the_gpu_is_chosen_before_torch_loads(command: list[str]) -> None:
     code = f"""
-import sys, rl.cli, rl.stage_commands
+import sys, rl.cli, rl.commands.pipeline
 def chosen(environment): sys.exit(7 + ("torch" in sys.modules))
-rl.cli.take_own_gpu = rl.stage_commands.take_own_gpu = chosen
+rl.cli.take_own_gpu = rl.commands.pipeline.take_own_gpu = chosen
 rl.cli.main({command})
 """
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 7

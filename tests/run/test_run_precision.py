@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
-from rl.recipe import Recipe
+from rl.config.recipe import Recipe
 from rl.rollout import precision as machine
 from rl.run import precision
 from rl.run.folder import RunFolder

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rl.recipe import Band
+from rl.config.recipe import Band
 from rl.run.folder import RunFolder
 from rl.run.summary import (
     check_band,

@@ -4,7 +4,7 @@ import pytest
 from accelerate import Accelerator
 
 from rewards.errors import BadInput
-from rl.recipe import Recipe
+from rl.config.recipe import Recipe
 from rl.run import trackers
 from rl.run.folder import RunFolder
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rl.evaluate.show.unknowns import STORED, coverage, missing_answers, over_all, unknown_rows
+from rl.report.report import duration
 from rl.run.evaluations import EvaluationRow
-from rl.run.report import duration
 from rl.run.summary import interval, percent
 
 Results = Mapping[str, Any]

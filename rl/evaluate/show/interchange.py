@@ -24,8 +24,8 @@ from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from rewards.errors import BadInput
+from rl.base import atomic
 from rl.evaluate.folder import EvaluationFolder
-from rl.run import atomic
 from rl.run.evaluations import EvaluationRow
 
 Json = dict[str, Any]

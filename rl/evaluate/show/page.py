@@ -13,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from rl.base import atomic
 from rl.evaluate.show import plots
 from rl.evaluate.show.cards import DIFFER, LENGTHS, MOST_SAMPLES, Group, choose, filters, word
 from rl.evaluate.show.findings import (
@@ -35,8 +36,7 @@ from rl.evaluate.show.unknowns import coverage, drawn, token_limit
 from rl.evaluate.sides import Side
 from rl.evaluate.statistics.comparison import compare
 from rl.evaluate.statistics.measures import by_problem
-from rl.run import atomic
-from rl.run.report import page_templates
+from rl.report.report import page_templates
 
 MOST_BYTES = 6_000_000
 # For the style, the tables and the frame of the page; results.json and the charts are counted as they are.

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rl.evaluate.show.findings import Result, aligned, rate, row_name, verdict
-from rl.run import charts
+from rl.report import charts
 from rl.run.evaluations import EvaluationRow
 
 Evaluations = Sequence[tuple[str, Sequence[Result]]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rl.base.columns import Column, sentence_text, table_text
 from rl.evaluate.show.findings import (
     UNKNOWN,
     Result,
@@ -17,7 +18,6 @@ from rl.evaluate.show.findings import (
     warnings,
 )
 from rl.evaluate.show.unknowns import coverage, over_all
-from rl.run.columns import Column, sentence_text, table_text
 from rl.run.summary import interval, percent
 
 SHOWN_K = {10, 100}  # of pass@k, beside the largest k that there is

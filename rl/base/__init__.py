@@ -1,0 +1,1 @@
+"""What every room uses: errors, exit codes, signals, ranks, files that are whole or absent."""

@@ -1,0 +1,1 @@
+"""The commands of `penny`: they parse, call, and print."""

@@ -1,0 +1,1 @@
+"""Recipes: their keys, how a file is read, and how a command line changes it."""

@@ -1,0 +1,1 @@
+"""From completions to graded answers, for training and evaluation alike."""

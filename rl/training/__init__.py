@@ -1,0 +1,1 @@
+"""The training loop of GRPO, and the state that it keeps."""
