@@ -88,7 +88,7 @@ class Grader:
         settings = Settings(workers, timeout, batch_timeout)
         self._functions = {
             name: isolated_reward(name, folder, settings)
-            if isolated and name not in registry.BUILTIN
+            if isolated and name not in registry.BUILTIN and not name.startswith(registry.SESSION)
             else load_reward(name, folder)
             for name in functions
         }

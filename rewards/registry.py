@@ -34,8 +34,17 @@ BUILTIN = {
     "tag_count": "rewards.format",
 }
 OF_A_GROUP = frozenset({"length_penalty"})  # built-in ones that compare the completions of a batch
+SESSION = "session:"  # begins the name of a function that was passed by a Python program and has no file
 LONGEST_TOLD = 500  # characters
 GIVEN = BATCH | OFFERED  # what a function may ask for, beside the columns: neither columns nor options
+
+
+_offered: dict[str, Any] = {}  # functions of this Python session, by their names
+
+
+def offer(name: str, function: Any) -> None:
+    """Make a function of this process known by a name that begins with `SESSION`."""
+    _offered[name] = function
 
 
 def names() -> list[str]:
@@ -58,6 +67,13 @@ def load_reward(spec: str, folder: str | None = None) -> RewardFunction:
     if spec in BUILTIN:
         function: RewardFunction = getattr(importlib.import_module(BUILTIN[spec]), spec)
         return function
+    if spec.startswith(SESSION):
+        if spec not in _offered:
+            raise BadInput(
+                f"the reward {spec!r} is a function of a Python session that has ended; pass it to rl.train again, or "
+                "put it into a file"
+            )
+        return as_batch(_offered[spec], spec)
     path, colon, name = spec.rpartition(":")
     if spec.endswith(".py") or (colon and not name):
         raise BadInput(f"the reward {spec!r} names no function; write {spec.rstrip(':')}:function_name")

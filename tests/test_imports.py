@@ -23,6 +23,7 @@ ROOMS = [
     "evaluate",
     "training",
     "pipelines",
+    "api",
     "planner",
     "doctor",
     "commands",

@@ -131,6 +131,8 @@ def tell(text: str) -> None:
 
 def terminal(stream: TextIO) -> TextIO:
     """Open a stream to where `stream` leads now, which no `loading` redirects."""
+    if not isinstance(stream, io.TextIOWrapper):  # of a notebook: its descriptor leads elsewhere
+        return stream
     try:
         descriptor = os.dup(stream.fileno())
     except (OSError, io.UnsupportedOperation):  # no file of the system, as in a notebook: nothing to redirect

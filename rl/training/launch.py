@@ -48,6 +48,7 @@ from rl.run.records import check_places, restore_records
 from rl.run.start import Start, agreed_folder
 from rl.run.summary import read_summary
 from rl.run.trackers import start_trackers
+from rl.training.callbacks import Callback
 from rl.training.curriculum import curriculum
 from rl.training.learners import load_learner, load_scorer
 from rl.training.loop import train
@@ -62,6 +63,8 @@ def run_recipe(
     began: float | None = None,
     accept_changed_data: bool = False,
     advise: bool = True,
+    quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[int, Path]:
     """Train a recipe in a new folder, or go on in `folder`; returns the exit code and the run's path.
 
@@ -77,6 +80,8 @@ def run_recipe(
         began: what `time.monotonic` showed when the session did; from then on it is paid for.
         accept_changed_data: go on though the problems are not those that the run was begun with.
         advise: end with what to do next, which a stage of a pipeline leaves to the pipeline.
+        quiet: print nothing.
+        callbacks: each rank calls them after each step.
 
     Raises:
         BadInput: the problems have changed, or a reward returned no numbers.
@@ -90,7 +95,7 @@ def run_recipe(
         start = Start(recipe, target, scratch, new, changes, accept_changed_data)
         try:
             with ended(target):
-                code = train_in(start, as_json, began, advise)
+                code = train_in(start, as_json, began, advise, quiet, callbacks)
         except KeyboardInterrupt:  # a second Ctrl-C
             start.leave_nothing()
             raise
@@ -98,7 +103,9 @@ def run_recipe(
     return code, target.path
 
 
-def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> int:
+def train_in(
+    start: Start, as_json: bool, began: float | None, advise: bool, quiet: bool, callbacks: Sequence[Callback]
+) -> int:
     """Train in the run's folder; returns the exit code."""
     recipe, target = start.recipe, start.target
     with ExitStack() as stack:
@@ -106,7 +113,7 @@ def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> 
         stack.enter_context(books.lock())
         checkpoint, put_back = settled_records(start)
         keep_log(books.log)
-        console = Console(quiet=True) if ranks.rank() else None
+        console = Console(quiet=True) if quiet or ranks.rank() else None
         steps = recipe.optimizer.max_steps
         display = stack.enter_context(Display(recipe.name, steps, json=as_json, console=console, advise=advise))
         rate = recipe.run.dollars_per_hour
@@ -117,6 +124,7 @@ def train_in(start: Start, as_json: bool, began: float | None, advise: bool) -> 
             with StopSignal(display.stopping).installed() as stop:
                 with ledger.phase("start"):
                     session = open_session(start, checkpoint, books, ledger, display, stop, stack)
+                    session.callbacks = callbacks
                 with told_what_is_saved(target):
                     train(session)
         except StopRequested as request:

@@ -40,6 +40,7 @@ from rl.run.rollouts import RolloutRow, write_rollouts
 from rl.run.summary import interval, never_solved, percent, write_summary
 from rl.run.trackers import log_metrics
 from rl.training.batch import Batch, from_state, to_state
+from rl.training.callbacks import Callback, wants_end
 from rl.training.curriculum import Curriculum
 
 
@@ -76,6 +77,8 @@ class Session:
     saved_step: int = 0
     position: int = 0
     batches: dict[int, Batch] = field(default_factory=dict)
+    callbacks: Sequence[Callback] = ()
+    callback_that_ends: str = ""
     first_gap: LogitError | None = None  # of the first step that said enough; later ones are compared with it
     _adapter: ExitStack = field(default_factory=ExitStack, init=False)  # removes the folder that the engine's is in
 
@@ -170,6 +173,8 @@ class Session:
         self.display.step(metrics)
         self.stream.observe(rows)
         self.step, self.position = step, self.batches.pop(step).end
+        with self.saved_first():
+            self.callback_that_ends = wants_end(self.callbacks, metrics)
 
     def save_if_due(self) -> None:
         """Save where the recipe says so, and before each evaluation."""
@@ -198,6 +203,7 @@ class Session:
         limits = self.recipe.run
         reason = self.stop.received.name if self.stop.received else ""
         if self.step < self.recipe.optimizer.max_steps:
+            reason = reason or self.callback_that_ends
             if limits.max_dollars is not None and self.ledger.dollars >= limits.max_dollars:
                 reason = f"run.max_dollars = {limits.max_dollars:g} is spent"
             if limits.max_hours is not None and self.ledger.hours >= limits.max_hours:
