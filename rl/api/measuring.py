@@ -1,4 +1,4 @@
-"""`rl.evaluate` and `rl.compare`: models and runs on benchmarks, and against each other."""
+"""`rl.evaluation` and `rl.compare`: models and runs on benchmarks, and against each other."""
 
 import html
 import sys
@@ -11,10 +11,10 @@ from rewards.errors import BadInput
 from rl.api.runs import Run, frame
 from rl.base.columns import table_text
 from rl.base.visible import emit
-from rl.evaluate.compared import compare_evaluations, comparison_columns
-from rl.evaluate.folder import EvaluationFolder
-from rl.evaluate.show.table import results_text
-from rl.evaluate.units import Protocol
+from rl.evaluation.compared import compare_evaluations, comparison_columns
+from rl.evaluation.folder import EvaluationFolder
+from rl.evaluation.show.table import results_text
+from rl.evaluation.units import Protocol
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,7 +34,7 @@ class Evaluation:
 
     @property
     def results(self) -> dict[str, Any]:
-        """Return what `results.json` holds: see `rl.evaluate.folder`."""
+        """Return what `results.json` holds: see `rl.evaluation.folder`."""
         return EvaluationFolder.open(self.path).results()
 
     def table(self) -> "DataFrame":
@@ -120,8 +120,8 @@ def evaluate(
         BadInput: something that was passed cannot be used; found before a model loads.
         RunStopped: the server is gone, a reward raised, or no answer could be graded.
     """
-    from rl.evaluate.command import EvaluationRequest, Listener
-    from rl.evaluate.command import evaluate as measure
+    from rl.evaluation.command import EvaluationRequest, Listener
+    from rl.evaluation.command import evaluate as measure
 
     known = [field.name for field in fields(Protocol)]
     if unknown := [name for name in protocol if name not in known]:

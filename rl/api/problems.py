@@ -14,7 +14,14 @@ from rl.base import atomic
 from rl.base.caches import cache_folder
 
 Rows = str | Path | Mapping[str, Any] | Iterable[Mapping[str, Any]]
-OF_OTHER_SOURCES: dict[str, Any] = {"name": None, "config": None, "revision": None, "options": {}, "where": {}, "size": None}
+OF_OTHER_SOURCES: dict[str, Any] = {
+    "name": None,
+    "config": None,
+    "revision": None,
+    "options": {},
+    "where": {},
+    "size": None,
+}
 
 
 def problems_section(rows: Rows, argument: str) -> dict[str, Any]:
