@@ -11,6 +11,7 @@ import torch
 from rl.base.errors import INTERRUPTED
 from rl.config.recipe import Recipe
 from rl.rollout.build import build_engine
+from rl.run import learners
 from rl.run.checkpoints import latest_checkpoint
 from rl.run.folder import RunFolder
 from rl.training import launch
@@ -65,13 +66,13 @@ def watched(clock: Clock, whole: Recipe, folder: RunFolder | None = None) -> int
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "build_engine", clock.build)
         patch.setattr(launch, "auto_budget", lambda *_, **__: 4096)  # to measure takes long
-        for name in ("load_policy", "pick_layout", "auto_budget"):
-            clock.watch(patch, launch, name)
+        for module, name in ((launch, "load_learner"), (learners, "pick_layout"), (launch, "auto_budget")):
+            clock.watch(patch, module, name)
         clock.watch(patch, train, "update_policy")
         return run_recipe(whole, folder)[0]
 
 
-STARTED = [("load_policy", False), ("pick_layout", False), ("auto_budget", False)]
+STARTED = [("load_learner", False), ("pick_layout", False), ("auto_budget", False)]
 
 
 def test_the_engine_sleeps_while_the_learner_works(tiny_model: Path, tmp_path: Path) -> None:
