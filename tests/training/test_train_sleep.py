@@ -11,10 +11,9 @@ import torch
 from rl.base.errors import INTERRUPTED
 from rl.config.recipe import Recipe
 from rl.rollout.build import build_engine
-from rl.run import learners
 from rl.run.checkpoints import latest_checkpoint
 from rl.run.folder import RunFolder
-from rl.training import launch
+from rl.training import launch, learners
 from rl.training import loop as train
 from rl.training.launch import run_recipe
 from tests.training.test_train import recipe
