@@ -16,12 +16,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+import rl
 from rl.cli import app
 from rl.config.recipe import Recipe
 from rl.config.recipe_file import RECIPES, list_recipes, load_recipe
@@ -77,6 +79,8 @@ def test_every_command_runs(
         elif language == "text":
             for line in content.splitlines():
                 assert line == "..." or line in printed.splitlines(), f"{page.name} promises {line!r}, not\n{printed}"
+        elif language == "python":
+            compile(content, page.name, "exec")  # `test_names_of_the_api_exist` looks at its names
         else:
             assert language == "", f"{page.name} has a block of {language} that is never used: name its file"
 
@@ -198,8 +202,18 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @by_page
+def test_names_of_the_api_exist(page: Path) -> None:
+    """What the pages write as `rl.name` is a public name, or a module."""
+    for name in re.findall(r"(?<![\w./])rl\.([A-Za-z_]+)\b", page.read_text(encoding="utf-8")):
+        assert name in rl.__all__ or find_spec(f"rl.{name}"), f"{page.name} names rl.{name}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "python.md"], ids=lambda page: page.name)
 def test_named_keys_exist(page: Path) -> None:
-    """Whatever looks like `section.key` or `section.key=value` in running text is a key of a recipe."""
+    """Whatever looks like `section.key` or `section.key=value` in running text is a key of a recipe.
+
+    In the page of the Python API `run` is an object.
+    """
     keys = set(known_keys(Recipe))
     sections = "|".join(sorted({key.split(".")[0] for key in keys if "." in key}))
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
@@ -228,29 +242,6 @@ def test_readme_lists_every_recipe_with_its_model_and_hardware() -> None:
         assert memory is None or f"{memory:g} GiB" in row
         assert recipe.model.name == "smollm2" or f"| {recipe.model.name.split('/')[1]} |" in row
         assert ("not yet run" in row) == ("GPU" in recipe.status and recipe.status.startswith("not yet run"))
-
-
-def test_readme_lists_every_file() -> None:
-    listed = tree(next(content for language, _, content in FENCE.findall(readme()) if "pyproject.toml  " in content))
-    there = {
-        str(path.relative_to(ROOT))
-        for pattern in ("rl/**/*", "rewards/*", "recipes/*", "docs/*", "benchmarks/*", "tests/*/")
-        for path in ROOT.glob(pattern)
-        if "__pycache__" not in path.parts and path.name != "__init__.py"
-    }
-    assert there - listed == set(), "missing in the README's list of files"
-    assert [name for name in sorted(listed) if not (ROOT / name).exists()] == []
-
-
-def tree(text: str) -> set[str]:
-    """The paths of an indented list of files, two spaces a level, each followed by a remark."""
-    paths, parents = set(), list[str]()
-    for line in text.splitlines():
-        name = line.split()[0]
-        depth = (len(line) - len(line.lstrip())) // 2
-        parents = [*parents[:depth], name.rstrip("/")]
-        paths.add("/".join(parents))
-    return paths
 
 
 def readme() -> str:

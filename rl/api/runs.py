@@ -38,7 +38,7 @@ class Score:
     reward: float | None = None
 
     def __str__(self) -> str:
-        return f"{percent(self.pass_at_1)} ({interval({'ci95': self.ci95})})"
+        return f"{percent(self.pass_at_1)} {interval({'ci95': self.ci95})}"
 
 
 @dataclass(frozen=True)
