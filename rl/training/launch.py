@@ -50,9 +50,13 @@ from rl.run.summary import read_summary
 from rl.run.trackers import start_trackers
 from rl.training.callbacks import Callback
 from rl.training.curriculum import curriculum
+from rl.training.evaluator import Evaluator
 from rl.training.learners import load_learner, load_scorer
 from rl.training.loop import train
-from rl.training.session import Session, with_pass
+from rl.training.recorder import Recorder
+from rl.training.session import Session
+from rl.training.state import TrainingState
+from rl.training.sync import WeightSync
 
 
 def run_recipe(
@@ -185,38 +189,41 @@ def open_session(
     engine.sleep()  # the learner loads, is tried and measures its memory as it will learn: with the engine asleep
     policy = load_learner(recipe, device, display.message)
     teacher = load_scorer(recipe, policy, display.message) if recipe.distillation.teacher else None
-    recipe = settle_pass(recipe, policy)
     optimizer = build_optimizer(policy.trainable.values(), recipe.optimizer)
+    recorder = Recorder(recipe, books, ledger, display, build_trackers(recipe, device, books))
+    hashes = hash_sets(data.sets)
+    prompts = [asker.render(problem) for problem in held_out]
     session = Session(
         recipe=recipe,
-        folder=books,
-        scratch=start.scratch,
-        ledger=ledger,
-        display=display,
-        trackers=Accelerator(
-            cpu=device == "cpu", log_with=list(recipe.run.report_to) or None, project_dir=str(books.path)
+        state=TrainingState(
+            policy=policy,
+            optimizer=optimizer,
+            scheduler=build_scheduler(optimizer, recipe.optimizer),
+            scaler=build_scaler(policy),
+            stream=curriculum(training, recipe.run.seed, recipe.problems.shuffle, recipe.difficulty.order, rates),
+            pass_tokens=settle_pass(recipe, policy),
         ),
+        sync=stack.enter_context(WeightSync(policy, engine, recipe.rollout, start.scratch)),
+        recorder=recorder,
+        evaluator=Evaluator(recipe, prompts, hashes.get("held_out"), engine, grader, tokenizer, ledger, display),
         stop=stop,
-        tokenizer=tokenizer,
         training=training,
         prompter=Prompter(recipe.problems, tokenizer),
-        held_out=[asker.render(problem) for problem in held_out],
-        stream=curriculum(training, recipe.run.seed, recipe.problems.shuffle, recipe.difficulty.order, rates),
+        tokenizer=tokenizer,
         grader=grader,
-        policy=policy,
-        optimizer=optimizer,
-        scaler=build_scaler(policy),
-        scheduler=build_scheduler(optimizer, recipe.optimizer),
         engine=engine,
         teacher=teacher,
-        data=hash_sets(data.sets),
     )
-    stack.callback(session.drop_adapter)
     go_on(session, checkpoint, start, data, precision)
     if ranks.rank() == 0:
-        start_trackers(session.trackers, books, recipe)
-        stack.callback(finish_trackers, session.trackers)
+        start_trackers(recorder.trackers, books, recipe)
+        stack.callback(finish_trackers, recorder.trackers)
     return session
+
+
+def build_trackers(recipe: Recipe, device: str, folder: RunFolder) -> Accelerator:
+    """Return the trackers that the recipe reports to; `start_trackers` starts them."""
+    return Accelerator(cpu=device == "cpu", log_with=list(recipe.run.report_to) or None, project_dir=str(folder.path))
 
 
 def agreed_data(start: Start, sets: Sets) -> Data:
@@ -229,35 +236,35 @@ def agreed_data(start: Start, sets: Sets) -> Data:
 
 def go_on(session: Session, checkpoint: Path | None, start: Start, data: Data, precision: Facts) -> None:
     """Take the checkpoint, drop what was written after it, and note what the session is made of."""
-    folder = session.folder
+    folder, state, display = session.recorder.folder, session.state, session.recorder.display
     if checkpoint:
         session.restore(checkpoint, same_training="training" not in data.different)
-        session.display.begin_after(session.step)
-    rewind(folder, session.step)
-    model = session.recipe.model
+        display.begin_after(state.step)
+    rewind(folder, state.step)
+    model, hashes = session.recipe.model, hash_sets(data.sets)
     parts = {
         "model": model_fingerprint(model.name, model.revision),
-        "data": session.data,
+        "data": hashes,
         "engine": session.engine.name,
         "precision": precision,
-        "layout": session.policy.layout,
-        "weights": "shared" if session.policy.shared else "separate",
+        "layout": state.policy.layout,
+        "weights": "shared" if state.policy.shared else "separate",
         "ranks": ranks.world_size(),
     }
     history: dict[str, Any] = {"recipe_changed": start.changes} if start.changes else {}
     if "optimizer.max_steps" in start.changes and start.recipe.optimizer.lr_scheduler_type != "constant":
-        session.display.message(
+        display.message(
             f"the {start.recipe.optimizer.lr_scheduler_type} schedule is now one over optimizer.max_steps = "
-            f"{start.recipe.optimizer.max_steps}: the learning rate goes on at {session.scheduler.get_last_lr()[0]:.3g}"
+            f"{start.recipe.optimizer.max_steps}: the learning rate goes on at {state.scheduler.get_last_lr()[0]:.3g}"
         )
     if data.different:
-        history["accepted_changed_data"] = {"step": session.step, "rows": data.different}
+        history["accepted_changed_data"] = {"step": state.step, "rows": data.different}
     write_manifest(folder, start.recipe, parts, history)
     atomic.write_text(folder.recipe, dump_recipe(start.recipe))
     if data.different or not folder.problems.exists():
         write_rows(folder, data.sets)
-    find_best(folder, session.data.get("held_out"))
-    if session.step < session.recipe.optimizer.max_steps:
+    find_best(folder, hashes.get("held_out"))
+    if state.step < session.recipe.optimizer.max_steps:
         folder.summary.unlink(missing_ok=True)  # of a run that is not finished any more
 
 
@@ -274,14 +281,14 @@ def settled_rates(recipe: Recipe, training: Sequence[Problem], target: RunFolder
     return rates
 
 
-def settle_pass(recipe: Recipe, policy: Policy) -> Recipe:
-    """The recipe with a number for `optimizer.micro_batch_tokens: auto`, the smallest that a rank has room for."""
+def settle_pass(recipe: Recipe, policy: Policy) -> int:
+    """Return the tokens of a pass; with `optimizer.micro_batch_tokens: auto`, the smallest that a rank has room for."""
     if recipe.optimizer.micro_batch_tokens != "auto":
-        return recipe
+        return recipe.optimizer.pass_tokens
     on_cpu = policy.device.type == "cpu"
     most, bonus = USUAL_PASS if on_cpu else MOST_TOKENS, recipe.algorithm.entropy_coef > 0
     tokens = auto_budget(policy, available_bytes(policy.device.type), most, entropy_grad=bonus)
-    return with_pass(recipe, min(ranks.gather([tokens])))
+    return min(ranks.gather([tokens]))
 
 
 def finish_trackers(trackers: Accelerator) -> None:

@@ -23,27 +23,27 @@ from rl.run.checkpoints import prune
 from rl.training.batch import Batch, Tried
 from rl.training.collect import counts
 from rl.training.metrics import logged_metrics, rollout_metrics, sampling_metrics, to_rows
-from rl.training.prefetch import Pipeline
+from rl.training.prefetch import Prefetcher
 from rl.training.reflection import reflection_metrics
 from rl.training.session import Session
 
 
 def train(run: Session) -> None:
     """Take the run from where it stands to `optimizer.max_steps`, measuring before and after."""
-    run.sync()
+    run.sync.hand_over()
     run.evaluate_if_due()
-    with Pipeline(run) as rollouts:
-        for step in range(run.step + 1, run.recipe.optimizer.max_steps + 1):
+    with Prefetcher(run) as rollouts:
+        for step in range(run.state.step + 1, run.recipe.optimizer.max_steps + 1):
             with run.stop.safe_points():
                 take_step(run, rollouts, step)
                 run.save_if_due()
                 run.stop_if_asked()
             run.evaluate_if_due()
-            prune(run.folder, run.recipe.run.save_total_limit)
-    run.finish()
+            prune(run.recorder.folder, run.recipe.run.save_total_limit)
+    run.recorder.finish()
 
 
-def take_step(run: Session, rollouts: Pipeline, step: int) -> None:
+def take_step(run: Session, rollouts: Prefetcher, step: int) -> None:
     """Learn from the completions of the step's problems; what ends the run before it learns, ends it saved."""
     with run.saved_first():
         batch = rollouts.batch(step)
@@ -51,11 +51,11 @@ def take_step(run: Session, rollouts: Pipeline, step: int) -> None:
         check_ungradable(batch.tried, run.recipe.rewards.max_ungradable)
     samples = to_samples(run, batch.answers, batch_advantages(run, batch.answers))
     rollouts.begin(step + 1)  # if they are to be sampled while this step learns
-    with run.ledger.phase("learn"):
+    with run.recorder.ledger.phase("learn"):
         update = update_policy(run, step, samples)
     rollouts.finish()
-    with run.ledger.phase("sync"):
-        synced = run.sync()
+    with run.recorder.ledger.phase("sync"):
+        synced = run.sync.hand_over()
     record(run, batch, samples, update, synced)
 
 
@@ -99,7 +99,7 @@ def to_samples(run: Session, answers: Sequence[Answer], advantages: Sequence[flo
 def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
     """Learn from the samples and advance the learning rate's schedule."""
     torch.manual_seed(completion_seeds(run.recipe.run.seed, step, -1 - ranks.rank(), 1)[0])  # dropout
-    rollout = run.recipe.rollout.at(step)
+    state, rollout = run.state, run.recipe.rollout.at(step)
     max_gap, first_gap = gap_limit(run, step)
     settings = LearnerSettings(
         rollout.temperature,
@@ -109,33 +109,26 @@ def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
         run.recipe.model.router_aux_loss_coef,
         first_gap,
     )
-    learning_rate = float(run.scheduler.get_last_lr()[0])
-    update = learn(
-        run.policy,
-        run.optimizer,
-        samples,
-        run.recipe.algorithm,
-        run.recipe.optimizer,
-        settings,
-        run.teacher,
-        run.scaler,
-    )
-    if run.first_gap is None and is_reference(update.logit_error):
-        run.first_gap = update.logit_error
-    run.scheduler.step()
-    run.ledger.add_tokens(trained=sum(len(logps) for logps in update.logps.values()))
+    learning_rate = float(state.scheduler.get_last_lr()[0])
+    section = run.recipe.optimizer.model_copy(update={"micro_batch_tokens": state.pass_tokens})
+    algorithm = run.recipe.algorithm
+    update = learn(state.policy, state.optimizer, samples, algorithm, section, settings, run.teacher, state.scaler)
+    if state.first_gap is None and is_reference(update.logit_error):
+        state.first_gap = update.logit_error
+    state.scheduler.step()
+    run.recorder.ledger.add_tokens(trained=sum(len(logps) for logps in update.logps.values()))
     return replace(update, metrics=update.metrics | {"learning_rate": learning_rate})
 
 
 def gap_limit(run: Session, step: int) -> tuple[float, LogitError | None]:
     """Return the limit of the step's gap, and the first gap where `rollout.max_gap: auto` compares with it."""
-    max_gap, model, device = run.recipe.rollout.max_gap, run.recipe.model, run.policy.device.type
+    max_gap, model, device = run.recipe.rollout.max_gap, run.recipe.model, run.state.policy.device.type
     if max_gap != "auto":
         return max_gap, None
-    stale = run.batches[step].weights < step - 1
+    stale = run.state.batches[step].weights < step - 1
     apart = model.use_peft and (model.lora_dropout > 0 or model.use_dora)
-    limit = absolute_limit(run.policy.compute_dtype, engine_dtype(run.recipe, device), apart, stale)
-    return limit, None if stale or apart else run.first_gap
+    limit = absolute_limit(run.state.policy.compute_dtype, engine_dtype(run.recipe, device), apart, stale)
+    return limit, None if stale or apart else run.state.first_gap
 
 
 def record(run: Session, batch: Batch, samples: Sequence[Sample], update: Update, synced: dict[str, float]) -> None:

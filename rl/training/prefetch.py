@@ -24,8 +24,8 @@ from rl.training.session import Session
 Doing = Literal["generate", "grade"]
 
 
-class Pipeline:
-    """The batches of a run's steps; a context manager, on whose end no thread is left.
+class Prefetcher:
+    """Gives the batches of a run's steps; a context manager, on whose end no thread is left.
 
     Whatever the engine or a grader raises in the thread is raised as what it is, by `batch` for the step that wants it:
     the step before is finished first.
@@ -35,7 +35,7 @@ class Pipeline:
         self._run = run
         columns = frozenset(name for problem in run.training for name in problem.columns)
         self._source = Source(
-            run.recipe, run.engine, run.grader, run.tokenizer, run.prompt_at, columns, run.display.progress
+            run.recipe, run.engine, run.grader, run.tokenizer, run.prompt_at, columns, run.recorder.display.progress
         )
         self._ahead = run.recipe.rollout.max_staleness > 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
@@ -58,24 +58,24 @@ class Pipeline:
     def batch(self, step: int) -> Batch:
         """The batch of the next step, from what was collected ahead or a checkpoint kept, or else collected now."""
         run = self._run
-        if step not in run.batches and self._failure is None:
+        if step not in run.state.batches and self._failure is None:
             if self._ahead:
-                self._submit(Task(step, run.position, weights=step - 1))
+                self._submit(Task(step, run.state.position, weights=step - 1))
                 self.finish()
             else:
-                self._keep(self._collected(Task(step, run.position, weights=step - 1)))
+                self._keep(self._collected(Task(step, run.state.position, weights=step - 1)))
         if self._failure is not None:
             raise self._failure
         if not self._ahead:  # the learner works now; a batch from a checkpoint found the engine awake, too
-            with run.ledger.phase("generate"):
+            with run.recorder.ledger.phase("generate"):
                 run.engine.sleep()
-        return run.batches[step]
+        return run.state.batches[step]
 
     def begin(self, step: int) -> None:
         """Begin to collect ahead, for the step after the one that is learned now, unless the recipe wants it fresh."""
         run = self._run
         if self._ahead and step <= run.recipe.optimizer.max_steps:
-            self._submit(Task(step, run.batches[step - 1].end, weights=step - 2))
+            self._submit(Task(step, run.state.batches[step - 1].end, weights=step - 2))
 
     def finish(self) -> None:
         """Wait for what was begun; in the ledger that is generating or grading, whichever is waited for."""
@@ -84,7 +84,7 @@ class Pipeline:
             return
         while not future.done():
             doing = self._doing
-            with self._run.ledger.phase(doing), self._news:
+            with self._run.recorder.ledger.phase(doing), self._news:
                 while self._doing == doing and not future.done():
                     self._news.wait()
         self._keep(future)
@@ -93,7 +93,7 @@ class Pipeline:
         """Collect a batch now; the result holds it, or the exception that prevented it."""
         future: Future[Batch] = Future()
         try:
-            future.set_result(collect(self._source, task, self._run.ledger.phase, self._halt))
+            future.set_result(collect(self._source, task, self._run.recorder.ledger.phase, self._halt))
         except Exception as error:  # raised by `batch`, once all ranks know
             future.set_exception(error)
         return future
@@ -127,5 +127,5 @@ class Pipeline:
             self._failure = failure or RunStopped(f"Another rank failed: {others[0]}")
             return
         batch = collected.result()
-        self._run.ledger.add_tokens(generated=batch.generated)
-        self._run.batches[batch.step] = replace(batch, end=max(end for end in ends if isinstance(end, int)))
+        self._run.recorder.ledger.add_tokens(generated=batch.generated)
+        self._run.state.batches[batch.step] = replace(batch, end=max(end for end in ends if isinstance(end, int)))

@@ -11,7 +11,6 @@ from rl.learner.budget import auto_budget
 from rl.learner.policy import Policy, load_policy
 from rl.training import launch
 from rl.training.launch import run_recipe, settle_pass
-from rl.training.session import with_pass
 
 
 @pytest.fixture
@@ -20,23 +19,23 @@ def policy(tiny_model: Path) -> Policy:
 
 
 def test_a_number_stays_and_auto_counts_as_the_usual_one_until_it_is_measured(policy: Policy) -> None:
-    recipe = with_pass(load_recipe("quickstart", smoke=True), 77)
-    assert settle_pass(recipe, policy) is recipe
+    recipe = load_recipe("quickstart", ["optimizer.micro_batch_tokens=77"], smoke=True)
+    assert settle_pass(recipe, policy) == 77
     assert OptimizerSection(micro_batch_tokens="auto").pass_tokens == USUAL_PASS
 
 
 def test_auto_is_what_fits_the_memory_that_is_free(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load_recipe("quickstart", ["optimizer.micro_batch_tokens=auto"], smoke=True)
     monkeypatch.setattr(launch, "available_bytes", lambda _device: 2**40)
-    assert settle_pass(recipe, policy).optimizer.micro_batch_tokens == USUAL_PASS
+    assert settle_pass(recipe, policy) == USUAL_PASS
     fitting = auto_budget(policy, 48 * 2**20, USUAL_PASS)
     assert 0 < fitting < USUAL_PASS
     monkeypatch.setattr(launch, "available_bytes", lambda _device: 48 * 2**20)
-    assert settle_pass(recipe, policy).optimizer.micro_batch_tokens == fitting
+    assert settle_pass(recipe, policy) == fitting
 
 
 def test_a_checkpoint_keeps_the_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "settle_pass", lambda recipe, _policy: with_pass(recipe, 512))
+    monkeypatch.setattr(launch, "settle_pass", lambda _recipe, _policy: 512)
     options = ["optimizer.micro_batch_tokens=auto", "rollout.engine=transformers", f"run.dir={tmp_path / 'run'}"]
     code, path = run_recipe(load_recipe("quickstart", options, smoke=True))
     assert code == 0

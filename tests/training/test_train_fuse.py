@@ -14,11 +14,11 @@ from rl.run.checkpoints import latest_checkpoint
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 from rl.training import loop as train
-from rl.training import session
 from rl.training.launch import run_recipe
+from rl.training.sync import WeightSync
 from tests.training.test_train import recipe
 
-SYNC = session.Session.sync
+SYNC = WeightSync.hand_over
 NOTHING = {"sync/seconds": 0.0, "sync/bytes": 0.0}
 
 
@@ -28,9 +28,9 @@ class FirstSync:
     def __init__(self) -> None:
         self.done = False
 
-    def __call__(self, run: Any) -> dict[str, float]:
+    def __call__(self, sync: WeightSync) -> dict[str, float]:
         done, self.done = self.done, True
-        return NOTHING if done else SYNC(run)
+        return NOTHING if done else SYNC(sync)
 
 
 class LateSync:
@@ -39,9 +39,9 @@ class LateSync:
     def __init__(self) -> None:
         self.before: list[tuple[str, torch.Tensor]] = []
 
-    def __call__(self, run: Any) -> dict[str, float]:
-        now = [(name, tensor.clone()) for name, tensor in run.policy.export()]
-        run.engine.load_weights(iter(self.before or now))
+    def __call__(self, sync: WeightSync) -> dict[str, float]:
+        now = [(name, tensor.clone()) for name, tensor in sync.policy.export()]
+        sync.engine.load_weights(iter(self.before or now))
         self.before = now
         return NOTHING
 
@@ -75,7 +75,7 @@ def test_a_broken_sync_stops_the_run_within_two_steps(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, late: bool
 ) -> None:
     broken = LateSync() if late else FirstSync()
-    monkeypatch.setattr(session.Session, "sync", lambda run: broken(run))
+    monkeypatch.setattr(WeightSync, "hand_over", lambda sync: broken(sync))
     with pytest.raises(RunStopped, match=r"of rollout\.max_gap \(a logit's error is .* in the first step, before any"):
         run_recipe(tiny(tiny_model, tmp_path, dtype))
     assert len(read_metrics(RunFolder.open(tmp_path))) in (1, 2)
@@ -87,7 +87,7 @@ def test_a_resumed_run_compares_with_the_gap_of_its_first_step(
     """Its engine gets the right weights at the start, and the same ones ever after."""
     run_recipe(tiny(tiny_model, tmp_path, "bfloat16", steps=2))
     broken = FirstSync()
-    monkeypatch.setattr(session.Session, "sync", lambda run: broken(run))
+    monkeypatch.setattr(WeightSync, "hand_over", lambda sync: broken(sync))
     with pytest.raises(RunStopped, match="in the first step, before any"):
         run_recipe(tiny(tiny_model, tmp_path, "bfloat16"), RunFolder.open(tmp_path))
     assert len(read_metrics(RunFolder.open(tmp_path))) in (3, 4)
@@ -102,7 +102,7 @@ def test_an_update_between_the_weights_of_both_is_no_fault(tiny_model: Path, tmp
 
 def test_a_number_is_the_limit_of_every_step(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = FirstSync()
-    monkeypatch.setattr(session.Session, "sync", lambda run: broken(run))
+    monkeypatch.setattr(WeightSync, "hand_over", lambda sync: broken(sync))
     assert run_recipe(tiny(tiny_model, tmp_path, "float32", max_gap=50))[0] == 0
     assert {line["gap/limit"] for line in read_metrics(RunFolder.open(tmp_path))} == {50}
 
@@ -130,7 +130,7 @@ def test_the_real_engine_in_bfloat16_is_stopped_without_its_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
     broken = LateSync() if late else FirstSync()
-    monkeypatch.setattr(session.Session, "sync", lambda run: broken(run))
+    monkeypatch.setattr(WeightSync, "hand_over", lambda sync: broken(sync))
     with pytest.raises(RunStopped, match="in the first step, before any update"):
         run_recipe(quickstart(tmp_path, 6))
     assert len(read_metrics(RunFolder.open(tmp_path))) in (1, 2)
