@@ -230,7 +230,7 @@ def test_the_cuda_of_torch_is_read_from_its_files(tmp_path: Path) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text("raise OSError('libcudart.so is missing')")
     (tmp_path / "torch" / "version.py").write_text("from typing import Optional\ncuda: Optional[str] = '13.0'\n")
-    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(install.ROOT)!r}]; from rl import install; "
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(install.ROOT)!r}]; from rl.base import install; "
     code += "print(install.torch_cuda())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "13.0\n"
