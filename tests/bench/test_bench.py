@@ -221,6 +221,7 @@ def test_long_prompts_share_no_more_than_the_template(tiny_model: Path) -> None:
     assert shared_prefix([(1, 2, 3), (1, 2), (1, 2, 4)]) == 2
 
 
+@pytest.mark.slow
 def test_a_measurement_has_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     assert fresh(os.getpid) != os.getpid()
     with pytest.raises(ChildFailed) as failure:

@@ -28,6 +28,7 @@ def penny_reward(*arguments: str) -> Result:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["sample", "batch", "class"])
 def test_a_new_reward_works_passes_its_test_and_the_audit(shape: str) -> None:
     made = penny_reward("new", "shout", "--shape", shape, "--json")

@@ -53,6 +53,7 @@ def test_a_crash_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_does_not_end_is_stopped(tmp_path: Path) -> None:
     assert rows(tmp_path, "hang", seconds=4.0) == [("hang", "FAIL", "no end|stopped after 4 s")]
 

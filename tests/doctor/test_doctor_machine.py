@@ -93,6 +93,7 @@ def test_attention(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.status, found.figure) == ("FAIL", "3 of 3 fall back to padded rows")
 
 
+@pytest.mark.slow
 def test_compiles(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     assert learner.compiles(subject).facts["compiles"] == 5
     monkeypatch.setattr(flex, "rung", lambda length, _: -(-length // flex.BLOCK) * flex.BLOCK)
@@ -130,6 +131,7 @@ def test_8_bit_adamw_is_compared(gpu: Subject, monkeypatch: pytest.MonkeyPatch) 
         assert learner.adamw_8bit(gpu).status == status
 
 
+@pytest.mark.slow
 def test_memory_and_speed_are_held_against_the_plan(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny: Any = shapes.shape_check("tiny")
     assert shapes.shape_check("3b")(subject).status == "SKIP"

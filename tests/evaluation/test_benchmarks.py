@@ -45,6 +45,7 @@ def test_the_hubs_benchmarks_are_whole_and_accept_their_gold_answers(name: str, 
     assert [graded.solved for graded in grade(benchmark, some, shifted)] == [*equal, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count", "shown", "hidden"),
     [

@@ -106,6 +106,7 @@ def engine(request: pytest.FixtureRequest, mixture: Path) -> Iterator[RolloutEng
     running.close()
 
 
+@pytest.mark.slow
 def test_no_gap_between_engine_and_learner_before_and_after_learning(mixture: Path, engine: RolloutEngine) -> None:
     prompt = (5, 6, 7, 8)
     for learner in (policy(mixture), shaken(policy(mixture)), shaken(policy(mixture, torch.float32))):
@@ -117,6 +118,7 @@ def test_no_gap_between_engine_and_learner_before_and_after_learning(mixture: Pa
         assert torch.allclose(logps, batch.engine_logps, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_engine_keeps_weights_of_its_own(mixture: Path, engine: RolloutEngine) -> None:
     learner = shaken(policy(mixture, torch.float32))
     said = []
@@ -159,6 +161,7 @@ def test_load_metrics_by_hand() -> None:
     assert load_metrics([{}]) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coefficient", [0.0, 0.01])
 def test_a_mixture_learns_end_to_end(mixture: Path, tmp_path: Path, coefficient: float) -> None:
     keys = {"router_aux_loss_coef": coefficient, "train_router": coefficient > 0}

@@ -207,6 +207,7 @@ ranks.stop()
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_have_the_gradient_of_one(tiny_model: Path, samples: list[Sample], tmp_path: Path) -> None:
     """Two completions are rejected, one of each rank."""
     algorithm = ALGORITHM.model_copy(update={"rollout_rs": RolloutRejection(seq_mean_abs=2.0)})

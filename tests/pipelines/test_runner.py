@@ -39,6 +39,7 @@ def run(books: PipelineFolder, said: list[str] | None = None) -> int:
     return run_pipeline(books, in_process, (said if said is not None else []).append)
 
 
+@pytest.mark.slow
 def test_the_whole_ladder(pipeline_yaml: Path, tmp_path: Path) -> None:
     pipeline = load_pipeline(str(pipeline_yaml))
     assert check_pipeline(pipeline) == []
@@ -67,6 +68,7 @@ def test_the_whole_ladder(pipeline_yaml: Path, tmp_path: Path) -> None:
     assert all("done before" in line for line in again)
 
 
+@pytest.mark.slow
 def test_from_does_a_stage_and_all_after_it_again(pipeline_yaml: Path, tmp_path: Path) -> None:
     short = short_pipeline(pipeline_yaml, "worked", "cold-start")
     books = enter(tmp_path / "run", short)
@@ -179,6 +181,7 @@ def test_the_promise_is_told_kept_or_not(pipeline_yaml: Path, tmp_path: Path) ->
         assert found["slower"] in promised.ladder.with_suffix(".md").read_text()
 
 
+@pytest.mark.slow
 def test_a_stages_model_can_teach_a_later_one(pipeline_yaml: Path, tmp_path: Path) -> None:
     taught = {"model_from": "base", "teacher_from": "cold-start", "rollout": {"num_generations": 1}}
     short = short_pipeline(pipeline_yaml, "worked", "cold-start", "reinforce", reinforce=taught)

@@ -82,6 +82,7 @@ def test_the_first_loss_is_the_mean_over_the_completions_tokens(
     assert result.figures["loss"] == pytest.approx(loss_by_hand(tiny_model), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peft", [True, False])
 def test_the_model_that_comes_out_is_whole_and_has_learned(
     tiny_model: Path, tmp_path: Path, traces: Path, peft: bool
@@ -122,6 +123,7 @@ class AfterSteps(StopSignal):
         pass
 
 
+@pytest.mark.slow
 def test_a_stopped_stage_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Path, traces: Path) -> None:
     whole = stage(tiny_model, max_steps=4, per_device_train_batch_size=4)
     learn(whole, tmp_path / "at-once", traces)

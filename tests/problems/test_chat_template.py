@@ -40,6 +40,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "template"), first_of(ENDLESS, 4))
 def test_a_template_without_an_end_is_refused(name: str, template: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_template, "CPU_SECONDS", 1)

@@ -237,6 +237,7 @@ def report_on(name: str, benchmarks: list[str], limit: float, template: str = "{
     return contamination_report(load_problems(hub), question_columns(template), names, 8, limit).counts()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("benchmark_data")
 def test_what_the_known_training_sets_have_of_benchmarks() -> None:
     """The numbers of docs/decontamination.md. Read by hand: OlympiadBench's six are the same problems."""

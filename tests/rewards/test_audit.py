@@ -61,6 +61,7 @@ def test_a_reward_that_pays_for_mentions_is_found(write: Write) -> None:
     assert found["one of several named"][0].startswith("6 of 6 are paid, up to 1 for 'It might be 35, or 34, ")
 
 
+@pytest.mark.slow
 def test_what_flexible_extraction_pays_for_is_shown() -> None:
     result = audited("math")
     assert result.findings == []
@@ -90,6 +91,7 @@ def test_what_pays_a_part_may_be_allowed(write: Write) -> None:
     assert findings(audited(part, may_pay=0.1)) == {}
 
 
+@pytest.mark.slow
 def test_code_that_runs_and_powers_that_hang_are_found(write: Write) -> None:
     evaluating = write(
         "def f(completion, answer):\n    try: return str(eval(last(completion))) == answer\n"
@@ -159,6 +161,7 @@ def test_dependence_on_the_order_is_found_and_on_the_batch_is_noted(write: Write
     assert shared.notes == ["what a completion earns depends on the others of its batch: right answer"]
 
 
+@pytest.mark.slow
 def test_a_hang_and_a_death_cost_one_probe_and_leave_no_process(write: Write, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     fragile = write(

@@ -218,6 +218,7 @@ def test_tags_on_the_line_of_a_block_that_is_cut_off_count_for_nothing(line: str
     assert program_text(f"{whole}\n{line}\ndef f(): return 1") == "def f(): return 2\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [

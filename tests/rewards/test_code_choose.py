@@ -155,6 +155,7 @@ def test_code_without_a_fence(answer: str, wanted: str | None, program: str | No
     assert program_text(answer, wanted) == (answer if program is None else program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [

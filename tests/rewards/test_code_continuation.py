@@ -115,6 +115,7 @@ def test_a_body_ends_where_nothing_of_the_function_can_follow(lines: list[str]) 
     assert not rest or not rest[0].startswith(" ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["    x\n", "    (\n", "'''\n", "#\n", "\n", "\\\n", "from \n", " ", "    '''\"\n"])
 def test_time_is_linear(piece: str) -> None:
     text = "    y\n" + piece * (1_000_000 // len(piece))

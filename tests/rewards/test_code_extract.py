@@ -107,6 +107,7 @@ def test_the_whole_answer_where_there_is_no_fence() -> None:
     assert found is not None and found.text == CODE and not found.fenced
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     ["```python\n", "```\n", "`", "'''\n", '"', "\\", "<think>", "</think>", "<answer>", " ", "```python\n'''\n"],

@@ -48,6 +48,7 @@ CALL = {"kind": "call", "entry_point": "add", "tests": ADD}
 DEEP = {"deep source": "(" * 5000 + ")" * 5000}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outcome", "programs", "columns"),
     [

@@ -64,6 +64,7 @@ FAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAKES)
 def test_what_is_expected_is_never_asked_of_the_program(pool: GraderPool, name: str) -> None:
     failed = outcomes(pool, FAKES[name], BY_VALUE, entry_point="f")

@@ -91,6 +91,7 @@ def test_the_fence_changes_no_score_of_an_honest_answer(pool: GraderPool) -> Non
         assert grade(pool, task, entry, *(f"<answer>{answer}</answer>" for answer in answers)) == wanted, task
 
 
+@pytest.mark.slow
 def test_answers_that_hang_or_end_the_scorer_are_wrong_and_the_next_is_graded(pool: GraderPool) -> None:
     entry = an_entry("countdown")
     hang, end = "99**98**97", "__import__('os')._exit(0)"
@@ -99,6 +100,7 @@ def test_answers_that_hang_or_end_the_scorer_are_wrong_and_the_next_is_graded(po
     assert ended in (0.0, 0.01)
 
 
+@pytest.mark.slow
 def test_a_scorer_that_fails_on_the_gold_answer_is_ungradable(pool: GraderPool) -> None:
     entry = an_entry("arc_agi")
     del entry["metadata"]

@@ -244,6 +244,7 @@ def test_a_share_is_between_0_and_1(text: str, code: str, prompt: str) -> None:
     assert guessed is None or 0 <= guessed <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [

@@ -212,6 +212,7 @@ def test_what_is_refused_before_math_verify(text: str, refused: bool) -> None:
     assert costly(text) is refused
 
 
+@pytest.mark.slow
 def test_what_hangs_math_verify_costs_its_time_and_is_wrong(impatient: GraderPool) -> None:
     started = time.monotonic()
     tower = "\\int_0^1 99^{98 \\cdot 98^{97}} dx"
@@ -222,6 +223,7 @@ def test_what_hangs_math_verify_costs_its_time_and_is_wrong(impatient: GraderPoo
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.slow
 def test_a_hanging_gold_answer_is_not_the_completions_fault(impatient: GraderPool) -> None:
     [verdict] = grade_math(["\\int_0^1 99^{98^{97}} x dx"], ["\\boxed{\\int_0^1 x dx}"], impatient)
     assert verdict.outcome == "ungradable"

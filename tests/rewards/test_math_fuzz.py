@@ -65,6 +65,7 @@ UNITS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 def test_time_is_linear_in_hostile_text(unit: str) -> None:
     text = unit * (99_000 // len(unit))

@@ -157,6 +157,7 @@ def test_marks_in_and_around_each_other(text: str, readings: tuple[str, ...]) ->
     assert find_answer(text).readings == readings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [

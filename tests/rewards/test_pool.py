@@ -75,6 +75,7 @@ def test_a_crash_is_told_and_the_pool_heals(pool: GraderPool, function: str, job
     assert [result.value for result in pool.map("builtins:pow", [(2, 2)] * 4)] == [4] * 4
 
 
+@pytest.mark.slow
 def test_when_the_control_fails_too_the_job_is_not_at_fault(pool: GraderPool) -> None:
     [slow] = pool.map("time:sleep", [(60,)], control="time:sleep")
     [broken] = pool.map("builtins:int", [("x",)], control="builtins:int")

@@ -32,6 +32,7 @@ def test_a_job_that_waited_for_a_processor_gets_more_time(pool: GraderPool) -> N
     assert late.seconds >= 1.2 and hanging.seconds == 0.6
 
 
+@pytest.mark.slow
 def test_a_job_that_never_had_a_processor_is_not_judged(pool: GraderPool) -> None:
     pool._read_time = starving(0.9)
     started = time.monotonic()
@@ -101,6 +102,7 @@ def test_a_worker_that_hangs_up_is_no_victim(pool: GraderPool, hostile: Path) ->
     assert result.kind == "crashed" and "hung up" in result.reason and result.seconds < 10
 
 
+@pytest.mark.slow
 @linux
 def test_what_a_dying_worker_leaves_behind_is_killed(pool: GraderPool, hostile: Path) -> None:
     [result] = pool.map("hostile_jobs:leave_a_child", [(str(hostile / "child"),)], seconds=5)

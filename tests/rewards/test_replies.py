@@ -78,6 +78,7 @@ HEAVY: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEAVY)
 def test_what_is_heavy_takes_no_longer_than_the_time_limit(name: str) -> None:
     text = json.dumps(HEAVY[name]()).encode()

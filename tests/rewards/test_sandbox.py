@@ -125,6 +125,7 @@ def test_a_program_that_kills_itself_is_not_our_failure(sandbox: Sandbox) -> Non
     assert said == b"" and (ended.signal in (signal.SIGKILL, signal.SIGXCPU) or ended.exit_code == 0)
 
 
+@pytest.mark.slow
 def test_cpu_time_is_limited_by_the_kernel_too(sandbox: Sandbox) -> None:
     _, ended = run(sandbox, "spin", Limits(seconds=0.5), grace=20)  # rounded up, and one second more
     assert ended.signal == signal.SIGKILL and 1.5 < ended.cpu_seconds < 3.5
@@ -164,6 +165,7 @@ def test_what_fails_in_the_zygote_is_told_and_it_goes_on(sandbox: Sandbox) -> No
     assert run(sandbox, "say_name")[0].decode() == __name__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", TIERS)
 def test_every_escape_is_held(tier: str) -> None:
     probes = probe_all(tier)  # type: ignore[arg-type]
@@ -178,6 +180,7 @@ def test_the_probes_see_an_escape_where_nothing_holds() -> None:
     assert {"read files", "write files", "network", "other processes", "shared memory"} <= escaped
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists(SYSTEM_PYTHON), reason="needs root and a system Python")
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("user", [12345, pytest.param(0, marks=pytest.mark.slow)])
@@ -264,6 +267,7 @@ def test_landlock_alone_is_refused_without_landlock(monkeypatch: pytest.MonkeyPa
         jail.layers("landlock", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", [*TIERS, "unsafe"])
 def test_a_killed_host_leaves_no_process_and_no_file(tier: str) -> None:
     code = (

@@ -118,6 +118,7 @@ def used(sandbox: Sandbox, program: str) -> Usage:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [

@@ -47,6 +47,7 @@ def conversation(question: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": question}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_prompt", [str, conversation], ids=["plain", "conversational"])
 def test_a_step_of_trl_with_our_rewards(as_prompt: Callable[[str], Any], tiny_model: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model)

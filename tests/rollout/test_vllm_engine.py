@@ -221,6 +221,7 @@ def random_model(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
     return model
 
 
+@pytest.mark.slow
 def test_an_adapter_is_as_good_as_merged_weights(tiny_model: Path, policy: Policy, tmp_path: Path) -> None:
     engine = start(tiny_model, max_lora_rank=8)
     plain = engine.generate(PROMPTS, SAMPLED, SEEDS)

@@ -235,6 +235,7 @@ def of_program(run: Run, program: str) -> list[RolloutRow]:
     return rows
 
 
+@pytest.mark.slow
 def test_the_run_completes_in_bounded_time(run: Run) -> None:
     assert [line["step"] for line in run.metrics] == list(range(1, STEPS + 1))
     assert len(run.rows) == STEPS * len(PROBLEMS) * SAMPLES

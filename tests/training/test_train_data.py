@@ -60,6 +60,7 @@ def test_a_changed_file_is_refused_before_the_model_loads(
     assert before == after
 
 
+@pytest.mark.slow
 def test_accepted_held_out_problems_are_not_compared_with_the_old_ones(
     tiny_model: Path, tmp_path: Path, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_reward_that_raises_ends_the_run_saved(
     assert [line["step"] for line in read_metrics(run)] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "said"),
     [
@@ -212,6 +213,7 @@ def test_a_stop_while_the_model_loads_is_at_once(
     assert run_recipe(whole, RunFolder.open(tmp_path / "run"))[0] == 0
 
 
+@pytest.mark.slow
 def test_a_stop_in_a_step_waits_for_its_end_and_one_in_an_evaluation_does_not(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

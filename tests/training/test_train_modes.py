@@ -47,6 +47,7 @@ def finished(mode: str, tiny_model: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 # The engine is asked for the first evaluation, the batches of steps 1 and 2 (and 3, if ahead), the next evaluation, ...
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [2, 4, 7])
 def test_a_killed_run_resumes_bit_for_bit(
     calls: int, mode: str, finished: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -60,6 +61,7 @@ def test_a_killed_run_resumes_bit_for_bit(
     same_run(finished, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_bit_for_bit(
     mode: str, finished: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def taught(tiny_model: Path, folder: Path, teacher: Path, **sections: dict[str, 
     return recipe(tiny_model, folder, **{name: base.get(name, {}) | sections.get(name, {}) for name in base | sections})
 
 
+@pytest.mark.slow
 def test_the_student_closes_in_on_its_teacher_without_any_reward(
     tiny_model: Path, teacher: Path, tmp_path: Path
 ) -> None:
