@@ -125,8 +125,14 @@ class Policy:
         """Write the adapter (peft format), or the whole model, as safetensors."""
         self.model.save_pretrained(folder)
 
+    def weights_changed(self) -> None:
+        """Let the next pass, and the engine, have the weights as they are now."""
+        if self.shared is not None:
+            self.shared.forget()
+
     def load(self, folder: Path) -> None:
         """Take back exactly what `save` wrote."""
+        self.weights_changed()
         if self.has_adapter:
             peft.set_peft_model_state_dict(self.model, peft.load_peft_weights(str(folder), device=str(self.device)))
             return

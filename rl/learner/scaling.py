@@ -46,6 +46,7 @@ def update_weights(
     if math.isfinite(norm) or scaler.is_enabled():
         scaler.step(optimizer)
         scaler.update()
+        policy.weights_changed()
     else:
         raise RunStopped(
             f"the gradient is {norm}, so the step was not taken; lower optimizer.learning_rate or use "

@@ -103,9 +103,16 @@ class SharedWeights:
     def __len__(self) -> int:
         return len(self._forwards)
 
+    def forget(self) -> None:
+        """Merge everything anew the next time: weights were changed in a way that tensors may not have counted.
+
+        torch's own optimizers count their changes; kernels of others, such as 8-bit AdamW, may not.
+        """
+        self._made_from.clear()
+
     @torch.no_grad()
     def refresh(self) -> None:
-        """Merge anew what has changed. In-place changes are seen, as optimizers make them; those of `.data` are not."""
+        """Merge anew what has changed in place, as tensors count it, since the last time."""
         for forward in self._forwards:
             a, b = ends(forward.layer, forward.name)
             versions = (a._version, b._version)

@@ -17,6 +17,7 @@ from rl.learner.experts import adapter_targets
 from rl.learner.lora import fuse_adapters
 from rl.learner.packing import Sample, pack
 from rl.learner.policy import Policy, load_policy
+from rl.learner.scaling import build_scaler, update_weights
 from rl.learner.shared import SharedWeights
 from rl.learner.step import LearnerSettings, learn
 from rl.models.tiny import save_tiny_mixture, save_tiny_model
@@ -227,3 +228,25 @@ def test_in_bfloat16_the_gap_is_that_of_equal_weights(save: Callable[..., None],
     floor = gap(torch.bfloat16, learned=False)
     assert gap(torch.bfloat16, learned=True) < 1.5 * floor
     assert gap(None, learned=True) > 1.7 * floor
+
+
+class Uncounted(torch.optim.SGD):
+    """Changes weights behind the tensors' backs, as kernels that are not torch's own may do."""
+
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.data.copy_(parameter.data - group["lr"] * parameter.grad)
+
+
+def test_an_update_that_tensors_do_not_count_reaches_both_sides() -> None:
+    learner = policy(adapted(CONFIGS["llama"]), torch.float32)
+    before = {name: weight.clone() for name, weight in learner.export()}
+    optimizer = Uncounted(learner.trainable.values(), lr=1.0)
+    for parameter in learner.trainable.values():
+        parameter.grad = torch.ones_like(parameter)
+    update_weights(learner, optimizer, build_scaler(learner), max_grad_norm=0.0)
+    after = dict(learner.export())
+    assert all(not torch.equal(after[name], before[name]) for name in after)
+    expected = policy(learner.model, torch.float32)  # merges everything anew
+    assert all(torch.equal(weight, after[name]) for name, weight in expected.export())
