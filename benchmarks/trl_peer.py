@@ -255,6 +255,7 @@ class MetricsLines(TrainerCallback):
     """Prints what TRL logs of a step as a line of JSON."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Print what TRL logs as a line of JSON."""
         emit(json.dumps({"step": state.global_step, **(logs or {})}), flush=True)
 
 

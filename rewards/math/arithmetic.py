@@ -69,6 +69,7 @@ def real_floats() -> _Arithmetic:
 
 @functools.cache
 def floats() -> _Arithmetic:
+    """Return the arithmetic of Python's complex floats."""
     return _Arithmetic(cmath, float, math.gamma, math.e, math.pi)
 
 
@@ -76,6 +77,7 @@ _local = threading.local()  # mpmath contexts change while they work
 
 
 def context(digits: int) -> _Arithmetic:
+    """Return mpmath's arithmetic with so many digits."""
     found: _Arithmetic | None = getattr(_local, f"digits{digits}", None)
     if found is None:
         source = mpmath.ctx_mp.MPContext()

@@ -25,6 +25,7 @@ class Cut(NamedTuple):
 
     @property
     def place(self) -> tuple[float, bool]:
+        """Return what cuts are ordered by."""
         return self.value, self.after
 
 

@@ -78,6 +78,7 @@ class Parser:
         self.advance()
 
     def advance(self) -> None:
+        """Read the next token."""
         match = _TOKEN.match(self.text, self.position)
         if match is None:
             self.kind, self.token = "end", ""
@@ -95,14 +96,17 @@ class Parser:
             self.token = "infty"
 
     def take(self, sign: str) -> None:
+        """Read a sign that must come now. Raises Unreadable."""
         if self.kind != "sign" or self.token != sign:
             raise Unreadable(f"{sign} expected")
         self.advance()
 
     def at(self, *signs: str) -> bool:
+        """Return whether one of these signs comes now."""
         return self.kind == "sign" and self.token in signs
 
     def sum(self, depth: int) -> Tree:
+        """Read terms with + and - between them."""
         if depth > DEEPEST:
             raise Unreadable("too deep")
         terms = [self.product(depth)]
@@ -114,6 +118,7 @@ class Parser:
         return terms[0] if len(terms) == 1 else ("add", *terms)
 
     def product(self, depth: int) -> Tree:
+        """Read factors with signs of multiplication or division, or nothing, between them."""
         if self.at("-", "+"):
             negative = self.token == "-"
             self.advance()
@@ -141,6 +146,7 @@ class Parser:
                 return tree
 
     def signed(self, depth: int) -> Tree:
+        """Read a factor with its sign."""
         if self.at("-", "+"):
             negative = self.token == "-"
             self.advance()
@@ -149,6 +155,7 @@ class Parser:
         return self.power(depth)
 
     def starts_factor(self) -> bool:
+        """Return whether a factor can begin here."""
         if self.kind == "number":
             if self.text[: self.position - len(self.token)].rstrip()[-1:] not in (")", "}", "!"):
                 raise Unreadable("a number after a factor")
@@ -158,6 +165,7 @@ class Parser:
         return self.kind == "letter" or self.at("(", "[", "{") or (self.at("|") and self.bars == 0)
 
     def power(self, depth: int) -> Tree:
+        """Read a base with its exponent, if it has one."""
         base = self.postfix(self.primary(depth + 1))
         if not self.at("^"):
             return base
@@ -173,6 +181,7 @@ class Parser:
         return self.postfix(("pow", base, self.exponent(depth + 1)))
 
     def exponent(self, depth: int) -> Tree:
+        """Read what stands behind ^."""
         if depth > DEEPEST:
             raise Unreadable("too deep")
         negative = self.at("-")
@@ -182,12 +191,14 @@ class Parser:
         return ("neg", tree) if negative else tree
 
     def postfix(self, tree: Tree) -> Tree:
+        """Read signs behind a factor: factorials, percent, degrees."""
         while self.at("!"):
             self.advance()
             tree = ("fact", tree)
         return tree
 
     def primary(self, depth: int) -> Tree:
+        """Read a number, a symbol, a group or a function. Raises Unreadable."""
         if depth > DEEPEST:
             raise Unreadable("too deep")
         if self.kind == "number":
@@ -208,6 +219,7 @@ class Parser:
         raise Unreadable("nothing that begins a factor")
 
     def group(self, depth: int) -> Tree:
+        """Read what is in brackets."""
         closing = _OPENING.get(self.token) if self.kind == "sign" else None
         if closing is None:
             raise Unreadable("a group expected")
@@ -219,6 +231,7 @@ class Parser:
         return inside
 
     def number(self) -> Tree:
+        """Read a number."""
         text = self.token
         self.advance()
         if self.at("_"):
@@ -233,6 +246,7 @@ class Parser:
         return value
 
     def symbol(self) -> Tree:
+        """Read a symbol with its primes."""
         name = self.token
         self.advance()
         primes = 0
@@ -244,6 +258,7 @@ class Parser:
         return ("sym", name + "'" * primes)
 
     def subscript(self) -> str:
+        """Read what stands behind _."""
         start = self.position
         self.advance()
         if not self.at("{"):

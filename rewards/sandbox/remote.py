@@ -237,6 +237,7 @@ class Function:
         self._name = name
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call the function in the program's process."""
         return self._remote.call(self._name, list(arguments), keywords)
 
     def __getattr__(self, name: str) -> Any:

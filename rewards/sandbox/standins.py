@@ -109,6 +109,7 @@ class Handle:
             object.__setattr__(self, name, value)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call the object that this one stands for."""
         return self._peer.call(self, list(arguments), keywords)
 
     def __getattr__(self, name: str) -> Any:

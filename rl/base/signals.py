@@ -32,6 +32,7 @@ class StopSignal:
         self._repeated = False
 
     def __call__(self, number: int, _: types.FrameType | None) -> None:
+        """Handle a signal."""
         if self.received:
             self._repeated = True
             raise KeyboardInterrupt

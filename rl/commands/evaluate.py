@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 
 class Engine(StrEnum):
+    """The engines that `penny eval` offers."""
+
     auto = "auto"
     vllm = "vllm"
     transformers = "transformers"
 
 
 class Form(StrEnum):
+    """The formats of a table of results."""
+
     table = "table"
     markdown = "markdown"
     json = "json"

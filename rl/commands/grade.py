@@ -30,16 +30,22 @@ PLAIN_EVERY = 0.1  # of the file, between two lines of progress where no termina
 
 
 class Kind(StrEnum):
+    """What a file of answers is graded as."""
+
     math = "math"
     code = "code"
 
 
 class Extraction(StrEnum):
+    """How an answer is found in a completion."""
+
     strict = "strict"
     flexible = "flexible"
 
 
 class Sandbox(StrEnum):
+    """How programs are isolated."""
+
     auto = "auto"
     namespaces = "namespaces"
     landlock = "landlock"
@@ -47,11 +53,15 @@ class Sandbox(StrEnum):
 
 
 class Part(StrEnum):
+    """What `penny doctor` examines."""
+
     sandbox = "sandbox"
     gpu = "gpu"
 
 
 class Device(StrEnum):
+    """The device that `penny doctor gpu` examines."""
+
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"

@@ -27,6 +27,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 class Shape(StrEnum):
+    """The templates of a new reward."""
+
     sample = "sample"
     batch = "batch"
     class_ = "class"

@@ -1,0 +1,1 @@
+"""Benchmarks, statistics, comparisons, and their pages."""

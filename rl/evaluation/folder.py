@@ -53,10 +53,12 @@ class EvaluationFolder:
 
     @property
     def results_file(self) -> Path:
+        """Return the path of `results.json`."""
         return self.path / RESULTS
 
     @property
     def report(self) -> Path:
+        """Return the path of the page."""
         return self.path / "report.html"
 
     @classmethod

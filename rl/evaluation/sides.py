@@ -29,10 +29,14 @@ class Side(Protocol):
     """One of the sides of a comparison; `report` is where its page goes."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """Return the folder."""
+        ...
 
     @property
-    def report(self) -> Path: ...
+    def report(self) -> Path:
+        """Return the path of the page of a comparison that begins with this side."""
+        ...
 
     def results(self) -> dict[str, Any]:
         """What `results.json` holds, or would hold."""
@@ -60,10 +64,12 @@ class RunSide:
 
     @property
     def path(self) -> Path:
+        """Return the folder of the run."""
         return self.folder.path
 
     @property
     def report(self) -> Path:
+        """Return the path of the page of a comparison that begins with this run."""
         return self.folder.path / "comparison.html"
 
     @property

@@ -68,10 +68,12 @@ class PipelineFolder:
 
     @property
     def settings(self) -> Path:
+        """Return the path of what the pipeline was started with."""
         return self.path / SETTINGS
 
     @property
     def ladder(self) -> Path:
+        """Return the path of the scores, stage by stage."""
         return self.path / "ladder.json"
 
     def stage(self, name: str) -> Path:

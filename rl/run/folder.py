@@ -41,26 +41,32 @@ class RunFolder:
 
     @property
     def recipe(self) -> Path:
+        """Return the path of the recipe, as YAML."""
         return self.path / "recipe.yaml"
 
     @property
     def manifest(self) -> Path:
+        """Return the path of the manifest: `rl.run.manifest`."""
         return self.path / "manifest.json"
 
     @property
     def metrics(self) -> Path:
+        """Return the path of the metrics, a line for each step."""
         return self.path / "metrics.jsonl"
 
     @property
     def ledger(self) -> Path:
+        """Return the path of the costs, a line for each step."""
         return self.path / "ledger.jsonl"
 
     @property
     def rollouts(self) -> Path:
+        """Return the folder of the completions, a file for each step."""
         return self.path / "rollouts"
 
     @property
     def checkpoints(self) -> Path:
+        """Return the folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
@@ -70,6 +76,7 @@ class RunFolder:
 
     @property
     def evaluations(self) -> Path:
+        """Return the folder of the measurements on the held-out problems."""
         return self.path / "evaluations"
 
     @property
@@ -89,6 +96,7 @@ class RunFolder:
 
     @property
     def summary(self) -> Path:
+        """Return the path of the result, which a finished run has."""
         return self.path / "summary.json"
 
     @property
@@ -98,6 +106,7 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
+        """Return the path of the report."""
         return self.path / "report.html"
 
     @classmethod
