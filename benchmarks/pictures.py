@@ -1,0 +1,65 @@
+"""Draws the pictures of the README from a real run: `python -m benchmarks.pictures [KEY=VALUE ...]`.
+
+It trains the quickstart, and keeps what the command printed and two charts of the report as SVG in `docs/images`.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from rl.report import charts
+from rl.run.evaluations import read_evaluations
+from rl.run.folder import RunFolder
+from rl.run.metrics import read_metrics
+
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
+COLUMNS = 112
+KEPT = 5  # steps at each end of the run that the picture shows
+
+
+def shortened(lines: list[str]) -> list[str]:
+    """Return the lines without the steps in the middle."""
+    steps = [number for number, line in enumerate(lines) if re.match(r"step \d+/\d+", line)]
+    if len(steps) <= 2 * KEPT:
+        return lines
+    return [*lines[: steps[KEPT - 1] + 1], "...", *lines[steps[-KEPT] :]]
+
+
+def draw_terminal(lines: list[str], file: Path) -> None:
+    """Write lines as they stand in a terminal."""
+    console = Console(record=True, width=COLUMNS, file=sys.stderr)
+    for line in lines:
+        console.print(Text(line))
+    file.write_text(console.export_svg(title="make quickstart"), encoding="utf-8")
+
+
+def draw_charts(run: RunFolder, file: Path) -> None:
+    """Write the charts of the pass rate and of the reward, side by side."""
+    metrics = read_metrics(run)
+    parts, left, bottom = list[str](), 0.0, 0.0
+    for svg in (charts.pass_rate(metrics, read_evaluations(run)), charts.reward(metrics)):
+        [(width, height)] = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+        parts.append(svg.replace("<svg", f'<svg x="{left}" width="{width}" height="{height}"', 1))
+        left, bottom = left + float(width), max(bottom, float(height))
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left} {bottom}">'
+    white = '<rect width="100%" height="100%" fill="white"/>'
+    file.write_text("\n".join([head, white, *parts, "</svg>"]), encoding="utf-8")
+
+
+def main(overrides: list[str]) -> None:
+    """Run the quickstart and draw."""
+    IMAGES.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "rl.cli", "train", "quickstart", *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    folder = next(line.partition(": ")[2] for line in lines if line.startswith("run folder: "))
+    draw_terminal(["$ make quickstart", *shortened(lines)], IMAGES / "quickstart.svg")
+    draw_charts(RunFolder.open(Path(folder)), IMAGES / "curves.svg")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
