@@ -71,6 +71,16 @@ def test_everything_in_order_and_the_second_time_nothing(stages: list[list[str]]
     assert stages[8] == [install.pinned("newest", "none")["torch"]] != [pins["torch"]]
 
 
+def test_an_installed_penny_stays_and_gets_what_goes_with_it(
+    stages: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "rl" / "recipes").mkdir(parents=True)
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    assert install.main(["--engine", "none"]) == 0
+    pins = install.pinned("lowest", "none")
+    assert stages == [[pins["torch"]], list(pins.values()), ["--no-deps", install.SMOLLM2]]
+
+
 def test_a_refused_engine_falls_back_unless_it_was_asked_for(
     stages: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,7 +240,7 @@ def test_the_cuda_of_torch_is_read_from_its_files(tmp_path: Path) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text("raise OSError('libcudart.so is missing')")
     (tmp_path / "torch" / "version.py").write_text("from typing import Optional\ncuda: Optional[str] = '13.0'\n")
-    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(install.ROOT)!r}]; from rl import install; "
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(install.ROOT)!r}]; from rl.base import install; "
     code += "print(install.torch_cuda())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "13.0\n"
