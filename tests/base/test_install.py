@@ -71,6 +71,16 @@ def test_everything_in_order_and_the_second_time_nothing(stages: list[list[str]]
     assert stages[8] == [install.pinned("newest", "none")["torch"]] != [pins["torch"]]
 
 
+def test_an_installed_penny_stays_and_gets_what_goes_with_it(
+    stages: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "rl" / "recipes").mkdir(parents=True)
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    assert install.main(["--engine", "none"]) == 0
+    pins = install.pinned("lowest", "none")
+    assert stages == [[pins["torch"]], list(pins.values()), ["--no-deps", install.SMOLLM2]]
+
+
 def test_a_refused_engine_falls_back_unless_it_was_asked_for(
     stages: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
