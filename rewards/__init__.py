@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rewards.errors import BadInput
-    from rewards.grading import Graded, Grader
+    from rewards.grading import Grade, Grader
     from rewards.pool import GraderPool
     from rewards.registry import load_reward, names
     from rewards.verdict import Verdict
 
-__all__ = ["BadInput", "Graded", "Grader", "GraderPool", "Verdict", "load_reward", "names"]
+__all__ = ["BadInput", "Grade", "Grader", "GraderPool", "Verdict", "load_reward", "names"]
 
 # Imported when first asked for: the processes that programs are forked from are of this package too, and everything
 # that they have in memory makes every fork dearer.
 _HOMES = {
     "BadInput": "rewards.errors",
-    "Graded": "rewards.grading",
+    "Grade": "rewards.grading",
     "Grader": "rewards.grading",
     "GraderPool": "rewards.pool",
     "Verdict": "rewards.verdict",

@@ -22,7 +22,7 @@ NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Graded:
+class Grade:
     """The grades of one completion.
 
     Attributes:
@@ -169,7 +169,7 @@ class Grader:
 
     def grade(
         self, completions: Sequence[str], prompts: Sequence[str | list[Any]], columns: Mapping[str, Sequence[Any]]
-    ) -> list[Graded]:
+    ) -> list[Grade]:
         """Grade completions; `prompts` (texts, or the messages of a conversation) and columns have one item for each.
 
         Raises:
@@ -246,7 +246,7 @@ class Grader:
         """The functions' names, the accuracy function first."""
         return [self._accuracy, *(name for name in self._functions if name != self._accuracy)]
 
-    def _graded(self, parts: dict[str, float | None], solved: bool | None, extra: dict[str, Any]) -> Graded:
+    def _graded(self, parts: dict[str, float | None], solved: bool | None, extra: dict[str, Any]) -> Grade:
         reward: float | None = 0.0
         for name, weight in self._weights.items():
             part = parts[name]
@@ -255,7 +255,7 @@ class Grader:
             if weight == 0:
                 continue
             reward = None if reward is None or part is None else reward + weight * part
-        return Graded(reward, parts, solved, extra)
+        return Grade(reward, parts, solved, extra)
 
 
 def _check_names(functions: Mapping[str, float], named: Mapping[str, Iterable[str]]) -> None:

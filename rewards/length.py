@@ -15,13 +15,13 @@ from typing import Any
 from rewards.errors import BadInput
 from rewards.pool import GraderPool
 
-Solved = Sequence[bool | None]
+SolvedColumn = Sequence[bool | None]
 
 
 def cosine_length(
     completions: Sequence[Any],
     completion_ids: Sequence[Sequence[int]],
-    solved: Solved | None = None,
+    solved: SolvedColumn | None = None,
     answer: Sequence[Any] | None = None,
     max_len: int | None = None,
     min_value_wrong: float = -1.0,
@@ -72,7 +72,7 @@ def length_penalty(
     completions: Sequence[Any],
     prompts: Sequence[Any],
     completion_ids: Sequence[Sequence[int]],
-    solved: Solved | None = None,
+    solved: SolvedColumn | None = None,
     answer: Sequence[Any] | None = None,
     grader_pool: GraderPool | None = None,
     **columns: Any,
@@ -168,7 +168,7 @@ def _whole(reward: str, option: str, value: Any, least: int) -> int:
 def _verdicts(
     reward: str,
     completions: Sequence[Any],
-    solved: Solved | None,
+    solved: SolvedColumn | None,
     answer: Sequence[Any] | None,
     grader_pool: GraderPool | None,
 ) -> Iterable[bool | None]:

@@ -32,7 +32,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampleRequest:
     """One request as it came."""
 
     path: str
@@ -104,7 +104,7 @@ class FakeEndpoint:
     def __init__(
         self, answer: Callable[[int, Body], Answer] = echo, models: Sequence[str] | Answer = ("tiny",)
     ) -> None:
-        self.asked: list[Asked] = []
+        self.asked: list[SampleRequest] = []
         self.models = models
         self.closing = threading.Event()
         self._answer = answer
@@ -153,7 +153,7 @@ class FakeEndpoint:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 with fake._lock:
                     number = len(fake.asked)
-                    fake.asked.append(Asked(self.path, headers, body))
+                    fake.asked.append(SampleRequest(self.path, headers, body))
                 self._send(fake._answer(number, body))
 
             def _send(self, answer: Answer) -> None:

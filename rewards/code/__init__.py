@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rewards.code.extract import Extracted, extract, program_text
+from rewards.code.extract import Program, extract, program_text
 from rewards.code.rows import BadRow, Task, task_of
 from rewards.code.script import ScriptError, compiled
 from rewards.completions import texts
@@ -151,7 +151,7 @@ def grade_code(
     ]
 
 
-def _prepared(row: Mapping[str, Any], timeout: float | None) -> Verdict | tuple[Extracted, Task]:
+def _prepared(row: Mapping[str, Any], timeout: float | None) -> Verdict | tuple[Program, Task]:
     """A program and what is asked of it, or the verdict where there is nothing to run."""
     try:
         task = task_of(row, timeout)
@@ -173,7 +173,7 @@ def _wanted(task: Task, completion: str) -> Sequence[str]:
         return ()
 
 
-def _job(program: Extracted, task: Task) -> dict[str, Any]:
+def _job(program: Program, task: Task) -> dict[str, Any]:
     return {"program": program.text, "fenced": program.fenced} | vars(task)
 
 

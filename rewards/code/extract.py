@@ -21,7 +21,7 @@ from rewards.code.names import defines
 
 
 @dataclass(frozen=True)
-class Extracted:
+class Program:
     """A program. `fenced`: it was in a fenced block, so it is meant to be one."""
 
     text: str
@@ -39,7 +39,7 @@ def program_text(completion: str, entry_point: str | None = None) -> str | None:
     return None if found is None else found.text
 
 
-def extract(completion: str, prefix: str = "", wanted: Sequence[str] = ()) -> Extracted | None:
+def extract(completion: str, prefix: str = "", wanted: Sequence[str] = ()) -> Program | None:
     """A completion's program, or None.
 
     Args:
@@ -69,7 +69,7 @@ def _is_outside(answer: Reading, inside: Reading, wanted: Sequence[str]) -> bool
     return not defines(inside.text, wanted[0]) and defines(answer.untagged, wanted[0])
 
 
-def _unfenced(text: str, body: str, prefix: str, wanted: Sequence[str]) -> Extracted | None:
+def _unfenced(text: str, body: str, prefix: str, wanted: Sequence[str]) -> Program | None:
     """The whole answer, put after the head if it is a body, or the code that stands in its prose.
 
     Args:
@@ -86,16 +86,16 @@ def _unfenced(text: str, body: str, prefix: str, wanted: Sequence[str]) -> Extra
     if program is None:
         bare = choose(stretches(text.split("\n")) or [], wanted)
         program = text if bare is None else bare.text
-    return Extracted(program, fenced=False)
+    return Program(program, fenced=False)
 
 
-def _fenced(answer: Reading, prefix: str, wanted: Sequence[str]) -> Extracted | None:
+def _fenced(answer: Reading, prefix: str, wanted: Sequence[str]) -> Program | None:
     """The program that the blocks hold; what stands before or between them, if they hold none."""
     blocks = answer.blocks
     if prefix:
         blocks = [replace(block, text=continued(prefix, block.text) or block.text) for block in blocks]
     chosen = choose(blocks, wanted)
-    found = None if chosen is None else Extracted(chosen.text, chosen.fenced)
+    found = None if chosen is None else Program(chosen.text, chosen.fenced)
     if not wanted or (found is not None and defines(found.text, wanted[0])):
         return found
     program = continued(prefix, answer.text) if prefix else None
@@ -104,4 +104,4 @@ def _fenced(answer: Reading, prefix: str, wanted: Sequence[str]) -> Extracted | 
         moved = [replace(block, first=block.first - answer.first, last=block.last - answer.first) for block in blocks]
         bare = choose(stretches(lines, moved) or [], wanted)
         program = bare.text if bare is not None and defines(bare.text, wanted[0]) else None
-    return found if program is None else Extracted(program, fenced=False)
+    return found if program is None else Program(program, fenced=False)

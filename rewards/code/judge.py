@@ -24,10 +24,10 @@ ROLES = ("rewards.sandbox.roles", "rewards.sandbox.checker")
 NUMPY = ("numpy",) if importlib.util.find_spec("numpy") else ()  # slow to import, and dear to fork with
 OPENS_A_BROWSER = {"antigravity"}
 CONTROL_SECONDS = 10.0  # for a program that returns at once
-Said = dict[str, Any]
+PromptCompletion = dict[str, Any]
 
 
-def judge(job: Mapping[str, Any]) -> Said:
+def judge(job: Mapping[str, Any]) -> PromptCompletion:
     """Grade one program.
 
     Args:
@@ -82,7 +82,7 @@ def control(job: Mapping[str, Any]) -> bool:
     return True
 
 
-def _graded(sandbox: Sandbox, job: Mapping[str, Any]) -> Said:
+def _graded(sandbox: Sandbox, job: Mapping[str, Any]) -> PromptCompletion:
     try:
         tests = _tests(job)  # before the clock starts
         if job["preamble"] and (why := _fault(sandbox, job["preamble"])):
@@ -120,7 +120,7 @@ def _run(trial: Trial, job: Mapping[str, Any], tests: Any) -> None:
         kinds.by_calls(trial, source, job["entry_point"], tests, job["partial"], matches)
 
 
-def _said(outcome: str, reason: object, share: float = 0.0) -> Said:
+def _said(outcome: str, reason: object, share: float = 0.0) -> PromptCompletion:
     return {"outcome": outcome, "reason": printable(str(reason)), "share": share}
 
 

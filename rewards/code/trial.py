@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from rewards.fairness import allowed_seconds, was_starved
-from rewards.sandbox import Ended, Limits, Sandbox, SandboxError
+from rewards.sandbox import Exit, Limits, Sandbox, SandboxError
 from rewards.sandbox.control import is_starved
 from rewards.sandbox.limits import cpu_seconds
 
@@ -110,7 +110,7 @@ class Trial:
             self.sandbox.end(self.running.pop())
         return self.control(self.sandbox, self.limits)
 
-    def end(self, pid: int, grace: float = GRACE) -> Ended:
+    def end(self, pid: int, grace: float = GRACE) -> Exit:
         """End a process that is about to end by itself, or should be."""
         used = 0.0
         if time.monotonic() - self.started > self.seconds / 4:  # else what it waited does not matter
@@ -129,7 +129,7 @@ class Trial:
             return Failed(f"it ended with exit status {ended.exit_code} before it had answered")
         return Failed(self.cause(ended))
 
-    def cause(self, ended: Ended) -> str:
+    def cause(self, ended: Exit) -> str:
         """Why a process was ended by a signal, as far as that is known."""
         if ended.exceeded:
             return self._excess(ended)
@@ -144,7 +144,7 @@ class Trial:
             return f"it crashed (signal {ended.signal}, {name}): a fault in compiled code, or too deep a recursion"
         return f"it was ended by signal {ended.signal} ({name}), which it sent itself or did not handle"
 
-    def _excess(self, ended: Ended) -> str:
+    def _excess(self, ended: Exit) -> str:
         allowed = {
             "memory": f"{self.limits.memory_mib} MiB of memory",
             "disk": f"{self.limits.disk_mib} MiB of files",

@@ -13,7 +13,7 @@ CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.S
 
 
 @dataclass(eq=False)
-class Ended(Exception):
+class ProcessEnded(Exception):
     """The process is gone.
 
     Attributes:
@@ -31,7 +31,7 @@ class Ended(Exception):
     late: bool = False
 
 
-def how_it_ended(how: str, code: int | None, trace: str, row: int | None, said: str) -> Ended:
+def how_it_ended(how: str, code: int | None, trace: str, row: int | None, said: str) -> ProcessEnded:
     """Describe the end of a process.
 
     Args:
@@ -44,7 +44,7 @@ def how_it_ended(how: str, code: int | None, trace: str, row: int | None, said: 
     how = how or _by_code(code)
     steps = [(file, int(number)) for file, number in FRAME.findall(_first_thread(trace))]
     parts = [part for part in (trace, f"Its last line: {said}\n" if said else "") if part]
-    return Ended(how, line_of(steps[::-1]), row, "\n".join(parts))
+    return ProcessEnded(how, line_of(steps[::-1]), row, "\n".join(parts))
 
 
 def _first_thread(trace: str) -> str:

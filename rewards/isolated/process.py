@@ -23,7 +23,7 @@ from typing import Any
 
 from rewards.descendants import descendants
 from rewards.isolated.carried import from_line, line_of
-from rewards.isolated.ended import LARGEST_REPLY, Ended, how_it_ended
+from rewards.isolated.ended import LARGEST_REPLY, ProcessEnded, how_it_ended
 from rewards.isolated.output import Relay
 from rewards.shapes import NO_ROW
 
@@ -77,7 +77,7 @@ class RewardProcess:
         return self._relays[1].last_line()
 
     def ask(self, request: dict[str, Any], seconds: float) -> Any:
-        """Send a request, whose parts are packed, and return the answer. Raises Ended: then the process is gone."""
+        """Send a request, whose parts are packed, and return the answer. Raises ProcessEnded."""
         self._asked += 1
         message = line_of(request | {"number": self._asked})
         for relay in self._relays:
@@ -189,7 +189,7 @@ class RewardProcess:
             time.sleep(0.01)
         time.sleep(0.05)  # it writes line by line
 
-    def _end(self, how: str, late: bool) -> Ended:
+    def _end(self, how: str, late: bool) -> ProcessEnded:
         """Return what became of it. It is gone afterwards."""
         stopped_here = self._hung_up
         code: int | None = None

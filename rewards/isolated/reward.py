@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from rewards.errors import BadInput
 from rewards.failures import RewardFailed
 from rewards.isolated.carried import NotCarried, packed
-from rewards.isolated.ended import Ended
+from rewards.isolated.ended import ProcessEnded
 from rewards.isolated.process import FAREWELL_SECONDS, RewardProcess
 from rewards.logs import BatchLogs
 from rewards.pool import GraderPool
@@ -81,7 +81,7 @@ class Home:
 
         Raises:
             BadInput: the reward raised it, cannot be loaded, or cannot be sent what it is given.
-            Ended: the process ended.
+            ProcessEnded: the process ended.
             RewardFailed: the reward failed.
         """
         with self._working:
@@ -126,8 +126,8 @@ class Home:
         request = {"do": "load", "key": reward.key, "spec": reward.spec, "folder": reward.folder}
         try:
             description = _checked(reward.spec, self._process.ask(request, START_SECONDS))
-        except (Ended, RewardFailed) as error:
-            how = error.how if isinstance(error, Ended) else error.said
+        except (ProcessEnded, RewardFailed) as error:
+            how = error.how if isinstance(error, ProcessEnded) else error.said
             at = f" at {error.line}" if error.line else ""
             raise BadInput(f"the reward {reward.spec!r} does not import: its file {how}{at}; correct it") from error
         reward.loaded_by = self._process.pid
@@ -189,7 +189,7 @@ class IsolatedReward:
         }
         try:
             answer = self._home.ask(self, request, self._settings.seconds(logs.count))
-        except Ended as ended:
+        except ProcessEnded as ended:
             ended.how += " (rewards.batch_timeout)" if ended.late else ""
             _fail(name, ended, given["completions"])
         except RewardFailed as failed:
@@ -240,7 +240,7 @@ class IsolatedReward:
     def _asked(self, request: dict[str, Any], seconds: float) -> Any:
         try:
             return self._home.ask(self, request, seconds)
-        except Ended as ended:
+        except ProcessEnded as ended:
             _fail(self.spec, ended, ())
 
     def _carried(self, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,7 +277,7 @@ def _checked(spec: str, answer: Mapping[str, Any]) -> Any:
     return answer
 
 
-def _fail(name: str, ended: Ended, completions: Sequence[Any]) -> NoReturn:
+def _fail(name: str, ended: ProcessEnded, completions: Sequence[Any]) -> NoReturn:
     completion = completions[ended.row] if ended.row is not None and ended.row < len(completions) else None
     raise RewardFailed(name, ended.how, ended.line, ended.row, ended.trace, completion) from ended
 

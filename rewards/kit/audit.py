@@ -11,7 +11,7 @@ from statistics import fmean, quantiles
 from typing import Any
 
 from rewards.errors import BadInput
-from rewards.kit.bench import SAME, Bench, Tried
+from rewards.kit.bench import SAME, Attempt, Bench
 from rewards.kit.extraction import Reading, readings
 from rewards.kit.probes import Gold, Probe, probes
 from rewards.kit.rows import Row
@@ -125,14 +125,14 @@ def _notes(judged: bool, depending: list[str], gold: Gold) -> list[str]:
     return notes
 
 
-def _ungraded(tried: Tried) -> list[str]:
+def _ungraded(tried: Attempt) -> list[str]:
     """The finding about a reward that has no grade even for right answers."""
     if not tried.rewards or any(reward is not None for reward in tried.rewards):
         return []
     return [f"all {len(tried.rewards)} get None, so the reward graded nothing: return a number for each right answer"]
 
 
-def _underpaid(tried: Tried, may_pay: float) -> list[str]:
+def _underpaid(tried: Attempt, may_pay: float) -> list[str]:
     """Findings about right answers."""
     findings = []
     rewards, count = tried.rewards or [], len(tried.probe.completions)
@@ -146,7 +146,7 @@ def _underpaid(tried: Tried, may_pay: float) -> list[str]:
     return findings
 
 
-def _overpaid(tried: Tried, may_pay: float, gradable: Collection[int]) -> list[str]:
+def _overpaid(tried: Attempt, may_pay: float, gradable: Collection[int]) -> list[str]:
     """Findings about what must not pay, nor be left out of the loss."""
     findings = []
     rewards, texts, rows = tried.rewards or [], tried.probe.completions, tried.probe.rows
@@ -164,7 +164,7 @@ def _overpaid(tried: Tried, may_pay: float, gradable: Collection[int]) -> list[s
     return findings
 
 
-def _result(tried: Tried, judged: bool, findings: list[str]) -> ProbeResult:
+def _result(tried: Attempt, judged: bool, findings: list[str]) -> ProbeResult:
     """The figures of a probe, and all that is suspicious about it."""
     canary = tried.probe.canary
     executed = ["a completion was executed as a program"] if canary is not None and canary.exists() else []

@@ -15,7 +15,7 @@ SAME = 1e-9  # rewards that differ by no more than this are equal
 
 
 @dataclass(frozen=True)
-class Tried:
+class Attempt:
     """What became of a probe.
 
     Attributes:
@@ -67,11 +67,11 @@ class Bench:
         right_earn = self._earned(Probe("", gold.completions, list(range(len(gold.completions)))))
         return right_earn > self._earned(Probe("", [text for _, text in wrong], [row for row, _ in wrong])) + SAME
 
-    def tried(self, probe: Probe) -> Tried:
+    def tried(self, probe: Probe) -> Attempt:
         """Grade a probe: together, again, in another order, and one by one."""
         answer = self._grade(probe)
         if answer.rewards is None:
-            return Tried(probe, None, answer.failure)
+            return Attempt(probe, None, answer.failure)
         order = list(range(len(answer.rewards)))
         random.Random(0).shuffle(order)
         unstable = []
@@ -84,7 +84,7 @@ class Bench:
             single = self._grade(_picked(probe, [i]))
             alone.append(single.seconds)
             depends |= bool(_change([answer.rewards[i]], single))
-        return Tried(probe, answer.rewards, "", tuple(unstable), tuple(alone), depends)
+        return Attempt(probe, answer.rewards, "", tuple(unstable), tuple(alone), depends)
 
     def _grade(self, probe: Probe) -> Answer:
         rows = [self._rows[row] for row in probe.rows]

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from rewards.errors import BadInput
 from rewards.failures import RewardFailed
-from rewards.isolated.ended import Ended
+from rewards.isolated.ended import ProcessEnded
 from rewards.isolated.reward import Home, IsolatedReward, Settings
 from rewards.logs import BatchLogs
 from rewards.registry import accepted, checked_options, required_columns
@@ -95,6 +95,6 @@ class Subject:
         self.close()
 
     def _said(self, failed: RewardFailed) -> str:
-        if isinstance(failed.__cause__, Ended) and failed.__cause__.late:
+        if isinstance(failed.__cause__, ProcessEnded) and failed.__cause__.late:
             return f"hangs: no answer within {self._seconds:g} s"
         return " ".join(failed.said.removeprefix("raised ").split())

@@ -4,10 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rewards.sandbox.host import MODES, Ended, Mode, Sandbox, SandboxError, Usage
+    from rewards.sandbox.host import MODES, Exit, Mode, Sandbox, SandboxError, Usage
     from rewards.sandbox.limits import Limits
 
-__all__ = ["MODES", "Ended", "Limits", "Mode", "Sandbox", "SandboxError", "Usage"]
+__all__ = ["MODES", "Exit", "Limits", "Mode", "Sandbox", "SandboxError", "Usage"]
 
 
 def __getattr__(name: str) -> Any:  # late, as in the package above, and for the same reason

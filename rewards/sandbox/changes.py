@@ -61,7 +61,7 @@ def _base(value: Any) -> Any:
     return next((base for base in type.mro(kind) if base in BASES), None)
 
 
-class Watched:
+class Snapshot:
     """Arguments of a call, as they were before it."""
 
     def __init__(self, value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rewards.fairness import allowed_seconds, was_starved
 from rewards.sandbox.control import is_starved
-from rewards.sandbox.host import Ended, Sandbox, SandboxError
+from rewards.sandbox.host import Exit, Sandbox, SandboxError
 from rewards.sandbox.limits import Limits
 
 LARGEST_REPLY = 1 << 20  # bytes
@@ -56,7 +56,7 @@ def answering(function: Callable[..., Any], descriptor: int) -> None:
         channel.sendall(json.dumps({"value": function(*arguments)}).encode() + b"\n")
 
 
-def _asked(sandbox: Sandbox, role: str, request: bytes, limits: Limits) -> tuple[bytes, Ended]:
+def _asked(sandbox: Sandbox, role: str, request: bytes, limits: Limits) -> tuple[bytes, Exit]:
     """Start the process, ask it, and end it."""
     ours, theirs = socket.socketpair()
     with ours:

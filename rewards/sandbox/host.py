@@ -30,7 +30,7 @@ class SandboxError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Ended:
+class Exit:
     """How a program ended.
 
     Attributes:
@@ -124,11 +124,11 @@ class Sandbox:
         """What a program that runs has used so far."""
         return Usage(**self._ask({"usage": pid}))
 
-    def end(self, pid: int, grace: float = 0.0) -> Ended:
+    def end(self, pid: int, grace: float = 0.0) -> Exit:
         """Kill a program and all that it started, unless it ends by itself within `grace` seconds."""
         reply = self._ask({"end": pid, "grace": grace})
         status = reply["status"]
-        return Ended(
+        return Exit(
             exit_code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
             signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             cpu_seconds=reply["cpu_seconds"],

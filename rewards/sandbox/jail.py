@@ -207,7 +207,7 @@ def _make_etc() -> None:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Jail:
     """What is the same for all programs of a zygote, worked out once before the first is forked."""
 
     tier: str
@@ -219,7 +219,7 @@ class Prepared:
     filters: tuple[bytes, ...]
 
 
-def prepare(tier: str, user: int | None) -> Prepared:
+def prepare(tier: str, user: int | None) -> Jail:
     """Give up what the zygote itself does not need and its children would have to, and work out the rest.
 
     Args:
@@ -238,7 +238,7 @@ def prepare(tier: str, user: int | None) -> Prepared:
     if guarded:
         kernel.drop_bounding_capabilities()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    return Prepared(
+    return Jail(
         tier=tier,
         user=user,
         address_space=limits.address_space(),
@@ -255,7 +255,7 @@ def _filters(inside: bool) -> tuple[bytes, ...]:
     return seccomp.program(), seccomp.program_without_namespaces(landlock.guards_truncation())
 
 
-def shut_in(prepared: Prepared, bounds: limits.Limits, folder: str) -> None:
+def shut_in(prepared: Jail, bounds: limits.Limits, folder: str) -> None:
     """Take from this process, and all that come from it, everything that a program does not need, for good.
 
     Args:

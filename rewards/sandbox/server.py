@@ -12,7 +12,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from rewards.sandbox import values
-from rewards.sandbox.changes import Place, Watched
+from rewards.sandbox.changes import Place, Snapshot
 from rewards.sandbox.script import furnish
 from rewards.sandbox.standard import Standard
 from rewards.sandbox.standins import SPECIAL, Handle
@@ -20,7 +20,7 @@ from rewards.sandbox.talk import PLACES, Line, built_in, reply, said_by
 
 FILE = "<program>"
 LARGEST_FACE = 100_000  # items of an object that is looked at once
-Said = list[Any]
+CallReply = list[Any]
 
 
 class Server:
@@ -140,7 +140,7 @@ class Server:
         """See `standins.Peer`."""
         return self.ask("call", thing, arguments, keywords)
 
-    def do_call(self, target: Any, arguments: list[Any], keywords: dict[str, Any], discards: bool = False) -> Said:
+    def do_call(self, target: Any, arguments: list[Any], keywords: dict[str, Any], discards: bool = False) -> CallReply:
         """Call an object, or the function of a (dotted) name; tell what it returns and how it changed its arguments.
 
         Changes are sent where nobody looks at what the function returns, or it returns None, as functions do that work
@@ -149,7 +149,7 @@ class Server:
         function = self.find(target) if isinstance(target, str) else target
         if self.number is None:
             return ["value", function(*arguments, **keywords)]
-        watched = Watched([arguments, keywords])
+        watched = Snapshot([arguments, keywords])
         result = function(*arguments, **keywords)
         changes = watched.changes()
         if type(result) is types.CoroutineType:
@@ -226,7 +226,7 @@ class Server:
             return [thing[place] for place in range(min(len(thing), LARGEST_FACE))]
         return None
 
-    def do_describe(self, error: BaseException) -> Said:
+    def do_describe(self, error: BaseException) -> CallReply:
         """Describe an exception: its class's name in the program, module and name of that, its text, its arguments."""
         kind = type(error)
         own = next((name for name in self.own if vars(self.module).get(name) is kind), None)

@@ -67,7 +67,7 @@ class Zygote:
         folder: where programs get folders of their own, in the other tiers.
     """
 
-    def __init__(self, control: socket.socket, prepared: jail.Prepared, own_pids: int | None, folder: str) -> None:
+    def __init__(self, control: socket.socket, prepared: jail.Jail, own_pids: int | None, folder: str) -> None:
         self.control, self.prepared, self.own_pids, self.folder = control, prepared, own_pids, folder
         self.children: dict[int, Child] = {}
         self.next_look = 0.0

@@ -19,7 +19,7 @@ from rl.commands.numbers import finite
 
 if TYPE_CHECKING:
     from rewards.files import Progress, Summary
-    from rl.evaluation.regrading import Regraded
+    from rl.evaluation.regrading import Regrading
     from rl.grading.regrade import StepChange
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -296,7 +296,7 @@ def print_changes(changes: list["StepChange"]) -> None:
     print_table(["step", "rows", "mean reward", "solved", "changed", "parts that changed"], rows)
 
 
-def print_regraded(changes: list["Regraded"]) -> None:
+def print_regraded(changes: list["Regrading"]) -> None:
     """A table of what changed, a line for each benchmark under each template."""
     rows = [
         [

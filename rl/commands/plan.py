@@ -13,7 +13,7 @@ from rl.commands.completion import complete_recipe_or_pipeline
 from rl.commands.grade import Json
 from rl.run.loading import LIBRARIES, loading
 
-Planned = tuple[dict[str, Any], str]
+PlanText = tuple[dict[str, Any], str]
 
 
 def plan(
@@ -59,7 +59,7 @@ def plan(
         emit(json.dumps(found) if as_json else text)
 
 
-def planned_recipe(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
+def planned_recipe(arguments: list[str], smoke: bool, *asked: Any) -> PlanText:
     """A recipe's forecast, for machines and for people."""
     from rl.config.recipe_file import load_recipe
 
@@ -72,7 +72,7 @@ def planned_recipe(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
     return forecast_dict(recipe, forecasts), forecast_text(recipe, forecasts)
 
 
-def planned_pipeline(arguments: list[str], smoke: bool, *asked: Any) -> Planned:
+def planned_pipeline(arguments: list[str], smoke: bool, *asked: Any) -> PlanText:
     """A pipeline's forecast, for machines and for people."""
     from rl.pipelines.pipeline_file import load_pipeline
 

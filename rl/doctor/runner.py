@@ -21,7 +21,7 @@ from rl.doctor.ending import kill_group
 
 ON_CPU = 3.0  # times as long as on a GPU
 LONGEST = 15 * 60.0  # seconds of all checks together, on a GPU
-Told = Callable[[Check], None]
+Begin = Callable[[Check], None]
 WORKER = (sys.executable, "-m", "rl.doctor.worker")
 
 
@@ -38,7 +38,7 @@ def chosen(checks: Sequence[Check], only: str | None) -> list[Check]:
     return [check for check in checks if check.name in asked]
 
 
-def run(checks: Sequence[Check], device: str, begin: Told, worker: Sequence[str] = WORKER) -> Iterator[Row]:
+def run(checks: Sequence[Check], device: str, begin: Begin, worker: Sequence[str] = WORKER) -> Iterator[Row]:
     """Yield a row for each check, in their order; `begin` is called before each, and `worker` runs them."""
     deadline = time.monotonic() + LONGEST * (ON_CPU if device == "cpu" else 1.0)
     with tempfile.TemporaryDirectory(prefix="penny-doctor-") as folder:
@@ -55,7 +55,7 @@ def run(checks: Sequence[Check], device: str, begin: Told, worker: Sequence[str]
 
 
 def run_process(
-    checks: Sequence[Check], command: Sequence[str], device: str, results: Path, deadline: float, begin: Told
+    checks: Sequence[Check], command: Sequence[str], device: str, results: Path, deadline: float, begin: Begin
 ) -> Iterator[Row]:
     """Yield the rows of one process, the last of which may be that of the check that ended it."""
     log = results.with_suffix(".log")

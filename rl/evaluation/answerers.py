@@ -16,13 +16,13 @@ if TYPE_CHECKING:  # takes seconds to import, and a file of outputs does not nee
     from transformers import PreTrainedTokenizerBase
 
 Place = tuple[int, int]  # of the prompt in its unit, and of the sample among those of the prompt
-Answered = tuple[int, int, Output]
+IndexedOutput = tuple[int, int, Output]
 
 
 class Answerer(Protocol):
     """Answers the prompts of a unit at the places that are wanted, in any order, each as soon as it is there."""
 
-    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[Answered]:
+    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[IndexedOutput]:
         """Yield each place with its output."""
         ...
 
@@ -34,7 +34,7 @@ class EngineAnswerer:
     engine: RolloutEngine
     tokenizer: "PreTrainedTokenizerBase"
 
-    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[Answered]:
+    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[IndexedOutput]:
         """See `Answerer`."""
         samples: dict[int, list[int]] = {}
         for p, g in wanted:
@@ -64,7 +64,7 @@ class EndpointAnswerer:
 
     endpoint: Endpoint
 
-    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[Answered]:
+    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[IndexedOutput]:
         """See `Answerer`."""
         requests = [request_for(unit, place) for place in wanted]
         for index, reply in self.endpoint.stream(requests, unit.params):
@@ -93,7 +93,7 @@ class StoredAnswerer:
 
     samples: Samples
 
-    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[Answered]:
+    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[IndexedOutput]:
         """See `Answerer`."""
         for p, g in wanted:
             stored = self.samples.outputs[unit.prompts[p].problem.id][g]

@@ -7,7 +7,7 @@ once more under the other.
 from collections.abc import Sequence
 from typing import Any
 
-from rewards.grading import Graded, Grader
+from rewards.grading import Grade, Grader
 from rl.config.recipe import RewardsSection
 from rl.grading.answers import accuracy_of, grade_texts, verdict_of
 from rl.problems.problem import Prompt
@@ -27,7 +27,7 @@ def verdicts_by_extraction(
     prompts: Sequence[Prompt],
     texts: Sequence[str],
     token_ids: Sequence[Sequence[int]],
-    graded: Sequence[Graded],
+    graded: Sequence[Grade],
     grader: Grader,
     rewards: RewardsSection,
 ) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ REGRADED = "regraded"
 
 
 @dataclass(frozen=True)
-class Regraded:
+class Regrading:
     """What grading one of the results again changed.
 
     Attributes:
@@ -49,7 +49,7 @@ class Regraded:
         return asdict(self)
 
 
-def regrade_evaluation(path: Path, overrides: Sequence[str], name: str | None) -> tuple[Path, list[Regraded]]:
+def regrade_evaluation(path: Path, overrides: Sequence[str], name: str | None) -> tuple[Path, list[Regrading]]:
     """Grade every stored answer again; the originals stay, the new evaluation goes to `EVAL/regraded/<name>`.
 
     Args:
@@ -78,7 +78,7 @@ def regrade_evaluation(path: Path, overrides: Sequence[str], name: str | None) -
         scores = measures(after, benchmark.majority, result["problems"], result["num_samples"])
         changed = sum(old.verdict != new.verdict for old, new in zip(before, after, strict=True))
         changes.append(
-            Regraded(result["benchmark"], result["template"], len(after), changed, result["pass@1"], scores["pass@1"])
+            Regrading(result["benchmark"], result["template"], len(after), changed, result["pass@1"], scores["pass@1"])
         )
         kept = {name: value for name, value in result.items() if name not in BY_EXTRACTION}
         results.append({**kept, "extraction": extraction_of(rewards), **scores})

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.failures import RewardFailed
-from rewards.grading import Graded, Grader
+from rewards.grading import Grade, Grader
 from rewards.verdict import OUTCOMES, Outcome
 from rl.config.recipe import RewardsSection
 from rl.grading.outputs import Output
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
-from rl.rollout.engine import Completion, Placed, RolloutEngine, SamplingParams, in_order
+from rl.rollout.engine import Completion, IndexedCompletion, RolloutEngine, SamplingParams, in_order
 from rl.run.evaluations import EvaluationRow
 
 
@@ -24,10 +24,10 @@ class Answer:
     sample: int
     completion: Completion
     text: str
-    graded: Graded
+    graded: Grade
 
 
-Said = tuple[Prompt, int, Completion]  # a prompt, the place of a sample in its group, and the sample
+PromptCompletion = tuple[Prompt, int, Completion]  # a prompt, the place of a sample in its group, and the sample
 
 
 def build_grader(section: RewardsSection) -> Grader:
@@ -71,7 +71,7 @@ def answer_all(
     """
     seeds = [completion_seeds(seed, 0, place, num_samples) for place in range(len(prompts))]
 
-    def counted(stream: Iterable[Placed]) -> Iterator[Placed]:
+    def counted(stream: Iterable[IndexedCompletion]) -> Iterator[IndexedCompletion]:
         for done, placed in enumerate(stream, start=1):
             progress(done, num_samples * len(prompts))
             yield placed
@@ -87,7 +87,9 @@ def grade_all(
     return grade_said(said, grader, tokenizer)
 
 
-def grade_said(said: Sequence[Said], grader: Grader, tokenizer: Any, names: Collection[str] = ()) -> list[Answer]:
+def grade_said(
+    said: Sequence[PromptCompletion], grader: Grader, tokenizer: Any, names: Collection[str] = ()
+) -> list[Answer]:
     """Decode and grade what was said; graders see the prefill as the beginning of the completion.
 
     `names` are columns that the graders get in any case, None where no problem among these has them.
@@ -103,7 +105,7 @@ def grade_texts(
     token_ids: Sequence[Sequence[int]],
     grader: Grader,
     names: Collection[str] = (),
-) -> list[Graded]:
+) -> list[Grade]:
     """Grade texts, each with the prompt that it answers; `names`: see `grade_said`."""
     columns = as_columns([prompt.problem.columns for prompt in prompts], names) | {"completion_ids": list(token_ids)}
     with problems_named([prompt.problem.id for prompt in prompts]):
@@ -146,7 +148,7 @@ def training_row(answer: Answer, accuracy: str) -> EvaluationRow:
 
 
 def evaluation_row(
-    prompt: Prompt, sample: int, completion: str, output: Output, graded: Graded, accuracy: str
+    prompt: Prompt, sample: int, completion: str, output: Output, graded: Grade, accuracy: str
 ) -> EvaluationRow:
     """What was asked, said and thought of it. `completion`: the output's text with the prefill before it."""
     columns = prompt.problem.columns
@@ -171,7 +173,7 @@ def evaluation_row(
     )
 
 
-def verdict_of(graded: Graded, accuracy: str) -> Outcome:
+def verdict_of(graded: Grade, accuracy: str) -> Outcome:
     """The verdict that the accuracy function logged; of one that only returns numbers, what they say."""
     logged = graded.extra.get(f"{accuracy}/verdict")
     if logged in OUTCOMES:

@@ -17,7 +17,7 @@ from rl.config.recipe import ProblemsSection
 from rl.config.recipe_file import dump_recipe, load_recipe
 from rl.grading.answers import as_columns, build_grader, problems_named
 from rl.problems.problem import Problem
-from rl.problems.prompt import Asked, ask
+from rl.problems.prompt import Wording, ask
 from rl.problems.sets import load_sets
 from rl.run.failures import reward_failures
 from rl.run.folder import RunFolder, check_unedited
@@ -105,7 +105,7 @@ def _target(folder: RunFolder, name: str | None) -> Path:
 
 def _asked(
     rows: Sequence[RolloutRow], problems: Mapping[str, Problem], section: ProblemsSection, step: int
-) -> dict[str, Asked]:
+) -> dict[str, Wording]:
     """Return what was asked, by problem. Refuse other problems: no such id, or another question under it."""
     missing = sorted({row.problem_id for row in rows} - problems.keys())
     if missing:
@@ -125,7 +125,7 @@ def _asked(
 
 
 def _graded_again(
-    rows: Sequence[RolloutRow], asked: Mapping[str, Asked], problems: Mapping[str, Problem], grader: Grader
+    rows: Sequence[RolloutRow], asked: Mapping[str, Wording], problems: Mapping[str, Problem], grader: Grader
 ) -> list[RolloutRow]:
     if not rows:
         return []

@@ -40,16 +40,16 @@ class Trace:
 
 
 Group = Sequence[Trace]  # the traces of one problem, by sample
-Dropped = dict[str, int]  # traces by what they were dropped for
+DropCounts = dict[str, int]  # traces by what they were dropped for
 
 
-def choose(groups: Sequence[Group], keep: KeepSection) -> tuple[list[Trace], Dropped]:
+def choose(groups: Sequence[Group], keep: KeepSection) -> tuple[list[Trace], DropCounts]:
     """The traces to keep, problem by problem, and how many went for which key of the section.
 
     Args:
         groups: the traces of each problem.
     """
-    dropped: Dropped = {}
+    dropped: DropCounts = {}
 
     def sieve(name: str, some: Group, kept: Group) -> Group:
         if len(kept) < len(some):

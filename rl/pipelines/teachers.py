@@ -16,7 +16,7 @@ import httpx
 from rewards.errors import BadInput
 from rl.base import atomic
 from rl.base.stored import NUMBER, read_object
-from rl.evaluation.answerers import Answered, Answerer, Place, output_of, request_for
+from rl.evaluation.answerers import Answerer, IndexedOutput, Place, output_of, request_for
 from rl.evaluation.source import Source
 from rl.evaluation.units import Unit
 from rl.grading.outputs import Output
@@ -101,7 +101,7 @@ class ServerTeacher:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
-    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[Answered]:
+    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[IndexedOutput]:
         """See `Answerer`."""
         todo, began, asked, answered = iter(wanted), self.clock(), list[Place](), 0
 
@@ -146,7 +146,7 @@ class ColumnTeacher:
             return [str(said[-1]["content"])]
         return [fill(self.template, problem.columns, where, "teacher.template")]
 
-    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[Answered]:
+    def stream(self, unit: Unit, wanted: Sequence[Place]) -> Iterator[IndexedOutput]:
         """See `Answerer`."""
         for p, g in wanted:
             yield p, g, Output(self.texts(unit.prompts[p].problem)[g], finish_reason="stop")

@@ -26,7 +26,7 @@ from rl.evaluation.source import Source
 from rl.evaluation.templates import OWN
 from rl.evaluation.units import Unit, asked_sha256, fitted, render
 from rl.pipelines.books import StageResult
-from rl.pipelines.keep import Dropped, Trace, choose
+from rl.pipelines.keep import DropCounts, Trace, choose
 from rl.pipelines.schema import TeacherSection, TracesStage, as_recipe
 from rl.pipelines.teachers import ColumnTeacher, Spending, teacher_source
 from rl.problems.benchmark import Benchmark
@@ -182,7 +182,7 @@ def solved(tally: Tally) -> int:
     return sum(bool(row.solved) for row in tally.rows[0])
 
 
-def nothing_kept(tally: Tally, dropped: Dropped) -> str:
+def nothing_kept(tally: Tally, dropped: DropCounts) -> str:
     """Why there is nothing to learn from."""
     reasons = ", ".join(f"{count} by keep.{key}" for key, count in dropped.items()) or "the teacher gave none"
     return (

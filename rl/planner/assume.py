@@ -5,12 +5,12 @@ from rl.planner import rates as assumed
 from rl.planner.calibrate import memory_here
 from rl.planner.gpus import MEMORY_FROM, PRICES_AS_OF, Gpu
 from rl.planner.memory import precision_of
-from rl.planner.predict import Calibration, Observed
+from rl.planner.predict import Calibration, Observation
 from rl.planner.shapes import Shape
 from rl.rollout.build import pick_device
 
 
-def of_gpu(recipe: Recipe, shape: Shape, gpu: Gpu, observed: Observed, priced: bool) -> Calibration:
+def of_gpu(recipe: Recipe, shape: Shape, gpu: Gpu, observed: Observation, priced: bool) -> Calibration:
     """A named GPU. `priced`: the price per hour is the caller's, not the table's."""
     precision, eager = precision_of(recipe, "cuda"), recipe.rollout.enforce_eager
     assumptions = [
@@ -33,7 +33,7 @@ def of_gpu(recipe: Recipe, shape: Shape, gpu: Gpu, observed: Observed, priced: b
     )
 
 
-def of_this_machine(recipe: Recipe, shape: Shape, observed: Observed) -> Calibration:
+def of_this_machine(recipe: Recipe, shape: Shape, observed: Observation) -> Calibration:
     """This machine, its rate of matrix products measured and nothing else."""
     device = pick_device(recipe.rollout.device)
     precision = precision_of(recipe, device)

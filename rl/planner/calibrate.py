@@ -23,7 +23,7 @@ from rl.learner.step import LearnerSettings, learn
 from rl.planner.flops import TreeCounts, branching_of, count_tree, learner_flops
 from rl.planner.memory import GIB
 from rl.planner.observe import Asking, first_prompts, prompt_sizes
-from rl.planner.predict import Calibration, Observed
+from rl.planner.predict import Calibration, Observation
 from rl.planner.rates import BOOKS_SECONDS, Rates, fit_decode, fit_learner
 from rl.planner.rollouts import Demand, RolloutCounts, seen_rollouts
 from rl.planner.shapes import Shape, load_shape
@@ -47,7 +47,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Rolled:
+class RolloutTiming:
     """A timed batch: what was asked, what was said, and how long it took."""
 
     prompts: Sequence[Prompt]
@@ -107,7 +107,7 @@ def calibrate(recipe: Recipe, say: Say) -> Calibration:
             books=BOOKS_SECONDS,
             start=start,
         ),
-        observed=Observed(
+        observed=Observation(
             prompt=prompt,
             shared=shared,
             lengths=tuple(len(c.token_ids) for c in completions),
@@ -122,7 +122,7 @@ def calibrate(recipe: Recipe, say: Say) -> Calibration:
     )
 
 
-def flat(batch: Rolled) -> list[Completion]:
+def flat(batch: RolloutTiming) -> list[Completion]:
     """All completions of a batch."""
     return [completion for group in batch.completions for completion in group]
 
@@ -141,7 +141,7 @@ def sync(recipe: Recipe, engine: RolloutEngine, policy: Policy) -> float:
 
 def measure_rollouts(
     recipe: Recipe, engine: RolloutEngine, policy: Policy, asking: Asking, syncs: list[float]
-) -> list[Rolled]:
+) -> list[RolloutTiming]:
     """Timed batches that tell steps, tokens, context and prompts apart: few long, few short, many, and prompts alone.
 
     The few are single answers to different problems; the many are whole groups, as in a step. New weights before each,
@@ -154,7 +154,7 @@ def measure_rollouts(
     long = affordable(recipe, engine, few, 1, min(limit, LONGEST[device]), device)
     wide = affordable(recipe, engine, many, group, min(limit, LONGEST[device]), device)
     shapes = [(few, 1, long), (few, 1, max(1, long // 4)), (many, group, wide), (many, group, 1)]
-    rolled, done = list[Rolled](), set[tuple[int, int, int]]()
+    rolled, done = list[RolloutTiming](), set[tuple[int, int, int]]()
     for prompts, size, tokens in shapes:
         if (len(prompts), size, tokens) not in done:
             done.add((len(prompts), size, tokens))
@@ -176,7 +176,7 @@ def affordable(
 
 def roll(
     recipe: Recipe, engine: RolloutEngine, prompts: Sequence[Prompt], group: int, tokens: int, device: str
-) -> Rolled:
+) -> RolloutTiming:
     """One timed batch: `group` completions of each prompt, of at most so many tokens."""
     params = SamplingParams(tokens, recipe.rollout.temperature, stop=tuple(recipe.rollout.stop))
     seeds = [completion_seeds(recipe.run.seed, group, place, group) for place in range(len(prompts))]
@@ -186,11 +186,11 @@ def roll(
     long = [len(completion.token_ids) for row in completions for completion in row]
     prompt, shared = prompt_sizes(prompts)
     counts = seen_rollouts(Demand(len(prompts), group, prompt, shared), long, engine.name, device)
-    return Rolled(prompts, completions, counts, seconds)
+    return RolloutTiming(prompts, completions, counts, seconds)
 
 
 def measure_learner(
-    recipe: Recipe, policy: Policy, shape: Shape, rolled: Rolled
+    recipe: Recipe, policy: Policy, shape: Shape, rolled: RolloutTiming
 ) -> tuple[list[float], list[float], float]:
     """Operations and seconds of passes of two sizes, and seconds of the optimizer's step."""
     device = policy.device.type
@@ -227,7 +227,7 @@ def with_algorithm(recipe: Recipe) -> Recipe:
     )
 
 
-def to_samples(rolled: Rolled) -> list[Sample]:
+def to_samples(rolled: RolloutTiming) -> list[Sample]:
     """The completions as the learner takes them, each with an advantage: none is skipped."""
     return [
         Sample(tuple(prompt.token_ids), c.token_ids, c.logprobs, 1.0 if number % 2 else -1.0, True)

@@ -12,7 +12,7 @@ from rl.planner.choose import Choice, choose, with_keys
 from rl.planner.gpus import Gpu, named_gpus
 from rl.planner.memory import precision_of, teacher_gib
 from rl.planner.observe import first_prompts, prompt_sizes
-from rl.planner.predict import Calibration, Observed, Prediction, predict
+from rl.planner.predict import Calibration, Observation, Prediction, predict
 from rl.planner.shapes import Shape, load_shape
 from rl.planner.store import calibration_path, read_calibration, write_calibration
 from rl.training.checks import check_decontamination, check_lengths, check_model, check_recipe, check_sampling
@@ -100,7 +100,7 @@ def here(request: Request, say: Say) -> Forecast:
     return foreseen("this machine", measured, request, recipe, shape, calibration)
 
 
-def there(request: Request, recipe: Recipe, gpu: Gpu, observed: Observed) -> Forecast:
+def there(request: Request, recipe: Recipe, gpu: Gpu, observed: Observation) -> Forecast:
     """On a named GPU."""
     shape, price = load_shape(recipe.model), request.dollars_per_hour
     calibration = of_gpu(recipe, shape, gpu, observed, priced=price is not None)
@@ -150,7 +150,7 @@ def calibration_here(request: Request, say: Say) -> Calibration | None:
     return found
 
 
-def observed_here(request: Request, say: Say) -> Observed:
+def observed_here(request: Request, say: Say) -> Observation:
     """Lengths and verdicts for another machine: measured now if asked, else kept ones, else prompts alone.
 
     They belong to the model and its problems, whatever computes them.
@@ -163,7 +163,7 @@ def observed_here(request: Request, say: Say) -> Observed:
     return unobserved(request.recipe) if found is None else found.observed
 
 
-def unobserved(recipe: Recipe) -> Observed:
+def unobserved(recipe: Recipe) -> Observation:
     """What is known without a model: the prompts."""
     prompt, shared = prompt_sizes(first_prompts(recipe).prompts)
-    return Observed(prompt, shared)
+    return Observation(prompt, shared)

@@ -25,7 +25,7 @@ from rl.training.collect import token_budget
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observation:
     """What the recipe's problems are like, and what the model says to them now.
 
     Attributes:
@@ -59,7 +59,7 @@ class Calibration:
 
     shape: Shape
     rates: Rates
-    observed: Observed
+    observed: Observation
     device: str
     memory_gib: float
     base_gib: float = 0.0
@@ -176,7 +176,7 @@ def sync_bytes(recipe: Recipe, shape: Shape, learner: torch.dtype) -> int:
     return (learner.itemsize if shape.merged else 4) * shape.exported
 
 
-def unobserved(recipe: Recipe, observed: Observed, mean: float | None) -> Iterator[str]:
+def unobserved(recipe: Recipe, observed: Observation, mean: float | None) -> Iterator[str]:
     """What the prediction takes for granted of the recipe, in words."""
     if mean is None and not observed.lengths:
         yield "every completion runs to rollout.max_completion_length (--mean-length)"
@@ -186,7 +186,7 @@ def unobserved(recipe: Recipe, observed: Observed, mean: float | None) -> Iterat
         yield "rollouts and learning are counted one after the other, as on hardware that they share (max_staleness)"
 
 
-def batch_of(recipe: Recipe, observed: Observed, mean: float | None, taught: bool = False) -> Batch:
+def batch_of(recipe: Recipe, observed: Observation, mean: float | None, taught: bool = False) -> Batch:
     """A rank's share of a step, with what dynamic sampling adds; `taught`: a teacher scores every token."""
     algorithm, group = recipe.algorithm, recipe.rollout.num_generations
     survival = survival_of(observed, recipe.rollout.max_completion_length, mean)
@@ -211,7 +211,7 @@ def drawn_problems(recipe: Recipe, signal: float, mean: float) -> float:
     return min(wanted / signal if signal else float("inf"), max(wanted, token_budget(recipe) / (group * mean)))
 
 
-def survival_of(observed: Observed, limit: int, mean: float | None) -> Survival:
+def survival_of(observed: Observation, limit: int, mean: float | None) -> Survival:
     """How long completions get: as asked, as observed, or else to their limit, all of them."""
     if mean is not None:
         return lengths.geometric_survival(min(mean, limit), limit)

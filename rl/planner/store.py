@@ -13,7 +13,7 @@ from rl.base import atomic
 from rl.base.caches import cache_folder
 from rl.config.recipe import Recipe
 from rl.models.source import model_fingerprint
-from rl.planner.predict import Calibration, Observed
+from rl.planner.predict import Calibration, Observation
 from rl.planner.rates import DecodeRates, Rates
 from rl.planner.shapes import Shape
 from rl.rollout.build import pick_engine
@@ -68,7 +68,7 @@ def read_calibration(path: Path) -> Calibration | None:
         | {
             "shape": Shape(**tree["shape"]),
             "rates": Rates(**rates | {"decode": DecodeRates(**rates["decode"])}),
-            "observed": Observed(
+            "observed": Observation(
                 **observed
                 | {
                     "lengths": tuple(observed["lengths"]),

@@ -112,7 +112,7 @@ def render_without_tokenizer(section: ProblemsSection, problem: Problem) -> Prom
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wording:
     """What is said to the model for one problem.
 
     Attributes:
@@ -139,7 +139,7 @@ class Asked:
         return [text.strip() for text in said or [self.text]]
 
 
-def ask(section: ProblemsSection, problem: Problem) -> Asked:
+def ask(section: ProblemsSection, problem: Problem) -> Wording:
     """Put a problem in words: the filled template as the user's turn, or the turns of the row's own conversation.
 
     A row's own system message stands in place of `system_prompt`; few-shot pairs come between it and the other turns.
@@ -161,14 +161,14 @@ def ask(section: ProblemsSection, problem: Problem) -> Asked:
     if system != section.system_prompt:
         section = section.model_copy(update={"system_prompt": system})
     if section.chat_template:
-        return Asked((*before_question(section), *turns), "", opening + section.prefill, own)
+        return Wording((*before_question(section), *turns), "", opening + section.prefill, own)
     if len(turns) > 1:
         raise BadInput(
             f"{where} is a conversation of {len(turns)} turns, which plain text cannot tell apart; set "
             "problems.chat_template to true, or give it one question."
         )
     text = plain_text(section, str(turns[0]["content"]))
-    return Asked((), text, opening + section.prefill, own)
+    return Wording((), text, opening + section.prefill, own)
 
 
 def asked_length(section: ProblemsSection, problem: Problem) -> int:

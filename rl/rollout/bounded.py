@@ -30,7 +30,7 @@ class UnknownPacking(httpx.RequestError):
 
 
 @dataclass(frozen=True)
-class Answered:
+class HttpReply:
     """A reply, read to its end."""
 
     status: int
@@ -72,7 +72,7 @@ class BoundedClient:
             if transport is not None:
                 transport._pool._network_backend = _ClockedBackend(transport._pool._network_backend)
 
-    def send(self, method: str, url: str, seconds: float, limit: int, content: str | None = None) -> Answered:
+    def send(self, method: str, url: str, seconds: float, limit: int, content: str | None = None) -> HttpReply:
         """Send a request and read the reply, in at most so many seconds and bytes.
 
         The reply of an error is cut after `ERROR_LIMIT` bytes.
@@ -85,7 +85,7 @@ class BoundedClient:
         except httpx.InvalidURL as error:  # httpx reads the address of a redirect, even where it does not follow it
             raise httpx.RemoteProtocolError(f"a redirect to no URL ({error})") from error
 
-    def _send(self, method: str, url: str, seconds: float, limit: int, content: str | None) -> Answered:
+    def _send(self, method: str, url: str, seconds: float, limit: int, content: str | None) -> HttpReply:
         timeout = httpx.Timeout(seconds, connect=min(seconds, self._connect), pool=None)
         with (
             _until(time.monotonic() + seconds),
@@ -99,7 +99,7 @@ class BoundedClient:
                 if not response.is_success and len(body) > ERROR_LIMIT:
                     break
             self._client.cookies.clear()  # a server may not make the client remember anything
-            return Answered(response.status_code, response.headers, bytes(body))
+            return HttpReply(response.status_code, response.headers, bytes(body))
 
     def close(self) -> None:
         """Drop the connections, those of unanswered requests too."""

@@ -22,7 +22,7 @@ import httpx
 
 from rewards.errors import BadInput
 from rl.base.errors import RunStopped
-from rl.rollout.bounded import Answered, BoundedClient, describe
+from rl.rollout.bounded import BoundedClient, HttpReply, describe
 from rl.rollout.engine import SamplingParams
 from rl.rollout.fan_out import fan_out
 from rl.rollout.openai_api import (
@@ -245,7 +245,7 @@ class Endpoint:
             self._require_admission(response, url)
             self._adapt(response, must, may)
 
-    def _adapt(self, response: Answered, must: dict[str, Any], may: dict[str, Any]) -> None:
+    def _adapt(self, response: HttpReply, must: dict[str, Any], may: dict[str, Any]) -> None:
         """Learn from a refusal how to ask the next time. Raises `BadInput` where the request itself is refused.
 
         Each call removes a field or renames one, so asking again comes to an end.
@@ -267,7 +267,7 @@ class Endpoint:
         else:
             raise BadInput(f"A request was refused, correct what it is about; {says}")
 
-    def _refusal(self, response: Answered) -> Refusal:
+    def _refusal(self, response: HttpReply) -> Refusal:
         """What the server says, without the key."""
         refusal = read_refusal(response.content)
         return Refusal(self._without_key(refusal.sentence), refusal.parameter)
@@ -276,7 +276,7 @@ class Endpoint:
         """Blot out the key: some servers send back what they were sent."""
         return said.replace(self._key, "***") if self._key else said
 
-    def _require_admission(self, response: Answered, url: str) -> None:
+    def _require_admission(self, response: HttpReply, url: str) -> None:
         if response.redirect is not None:
             behind = self._without_key(excerpt(response.redirect.encode()))
             raise BadInput(f"{url} redirects to {behind}: give the URL behind it.")

@@ -48,9 +48,9 @@ class Completion:
     finish_reason: FinishReason
 
 
-Placed = tuple[int, int, Completion]  # place of the prompt, place among its samples, and what was said
-Asked = tuple[Sequence[int], Sequence[int]]  # a prompt, and the seed of each of its samples
-Refill = Callable[[], Sequence[Asked]]  # what else is to be asked now
+IndexedCompletion = tuple[int, int, Completion]  # place of the prompt, place among its samples, and what was said
+SampleRequest = tuple[Sequence[int], Sequence[int]]  # a prompt, and the seed of each of its samples
+Refill = Callable[[], Sequence[SampleRequest]]  # what else is to be asked now
 
 
 class RolloutEngine(Protocol):
@@ -76,7 +76,7 @@ class RolloutEngine(Protocol):
         params: SamplingParams,
         seeds_P_G: Sequence[Sequence[int]],
         refill: Refill | None = None,
-    ) -> Generator[Placed, None, None]:
+    ) -> Generator[IndexedCompletion, None, None]:
         """The completions of `generate`, each as soon as it is there, with the places p and g of its seed.
 
         `refill` is called between two steps of the engine (or two batches, where it decodes by batches), when all that
@@ -102,7 +102,7 @@ class RolloutEngine(Protocol):
         ...
 
 
-def in_order(stream: Iterable[Placed], seeds_P_G: Sequence[Sequence[int]]) -> list[list[Completion]]:
+def in_order(stream: Iterable[IndexedCompletion], seeds_P_G: Sequence[Sequence[int]]) -> list[list[Completion]]:
     """What `stream` gave, as `generate` returns it."""
     found = {(p, g): completion for p, g, completion in stream}
     return [[found[p, g] for g in range(len(seeds_G))] for p, seeds_G in enumerate(seeds_P_G)]

@@ -18,7 +18,15 @@ from rewards.errors import BadInput
 from rl.base.errors import RunStopped
 from rl.config.recipe import RolloutSection
 from rl.rollout.endpoint import Endpoint, EndpointDown, EndpointSettings
-from rl.rollout.engine import Asked, Completion, NamedTensors, Placed, Refill, SamplingParams, in_order
+from rl.rollout.engine import (
+    Completion,
+    IndexedCompletion,
+    NamedTensors,
+    Refill,
+    SampleRequest,
+    SamplingParams,
+    in_order,
+)
 from rl.rollout.openai_api import Reply, Request
 from rl.rollout.server_url import is_local
 from rl.rollout.vllm_engine import LORA_RANKS, served_rank
@@ -98,7 +106,7 @@ class ServerEngine:
         params: SamplingParams,
         seeds_P_G: Sequence[Sequence[int]],
         refill: Refill | None = None,
-    ) -> Generator[Placed, None, None]:
+    ) -> Generator[IndexedCompletion, None, None]:
         """Yield (p, g, completion) the moment that one comes; `refill` is called while none does.
 
         Raises:
@@ -108,7 +116,7 @@ class ServerEngine:
         places: list[tuple[int, int]] = []
         first = 0
 
-        def requests(asked: Sequence[Asked]) -> list[Request]:
+        def requests(asked: Sequence[SampleRequest]) -> list[Request]:
             nonlocal first
             found = []
             for p, (prompt, seeds) in enumerate(asked, start=first):

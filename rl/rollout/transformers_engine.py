@@ -16,12 +16,12 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from rewards.errors import BadInput
 from rl.models.source import load_model, load_tokenizer
 from rl.rollout.engine import (
-    Asked,
     Completion,
     FinishReason,
+    IndexedCompletion,
     NamedTensors,
-    Placed,
     Refill,
+    SampleRequest,
     SamplingParams,
     in_order,
 )
@@ -90,12 +90,12 @@ class TransformersEngine:
         params: SamplingParams,
         seeds_P_G: Sequence[Sequence[int]],
         refill: Refill | None = None,
-    ) -> Generator[Placed, None, None]:
+    ) -> Generator[IndexedCompletion, None, None]:
         """Yield (p, g, completion) when its batch of at most `max_num_seqs` is done; `refill` is called after each.
 
         Raises as `generate` does.
         """
-        asked: Sequence[Asked] = list(zip(prompts_P, seeds_P_G, strict=True))
+        asked: Sequence[SampleRequest] = list(zip(prompts_P, seeds_P_G, strict=True))
         first, waiting = 0, list[tuple[int, int, _Row]]()
         while True:
             waiting += self._rows(asked, first, params.max_tokens)
@@ -148,7 +148,7 @@ class TransformersEngine:
             self._adapter.unload()
             self._adapter = None
 
-    def _rows(self, asked: Sequence[Asked], first: int, max_tokens: int) -> list[tuple[int, int, _Row]]:
+    def _rows(self, asked: Sequence[SampleRequest], first: int, max_tokens: int) -> list[tuple[int, int, _Row]]:
         """A row a seed with its place: that of its prompt, counted from `first`, and that among its samples.
 
         Like with like: little padding, and the samples of a prompt side by side, so that they share its prefill.

@@ -16,12 +16,12 @@ import torch
 
 from rl.base.allocator import keep_freed_memory
 from rl.rollout.engine import (
-    Asked,
     Completion,
     FinishReason,
+    IndexedCompletion,
     NamedTensors,
-    Placed,
     Refill,
+    SampleRequest,
     SamplingParams,
     in_order,
 )
@@ -134,12 +134,12 @@ class VllmEngine:
         params: SamplingParams,
         seeds_P_G: Sequence[Sequence[int]],
         refill: Refill | None = None,
-    ) -> Generator[Placed, None, None]:
+    ) -> Generator[IndexedCompletion, None, None]:
         """Yield (p, g, completion) the moment that one ends; `refill` is called between two engine steps."""
         self._wake()
         engine = self._llm.llm_engine
         waiting: dict[str, tuple[int, int]] = {}  # the place of each request that runs
-        asked: Sequence[Asked] = list(zip(prompts_P, seeds_P_G, strict=True))
+        asked: Sequence[SampleRequest] = list(zip(prompts_P, seeds_P_G, strict=True))
         first = 0  # place of the first of them
         try:
             while True:
@@ -197,7 +197,7 @@ class VllmEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _admit(self, asked: Sequence[Asked], first: int, params: SamplingParams) -> dict[str, tuple[int, int]]:
+    def _admit(self, asked: Sequence[SampleRequest], first: int, params: SamplingParams) -> dict[str, tuple[int, int]]:
         """Queue a request a seed, and return the place of each: the prompt's, counted from `first`, and the sample's.
 
         Long prompts go first: where not all run at once, the short ones then fill the gaps at the end.

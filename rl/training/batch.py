@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rewards.grading import Graded
+from rewards.grading import Grade
 from rl.grading.answers import Answer
 from rl.problems.problem import Prompt
 from rl.rollout.engine import Completion
@@ -12,7 +12,7 @@ from rl.run.rollouts import extra_columns, read_extra
 
 
 @dataclass(frozen=True)
-class Tried:
+class SamplingCounts:
     """Counts of all that a step sampled on this rank, the groups that were replaced among it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Batch:
     positions: tuple[int, ...]
     answers: tuple[Answer, ...]
     logged: Mapping[str, float]
-    tried: Tried
+    tried: SamplingCounts
     generated: int = 0
 
 
@@ -83,7 +83,7 @@ def from_state(state: Mapping[str, Any], prompt_at: Callable[[int], Prompt]) -> 
         positions=tuple(state["positions"]),
         answers=tuple(_answer(prompts[i // size], answer) for i, answer in enumerate(state["answers"])),
         logged=state["logged"],
-        tried=Tried(**state["tried"]),
+        tried=SamplingCounts(**state["tried"]),
     )
 
 
@@ -104,7 +104,7 @@ def _answer_state(answer: Answer) -> dict[str, Any]:
 
 def _answer(prompt: Prompt, state: Mapping[str, Any]) -> Answer:
     said = Completion(tuple(state["token_ids"]), tuple(state["logprobs"]), state["finish_reason"])
-    graded = Graded(state["reward"], state["parts"], state["solved"], state["extra"])
+    graded = Grade(state["reward"], state["parts"], state["solved"], state["extra"])
     return Answer(prompt, state["sample"], said, state["text"], graded)
 
 

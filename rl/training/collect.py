@@ -20,20 +20,20 @@ from rewards.grading import Grader
 from rewards.verdict import outcome_shares
 from rl.base import ranks
 from rl.config.recipe import AlgorithmSection, Recipe
-from rl.grading.answers import Answer, Said, grade_said
+from rl.grading.answers import Answer, PromptCompletion, grade_said
 from rl.grading.overlap import Overlap
 from rl.learner.advantages import group_advantages
 from rl.problems.problem import Prompt
 from rl.problems.stream import completion_seeds
-from rl.rollout.engine import Asked, Completion, RolloutEngine, SamplingParams
-from rl.training.batch import Batch, Tried, count_tokens
+from rl.rollout.engine import Completion, RolloutEngine, SampleRequest, SamplingParams
+from rl.training.batch import Batch, SamplingCounts, count_tokens
 from rl.training.selection import Selection
 
 GRACE = 8  # engine steps between the end of a group and the look at its grades, which seldom take longer
 FULL_BATCHES = 4  # default budget of dynamic sampling, in batches whose completions are all as long as can be
 
 Phases = Callable[[Literal["generate", "grade"]], AbstractContextManager[None]]
-Graded = tuple[list[Answer], dict[str, float]]  # answers, and what the reward functions logged of them
+Grades = tuple[list[Answer], dict[str, float]]  # answers, and what the reward functions logged of them
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Group:
     def ended(self) -> bool:
         return len(self.completions) == len(self.seeds)
 
-    def said(self, sample: int) -> Said:
+    def said(self, sample: int) -> PromptCompletion:
         return self.prompt, sample, self.completions[sample]
 
 
@@ -138,7 +138,7 @@ class _Collection:
         recipe = source.recipe.model_copy(update={"rollout": source.recipe.rollout.at(task.step)})
         source = replace(source, recipe=recipe)
         self._source, self._task, self._halt = source, task, halt
-        self.grading: Overlap[Sequence[Said], Graded] = Overlap(self._grade_jobs)
+        self.grading: Overlap[Sequence[PromptCompletion], Grades] = Overlap(self._grade_jobs)
         self._share = recipe.algorithm.problems_per_step // ranks.world_size()
         self._budget = token_budget(recipe) / ranks.world_size()
         self._selection = Selection(self._share, self._budget)
@@ -175,14 +175,14 @@ class _Collection:
             answers = self._answers(place)
             self._selection.ended(place, count_tokens(answers), has_signal(answers, self._source.recipe.algorithm))
 
-    def _grade_jobs(self, jobs: Sequence[Sequence[Said]]) -> list[Graded]:
+    def _grade_jobs(self, jobs: Sequence[Sequence[PromptCompletion]]) -> list[Grades]:
         """Grade in the thread of graders: completions that stand for themselves together, others group by group."""
         if not self._source.grader.one_by_one:
             return [(self._grade(job), dict(self._source.grader.metrics)) for job in jobs]
         each = iter(self._grade([said for job in jobs for said in job]))
         return [([next(each) for _ in job], {}) for job in jobs]
 
-    def _grade(self, said: Sequence[Said]) -> list[Answer]:
+    def _grade(self, said: Sequence[PromptCompletion]) -> list[Answer]:
         return grade_said(said, self._source.grader, self._source.tokenizer, self._source.columns)
 
     def batch(self) -> Batch:
@@ -199,7 +199,7 @@ class _Collection:
             positions=tuple(self._groups[place].position for place in chosen),
             answers=tuple(answer for place in chosen for answer in tried[place]),
             logged=self._logged(chosen, tried),
-            tried=Tried(
+            tried=SamplingCounts(
                 groups=len(tried),
                 useful=sum(useful),
                 completions=len(tried) * size,
@@ -210,7 +210,7 @@ class _Collection:
             generated=self._generated,
         )
 
-    def _begin(self) -> list[Asked]:
+    def _begin(self) -> list[SampleRequest]:
         """Begin the groups that are missing."""
         task, recipe = self._task, self._source.recipe
         new = []
@@ -238,7 +238,7 @@ class _Collection:
         if group.ended:
             self._due.append((self._looked + GRACE, place))
 
-    def _more(self) -> list[Asked]:
+    def _more(self) -> list[SampleRequest]:
         """What the engine, between two of its steps, is to run beside the rest."""
         if self._halt.is_set():
             raise Halted

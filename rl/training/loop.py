@@ -20,7 +20,7 @@ from rl.learner.step import LearnerSettings, Update, learn
 from rl.problems.stream import completion_seeds
 from rl.rollout.build import engine_dtype
 from rl.run.checkpoints import prune
-from rl.training.batch import Batch, Tried
+from rl.training.batch import Batch, SamplingCounts
 from rl.training.collect import counts
 from rl.training.metrics import logged_metrics, rollout_metrics, sampling_metrics, to_rows
 from rl.training.prefetch import Prefetcher
@@ -59,7 +59,7 @@ def take_step(run: Session, rollouts: Prefetcher, step: int) -> None:
     record(run, batch, samples, update, synced)
 
 
-def check_ungradable(mine: Tried, limit: float) -> None:
+def check_ungradable(mine: SamplingCounts, limit: float) -> None:
     """Stop the run if graders failed on more than `limit` of a step: that is our fault, not the completions'."""
     failed, asked = (sum(column) for column in zip(*ranks.gather([(mine.ungradable, mine.completions)]), strict=True))
     if failed > limit * asked:

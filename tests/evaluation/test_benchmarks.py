@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
-from rewards.grading import Graded, Grader
+from rewards.grading import Grade, Grader
 from rl.config.recipe_file import load_recipe
 from rl.evaluation.benchmarks import describe, find_benchmark, find_suite
 from rl.problems.benchmark import Benchmark, Sampling, benchmark_table, suite_table
@@ -17,7 +17,7 @@ from rl.problems.sets import content_key, load_sets
 from rl.problems.template import fill
 
 
-def grade(benchmark: Benchmark, problems: list[Problem], texts: list[str]) -> list[Graded]:
+def grade(benchmark: Benchmark, problems: list[Problem], texts: list[str]) -> list[Grade]:
     rewards = benchmark.rewards
     names = set.intersection(*(set(problem.columns) for problem in problems))
     with Grader(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rewards.grading import Graded, Grader
+from rewards.grading import Grade, Grader
 from rl.grading.answers import (
     Answer,
     answer_all,
@@ -19,7 +19,7 @@ from rl.grading.answers import (
 )
 from rl.models.source import load_tokenizer
 from rl.problems.problem import Problem, Prompt
-from rl.rollout.engine import Completion, NamedTensors, Placed, Refill, SamplingParams, in_order
+from rl.rollout.engine import Completion, IndexedCompletion, NamedTensors, Refill, SamplingParams, in_order
 from rl.run.evaluations import EvaluationRow
 
 
@@ -49,7 +49,7 @@ class Echo:
         params: SamplingParams,
         seeds_P_G: Sequence[Sequence[int]],
         refill: Refill | None = None,
-    ) -> Generator[Placed, None, None]:
+    ) -> Generator[IndexedCompletion, None, None]:
         for p, ids in reversed(list(enumerate(prompts_P))):  # the last prompt ends first
             for g, seed in enumerate(seeds_P_G[p]):
                 yield p, g, Completion((*ids, seed), (0.0,) * (len(ids) + 1), "stop")
@@ -126,7 +126,7 @@ def test_graders_see_the_thought_from_its_opening_on(prompt: Prompt, said: str, 
 def test_a_row_holds_what_was_asked_said_and_thought_of_it() -> None:
     prompt = a_prompt("a", (5, 6), answer=12)
     logged = {"math/verdict": "unparseable", "math/reason": "no answer", "math/answer": None, "format/reason": "?"}
-    answer = Answer(prompt, 3, Completion((7, 8), (-0.5, -0.25), "length"), "text", Graded(0.5, {}, False, logged))
+    answer = Answer(prompt, 3, Completion((7, 8), (-0.5, -0.25), "length"), "text", Grade(0.5, {}, False, logged))
     assert training_row(answer, "math") == EvaluationRow(
         problem_id="a",
         sample=3,
@@ -151,6 +151,6 @@ def test_a_row_holds_what_was_asked_said_and_thought_of_it() -> None:
     ("solved", "verdict"), [(True, "correct"), (False, "wrong"), (None, "ungradable")], ids=["right", "wrong", "none"]
 )
 def test_a_function_that_only_returns_numbers_has_verdicts_too(solved: bool | None, verdict: str) -> None:
-    assert verdict_of(Graded(None, {}, solved), "mine") == verdict
-    assert verdict_of(Graded(None, {}, solved, {"other/verdict": "unparseable"}), "mine") == verdict
-    assert verdict_of(Graded(None, {}, solved, {"mine/verdict": "nonsense"}), "mine") == verdict
+    assert verdict_of(Grade(None, {}, solved), "mine") == verdict
+    assert verdict_of(Grade(None, {}, solved, {"other/verdict": "unparseable"}), "mine") == verdict
+    assert verdict_of(Grade(None, {}, solved, {"mine/verdict": "nonsense"}), "mine") == verdict

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl.config.recipe import Recipe
-from rl.planner.predict import Calibration, Observed, predict
+from rl.planner.predict import Calibration, Observation, predict
 from rl.planner.rates import DecodeRates, Rates
 from rl.planner.shapes import Shape
 from rl.planner.store import read_calibration, write_calibration
@@ -38,7 +38,7 @@ RATES = Rates(
     books=0.125,
     start=30.0,
 )
-CALIBRATION = Calibration(SHAPE, RATES, Observed(prompt=6, shared=0), "cpu", memory_gib=8, base_gib=0.5)
+CALIBRATION = Calibration(SHAPE, RATES, Observation(prompt=6, shared=0), "cpu", memory_gib=8, base_gib=0.5)
 
 
 def recipe(**sections: Any) -> Recipe:
@@ -94,7 +94,7 @@ def test_groups_without_signal_cost_the_learner_nothing_and_dynamic_sampling_rep
 
 
 def test_a_mean_length_stands_in_for_observed_ones() -> None:
-    observed = Observed(6, 0, lengths=(2, 4), ended=(True, True))
+    observed = Observation(6, 0, lengths=(2, 4), ended=(True, True))
     calibration = replace(CALIBRATION, observed=observed)
     assert predict(recipe(), SHAPE, calibration).mean_length == pytest.approx(3)
     assert predict(recipe(), SHAPE, calibration, mean_length=4.5).mean_length == pytest.approx(4.5)
@@ -129,7 +129,7 @@ def test_another_model_is_scaled() -> None:
 
 
 def test_a_calibration_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    observed = Observed(6.5, 2, (3, 5), (True, False), 0.9, ((1.0, 0.0), (0.5, 0.5)))
+    observed = Observation(6.5, 2, (3, 5), (True, False), 0.9, ((1.0, 0.0), (0.5, 0.5)))
     calibration = replace(CALIBRATION, observed=observed, assumptions=("one", "two"))
     write_calibration(tmp_path / "deep" / "c.json", calibration)
     assert read_calibration(tmp_path / "deep" / "c.json") == calibration

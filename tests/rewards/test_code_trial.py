@@ -6,27 +6,27 @@ from typing import Any
 import pytest
 
 from rewards.code.trial import Failed, Starved, TimedOut, Trial
-from rewards.sandbox import Ended, Limits, Usage
+from rewards.sandbox import Exit, Limits, Usage
 
 
 class FakeSandbox:
     """A sandbox whose programs waited so many seconds for a processor."""
 
-    def __init__(self, waited: float | None, cpu_seconds: float, ended: Ended) -> None:
+    def __init__(self, waited: float | None, cpu_seconds: float, ended: Exit) -> None:
         self.figures, self.ended, self.ends = Usage(cpu_seconds, waited), ended, 0
 
     def usage(self, pid: int) -> Usage:
         return self.figures
 
-    def end(self, pid: int, grace: float = 0.0) -> Ended:
+    def end(self, pid: int, grace: float = 0.0) -> Exit:
         self.ends += 1
         return self.ended
 
 
 def trial(
-    elapsed: float, waited: float | None, ended: Ended | None = None, cpu_seconds: float = 0.1, busy: bool = True
+    elapsed: float, waited: float | None, ended: Exit | None = None, cpu_seconds: float = 0.1, busy: bool = True
 ) -> Trial:
-    sandbox: Any = FakeSandbox(waited, cpu_seconds, ended or Ended(0, 0, 0.0, ""))
+    sandbox: Any = FakeSandbox(waited, cpu_seconds, ended or Exit(0, 0, 0.0, ""))
     began = time.monotonic() - elapsed
     return Trial(sandbox, Limits(), 10.0, control=lambda *_: busy, running=[1], started=began)
 
@@ -62,18 +62,18 @@ def test_starved_is_not_believed_where_another_job_has_its_processor() -> None:
 @pytest.mark.parametrize(
     ("ended", "reason"),
     [
-        (Ended(None, 9, 1.0, "memory"), "more than 1024 MiB of memory"),
-        (Ended(None, 9, 1.0, "processes"), "more than 64 processes"),
-        (Ended(None, 9, 1.0, "", killed=True), "stopped answering and did not end, so it was killed"),
-        (Ended(None, 9, 11.0, ""), "more than 11 s of processor time"),
-        (Ended(None, 24, 11.0, ""), "more than 11 s of processor time"),
-        (Ended(None, 9, 1.0, ""), "killed (signal 9): by itself, or by the system for lack of memory"),
-        (Ended(None, 15, 11.0, ""), "signal 15 (Terminated), which it sent itself"),
-        (Ended(None, 11, 1.0, ""), "crashed (signal 11, Segmentation fault)"),
-        (Ended(0, 0, 1.0, ""), "exit status 0 before"),
+        (Exit(None, 9, 1.0, "memory"), "more than 1024 MiB of memory"),
+        (Exit(None, 9, 1.0, "processes"), "more than 64 processes"),
+        (Exit(None, 9, 1.0, "", killed=True), "stopped answering and did not end, so it was killed"),
+        (Exit(None, 9, 11.0, ""), "more than 11 s of processor time"),
+        (Exit(None, 24, 11.0, ""), "more than 11 s of processor time"),
+        (Exit(None, 9, 1.0, ""), "killed (signal 9): by itself, or by the system for lack of memory"),
+        (Exit(None, 15, 11.0, ""), "signal 15 (Terminated), which it sent itself"),
+        (Exit(None, 11, 1.0, ""), "crashed (signal 11, Segmentation fault)"),
+        (Exit(0, 0, 1.0, ""), "exit status 0 before"),
     ],
 )
-def test_failures(ended: Ended, reason: str) -> None:
+def test_failures(ended: Exit, reason: str) -> None:
     failure = trial(1, 0, ended).failure(1)
     assert isinstance(failure, Failed) and reason in str(failure)
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from rewards import BadInput, Graded, Grader
+from rewards import BadInput, Grade, Grader
 from rewards.failures import RewardFailed
 
 SETTINGS: dict[str, Any] = {"timeout": 5.0, "workers": 1, "accuracy": None, "correct_above": 0.999}
@@ -60,7 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def grade(functions: dict[str, float], completions: list[str], **settings: Any) -> list[Graded]:
+def grade(functions: dict[str, float], completions: list[str], **settings: Any) -> list[Grade]:
     columns: dict[str, list[Any]] = {"answer": ["1", "2"], "level": [3, 4]}
     with Grader(functions, **(SETTINGS | settings)) as grader:
         grader.check_columns(columns)
@@ -84,10 +84,8 @@ def test_one_function_alone_under_other_options(folder: Path) -> None:
 def test_a_reward_is_the_weighted_sum_of_its_parts(folder: Path) -> None:
     graded = grade({"exact_number": 2.0, "r.py:halves": -1.0, "r.py:array": 0.25}, ["1", "3"])
     assert graded == [
-        Graded(1.75, {"exact_number": 1.0, "r.py:halves": 0.5, "r.py:array": 1.0}, True, {"exact_number/answer": "1"}),
-        Graded(
-            -0.25, {"exact_number": 0.0, "r.py:halves": 0.5, "r.py:array": 1.0}, False, {"exact_number/answer": "3"}
-        ),
+        Grade(1.75, {"exact_number": 1.0, "r.py:halves": 0.5, "r.py:array": 1.0}, True, {"exact_number/answer": "1"}),
+        Grade(-0.25, {"exact_number": 0.0, "r.py:halves": 0.5, "r.py:array": 1.0}, False, {"exact_number/answer": "3"}),
     ]
 
 

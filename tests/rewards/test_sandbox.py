@@ -16,7 +16,7 @@ import pytest
 from rewards.errors import BadInput
 from rewards.sandbox import Limits, Sandbox, SandboxError, jail, landlock
 from rewards.sandbox.attempts import ATTEMPTS
-from rewards.sandbox.host import Ended
+from rewards.sandbox.host import Exit
 from rewards.sandbox.probe import probe_all
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def hog_together(channel: int) -> None:
     time.sleep(600)
 
 
-def run(sandbox: Sandbox, role: str, limits: Limits = QUICK, grace: float = 2.0) -> tuple[bytes, Ended]:
+def run(sandbox: Sandbox, role: str, limits: Limits = QUICK, grace: float = 2.0) -> tuple[bytes, Exit]:
     """What a role says, and how it ended."""
     ours, theirs = socket.socketpair()
     with ours:

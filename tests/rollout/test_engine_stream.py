@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.rollout.engine import Asked, RolloutEngine, SamplingParams
+from rl.rollout.engine import RolloutEngine, SampleRequest, SamplingParams
 from rl.rollout.transformers_engine import TransformersEngine
 
 PROMPTS = [(5, 6, 7), (8, 9), (10, 11, 12, 13), (14, 15)]
@@ -34,7 +34,7 @@ def test_what_is_refilled_takes_the_places_that_follow(engine: RolloutEngine) ->
     expected = engine.generate(PROMPTS, PARAMS, SEEDS)
     later = [[(PROMPTS[2], SEEDS[2])], [], [(PROMPTS[3], SEEDS[3])]]  # asked in the first calls
 
-    def refill() -> Sequence[Asked]:
+    def refill() -> Sequence[SampleRequest]:
         return later.pop(0) if later else []
 
     found = {(p, g): said for p, g, said in engine.stream(PROMPTS[:2], PARAMS, SEEDS[:2], refill)}
@@ -49,7 +49,7 @@ def test_a_stream_that_has_run_dry_is_refilled(engine: RolloutEngine) -> None:
     seen = list[int]()
     more = [[(PROMPTS[1], SEEDS[1])]]
 
-    def refill() -> Sequence[Asked]:
+    def refill() -> Sequence[SampleRequest]:
         return more.pop() if len(seen) == 3 and more else []
 
     for p, _, _ in engine.stream(PROMPTS[:1], PARAMS, SEEDS[:1], refill):
@@ -68,7 +68,7 @@ def test_a_closed_stream_drops_what_runs(engine: RolloutEngine) -> None:
 
 
 def test_an_error_of_refill_ends_the_stream(engine: RolloutEngine) -> None:
-    def refill() -> Sequence[Asked]:
+    def refill() -> Sequence[SampleRequest]:
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.failures import RewardFailed
-from rewards.grading import Graded, Grader
+from rewards.grading import Grade, Grader
 from rl.base import ranks
 from rl.config.recipe import AlgorithmSection, Recipe
 from rl.grading.answers import Answer, grade_all
 from rl.problems.problem import Problem, Prompt
 from rl.problems.stream import completion_seeds
-from rl.rollout.engine import Completion, Placed, Refill, SamplingParams
+from rl.rollout.engine import Completion, IndexedCompletion, Refill, SamplingParams
 from rl.training.batch import Batch, from_state, to_state
 from rl.training.collect import Halted, Source, Task, collect, has_signal, position_of, token_budget
 from tests.conftest import byte_tokenizer
@@ -56,8 +56,8 @@ class ShuffledEngine:
         params: SamplingParams,
         seeds_P_G: Sequence[Sequence[int]],
         refill: Refill | None = None,
-    ) -> Generator[Placed, None, None]:
-        asked, first, running = list(zip(prompts_P, seeds_P_G, strict=True)), 0, list[Placed]()
+    ) -> Generator[IndexedCompletion, None, None]:
+        asked, first, running = list(zip(prompts_P, seeds_P_G, strict=True)), 0, list[IndexedCompletion]()
         while True:
             running += [
                 (first + p, g, self._speak(prompt, seed))
@@ -179,7 +179,7 @@ def test_grading_goes_on_while_the_engine_still_runs(monkeypatch: pytest.MonkeyP
     graded = threading.Event()
 
     class Waiting(ShuffledEngine):
-        def stream(self, *args: Any) -> Generator[Placed, None, None]:
+        def stream(self, *args: Any) -> Generator[IndexedCompletion, None, None]:
             *others, last = super().stream(*args)
             yield from others
             assert graded.wait(timeout=20)
@@ -230,7 +230,7 @@ def test_a_batch_that_is_not_wanted_any_more_is_left() -> None:
 
 def answers(*rewards: float | None, cut: Sequence[int] = ()) -> list[Answer]:
     return [
-        Answer(prompt_at(0), g, Completion((1,), (0.0,), "length" if g in cut else "stop"), "", Graded(r, {}, None))
+        Answer(prompt_at(0), g, Completion((1,), (0.0,), "length" if g in cut else "stop"), "", Grade(r, {}, None))
         for g, r in enumerate(rewards)
     ]
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from rewards.grading import Graded
+from rewards.grading import Grade
 from rl.base import ranks
 from rl.grading.answers import Answer
 from rl.problems.problem import Problem, Prompt
 from rl.rollout.engine import Completion
-from rl.training.batch import Batch, Tried
+from rl.training.batch import Batch, SamplingCounts
 from rl.training.metrics import logged_metrics, sampling_metrics
 
 
@@ -23,9 +23,9 @@ def test_of_several_ranks_it_is_the_mean(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_dynamic_sampling_counts_what_was_tried_over_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = Answer(
-        Prompt(Problem("p"), (1,), ""), 0, Completion((1, 2, 3), (0.0,) * 3, "stop"), "", Graded(1, {}, True)
+        Prompt(Problem("p"), (1,), ""), 0, Completion((1, 2, 3), (0.0,) * 3, "stop"), "", Grade(1, {}, True)
     )
-    tried = Tried(groups=3, useful=1, completions=6, ungradable=1, solved=2, tokens=20)
+    tried = SamplingCounts(groups=3, useful=1, completions=6, ungradable=1, solved=2, tokens=20)
     batch = Batch(1, 0, 3, (0,), (answer, answer), {}, tried)
     monkeypatch.setattr(ranks, "gather", lambda items: items * 2)
     assert sampling_metrics(batch) == {

@@ -16,7 +16,7 @@ from rewards.sandbox import Sandbox
 from rl.config.recipe import Recipe
 from rl.models.source import load_tokenizer
 from rl.rollout.build import build_engine
-from rl.rollout.engine import Completion, NamedTensors, Placed, Refill, RolloutEngine, SamplingParams
+from rl.rollout.engine import Completion, IndexedCompletion, NamedTensors, Refill, RolloutEngine, SamplingParams
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 from rl.run.rollouts import RolloutRow, read_rollouts
@@ -119,7 +119,7 @@ class HostileEngine:
         params: SamplingParams,
         seeds_P_G: Sequence[Sequence[int]],
         refill: Refill | None = None,
-    ) -> Generator[Placed, None, None]:
+    ) -> Generator[IndexedCompletion, None, None]:
         if params.temperature == 0:  # an evaluation
             yield from self.inner.stream(prompts_P, replace(params, max_tokens=8), seeds_P_G, refill)
             return
