@@ -23,6 +23,7 @@ from rl.evaluate.statistics.measures import mean_reward, measures
 from rl.grading.answers import accuracy_of, answer_all, grade_all, highest_part, training_row
 from rl.learner.fuse import LogitError
 from rl.learner.optimizer import resume_schedule
+from rl.learner.plug_ins import PlugIns
 from rl.learner.policy import Policy
 from rl.models.adapter_base import name_base
 from rl.problems.problem import Problem, Prompt
@@ -70,8 +71,10 @@ class Session:
     scaler: torch.amp.GradScaler
     scheduler: torch.optim.lr_scheduler.LRScheduler
     engine: RolloutEngine
+    plug_ins: PlugIns
     teacher: Policy | None = None
     data: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each set of problems
+    functions: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the file of each function of the user's
     step: int = 0
     saved_step: int = 0
     position: int = 0
