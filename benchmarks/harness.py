@@ -17,8 +17,8 @@ from typing import Any
 
 from rewards.jsonl import jsonl_rows
 from rl.base import atomic
-from rl.evaluate.benchmarks import find_benchmark
-from rl.evaluate.folder import EvaluationFolder
+from rl.evaluation.benchmarks import find_benchmark
+from rl.evaluation.folder import EvaluationFolder
 from rl.models.source import resolve_model
 from rl.run.evaluations import EvaluationRow
 

@@ -27,7 +27,7 @@ from rewards.errors import BadInput
 from rl.base.jsonl import read
 from rl.config.recipe import Recipe
 from rl.config.recipe_file import dump_recipe, load_recipe
-from rl.evaluate.statistics.measures import measures
+from rl.evaluation.statistics.measures import measures
 from rl.grading.answers import accuracy_of, answer_all, build_grader, grade_all, training_row
 from rl.models.source import load_tokenizer
 from rl.problems.prompt import Prompter

@@ -157,9 +157,9 @@ def report(
     """Write the report.html of a run, or of evaluations and runs side by side, from what their folders hold."""
     with expected_errors(as_json):
         from rl.base.nearest import missing_folder
-        from rl.evaluate.folder import EvaluationFolder, is_evaluation
-        from rl.evaluate.show.page import write_page
-        from rl.evaluate.sides import open_sides
+        from rl.evaluation.folder import EvaluationFolder, is_evaluation
+        from rl.evaluation.show.page import write_page
+        from rl.evaluation.sides import open_sides
         from rl.pipelines.books import is_pipeline, open_pipeline
         from rl.pipelines.page import write_page as write_ladder_page
         from rl.report.report import write_report

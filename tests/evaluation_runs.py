@@ -7,10 +7,10 @@ from typing import Any
 import peft
 import torch
 
-from rl.evaluate import command
-from rl.evaluate.command import EvaluationRequest
-from rl.evaluate.folder import EvaluationFolder
-from rl.evaluate.units import Protocol
+from rl.evaluation import command
+from rl.evaluation.command import EvaluationRequest
+from rl.evaluation.folder import EvaluationFolder
+from rl.evaluation.units import Protocol
 from rl.models.source import load_model
 from rl.run.evaluations import EvaluationRow
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rewards.verdict import Outcome
-from rl.evaluate.folder import EvaluationFolder, answers_file
-from rl.evaluate.statistics.measures import measures
+from rl.evaluation.folder import EvaluationFolder, answers_file
+from rl.evaluation.statistics.measures import measures
 from rl.run.evaluations import EvaluationRow
 
 SOLVED: dict[str, bool | None] = {"correct": True, "wrong": False, "unparseable": False, "ungradable": None}

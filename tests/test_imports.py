@@ -85,5 +85,5 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
 
 
 def test_folders_of_runs_and_evaluations_are_read_without_torch() -> None:
-    code = "import sys, rl.evaluate.compared, rl.report.report, rl.pipelines.page; sys.exit('torch' in sys.modules)"
+    code = "import sys, rl.evaluation.compared, rl.report.report, rl.pipelines.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -99,7 +99,7 @@ def evaluate(
     with expected_errors(as_json):
         from rl.config.key_variable import check_key_variable
         from rl.config.model_name import check_model_name
-        from rl.evaluate.benchmarks import find_suite
+        from rl.evaluation.benchmarks import find_suite
 
         check_key_variable(api_key_env, "--api-key-env")
 
@@ -109,13 +109,13 @@ def evaluate(
         if model is not None and endpoint is None:
             check_model_name(model)
         with loading(LIBRARIES):
-            from rl.evaluate.command import EvaluationRequest, Listener
-            from rl.evaluate.command import evaluate as measure
-            from rl.evaluate.units import Protocol
+            from rl.evaluation.command import EvaluationRequest, Listener
+            from rl.evaluation.command import evaluate as measure
+            from rl.evaluation.units import Protocol
             from rl.pipelines.books import model_in
 
             if model is not None:
-                import rl.evaluate.sources  # noqa: F401  # what takes longest, and a file of outputs does not need
+                import rl.evaluation.sources  # noqa: F401  # what takes longest, and a file of outputs does not need
 
         protocol = Protocol(limit, num_samples, temperature, top_p, top_k, min_p, max_tokens, seed)
         request = EvaluationRequest(
@@ -157,7 +157,7 @@ def compare(
     """
     with expected_errors(as_json):
         from rl.base.columns import output_width, sentence_text, table_text
-        from rl.evaluate.compared import compare_evaluations, comparison_columns, comparison_notes
+        from rl.evaluation.compared import compare_evaluations, comparison_columns, comparison_notes
 
         found = compare_evaluations(first, *([] if second is None else [second]))
         if as_json:
@@ -181,8 +181,8 @@ def results(
 ) -> None:
     """Show evaluations that were made before, several side by side, and hand them on."""
     with expected_errors(form is Form.json):
-        from rl.evaluate.folder import EvaluationFolder
-        from rl.evaluate.show.interchange import write_harness, write_model_card
+        from rl.evaluation.folder import EvaluationFolder
+        from rl.evaluation.show.interchange import write_harness, write_model_card
 
         folders = [EvaluationFolder.open(path) for path in evaluations]
         show_results(folders, form)
@@ -200,7 +200,7 @@ def benchmarks(as_json: Json = False) -> None:
     """List the benchmarks and suites."""
     with expected_errors(as_json):
         from rl.base.columns import listing_text, output_width
-        from rl.evaluate.benchmarks import described_benchmarks
+        from rl.evaluation.benchmarks import described_benchmarks
         from rl.problems.benchmark import suite_table
 
         rows = described_benchmarks()
@@ -251,7 +251,7 @@ def decontaminate(
 def show_results(folders: list[Any], form: Form) -> None:
     """Print one evaluation, or several side by side."""
     from rl.base.columns import output_width
-    from rl.evaluate.show import table
+    from rl.evaluation.show import table
 
     stored = [(folder.path.name, folder.results()) for folder in folders]
     alone = stored[0][1] if len(stored) == 1 else None
@@ -270,8 +270,8 @@ def print_evaluation(path: Path, found: dict[str, Any], as_json: bool) -> None:
     As JSON: what `results.json` holds, and `folder`; of a single result its fields also stand at the top.
     """
     from rl.base.columns import output_width
-    from rl.evaluate.folder import EvaluationFolder
-    from rl.evaluate.show import table
+    from rl.evaluation.folder import EvaluationFolder
+    from rl.evaluation.show import table
 
     if as_json:
         alone = found["results"][0] if len(found["results"]) == 1 else {}

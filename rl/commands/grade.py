@@ -19,7 +19,7 @@ from rl.commands.numbers import finite
 
 if TYPE_CHECKING:
     from rewards.files import Progress, Summary
-    from rl.evaluate.regrading import Regraded
+    from rl.evaluation.regrading import Regraded
     from rl.grading.regrade import StepChange
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -117,8 +117,8 @@ def regrade(
     By their own or by changed rewards. The originals stay; the new grades go to RUN_OR_EVAL/regraded.
     """
     with expected_errors(as_json):
-        from rl.evaluate.folder import is_evaluation
-        from rl.evaluate.regrading import regrade_evaluation
+        from rl.evaluation.folder import is_evaluation
+        from rl.evaluation.regrading import regrade_evaluation
         from rl.grading.regrade import regrade_run
 
         if is_evaluation(run):

@@ -94,7 +94,7 @@ def stage(
     with expected_errors(False):
         take_own_gpu(os.environ)
         with loading(LIBRARIES):
-            from rl.evaluate.command import Listener
+            from rl.evaluation.command import Listener
             from rl.pipelines.books import open_pipeline
             from rl.pipelines.runner import run_stage
 
@@ -127,7 +127,7 @@ def difficulty(
 
         recipe = load_recipe(arguments[0], arguments[1:], smoke)
         with loading(LIBRARIES):
-            from rl.evaluate.command import Listener
+            from rl.evaluation.command import Listener
             from rl.pipelines.difficulty import measure_difficulty
 
         listener = Listener(lambda text: emit(f"note: {text}", file=sys.stderr))

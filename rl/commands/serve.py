@@ -57,7 +57,7 @@ def serve(
         if importlib.util.find_spec("vllm") is None:
             raise BadInput("vLLM is not installed: run `make install`.")
         from rl.commands.serving import manner_options, servable, server_command
-        from rl.evaluate.subject import find_subject
+        from rl.evaluation.subject import find_subject
         from rl.models.source import load_tokenizer
         from rl.pipelines.books import model_in
         from rl.pipelines.manner import manner_of
@@ -133,7 +133,7 @@ def chat(
         check_model_name(model)
         with loading(LIBRARIES):
             from rl.commands.serving import Talk, opened
-            from rl.evaluate.subject import find_subject
+            from rl.evaluation.subject import find_subject
             from rl.models.source import load_tokenizer
             from rl.pipelines.books import model_in
             from rl.pipelines.manner import manner_of
@@ -177,7 +177,7 @@ def price(
         check_model_name(model)
         with loading(LIBRARIES):
             from rl.commands.serving import STORY, YI_LIGHTNING, measure_speed, opened
-            from rl.evaluate.subject import find_subject
+            from rl.evaluation.subject import find_subject
             from rl.models.source import load_tokenizer
             from rl.pipelines.books import model_in
 
@@ -234,7 +234,7 @@ def export(
         check_model_name(model)
         with loading(LIBRARIES):
             from rl.config.yaml_tree import check
-            from rl.evaluate.command import Listener
+            from rl.evaluation.command import Listener
             from rl.pipelines.books import adapter_in, model_in
             from rl.pipelines.card import facts_about
             from rl.pipelines.export import write_export

@@ -15,11 +15,11 @@ from typing import Any
 from rewards.errors import BadInput
 from rl.base.caches import cache_folder
 from rl.config.recipe import ProblemsSection, RewardsSection
-from rl.evaluate.answerers import EngineAnswerer
-from rl.evaluate.sources import model_source
-from rl.evaluate.subject import Subject, fingerprint, merged_weights
-from rl.evaluate.templates import OWN
-from rl.evaluate.units import Unit
+from rl.evaluation.answerers import EngineAnswerer
+from rl.evaluation.sources import model_source
+from rl.evaluation.subject import Subject, fingerprint, merged_weights
+from rl.evaluation.templates import OWN
+from rl.evaluation.units import Unit
 from rl.models.source import load_config, load_tokenizer, pinned, resolve_model
 from rl.pipelines.manner import Manner
 from rl.pipelines.merged import write_merged

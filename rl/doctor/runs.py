@@ -19,7 +19,7 @@ from rl.base.signals import StopSignal
 from rl.config.recipe import ModelSection, ProblemsSection, RolloutSection
 from rl.doctor.check import Finding, Subject, failed, judged, skipped
 from rl.doctor.ending import kill_group
-from rl.evaluate.command import Listener
+from rl.evaluation.command import Listener
 from rl.models.source import load_tokenizer
 from rl.models.tiny import save_tiny_model
 from rl.pipelines.schema import SftSection, SftStage

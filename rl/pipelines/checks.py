@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rewards.errors import BadInput
-from rl.evaluate.benchmarks import find_suite
+from rl.evaluation.benchmarks import find_suite
 from rl.models.source import load_tokenizer
 from rl.pipelines.examples import Encoder
 from rl.pipelines.export import find_converter

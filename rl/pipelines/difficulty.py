@@ -6,12 +6,12 @@ from typing import Any
 from rl.base.caches import cache_folder
 from rl.base.errors import RunStopped
 from rl.config.recipe import Recipe
-from rl.evaluate.answerers import CachedAnswers
-from rl.evaluate.cache import AnswerCache
-from rl.evaluate.command import Listener, answer_and_grade, started_graders
-from rl.evaluate.outcome import Tally
-from rl.evaluate.sources import model_source
-from rl.evaluate.units import fitted
+from rl.evaluation.answerers import CachedAnswers
+from rl.evaluation.cache import AnswerCache
+from rl.evaluation.command import Listener, answer_and_grade, started_graders
+from rl.evaluation.outcome import Tally
+from rl.evaluation.sources import model_source
+from rl.evaluation.units import fitted
 from rl.models.source import pinned
 from rl.pipelines.traces import asked_unit, grouped, keep_rates
 from rl.problems.difficulty import histogram

@@ -20,8 +20,8 @@ from transformers import AutoConfig
 
 from rewards.errors import BadInput
 from rl.base.caches import as_umask_says
-from rl.evaluate.command import Listener
-from rl.evaluate.subject import Subject, find_subject, merged_weights
+from rl.evaluation.command import Listener
+from rl.evaluation.subject import Subject, find_subject, merged_weights
 from rl.models.adapter_base import name_base
 from rl.models.hub import hub_errors
 from rl.models.source import load_tokenizer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rl.config.recipe import ProblemsSection, Recipe
 from rl.config.recipe_file import load_recipe
-from rl.evaluate.subject import Subject
+from rl.evaluation.subject import Subject
 from rl.pipelines.books import PipelineFolder, is_pipeline, open_pipeline
 from rl.pipelines.schema import AskingStage, GrpoStage, as_recipe
 from rl.problems.sets import held_out_section

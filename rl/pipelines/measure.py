@@ -5,9 +5,9 @@ from typing import Any
 
 from rl.base import atomic
 from rl.config.recipe_file import dump_recipe
-from rl.evaluate.command import EvaluationRequest, Listener, evaluate
-from rl.evaluate.compared import compare_evaluations
-from rl.evaluate.folder import EvaluationFolder, is_evaluation
+from rl.evaluation.command import EvaluationRequest, Listener, evaluate
+from rl.evaluation.compared import compare_evaluations
+from rl.evaluation.folder import EvaluationFolder, is_evaluation
 from rl.models.source import pinned
 from rl.pipelines.books import PipelineFolder, StageResult
 from rl.pipelines.schema import BASE, HELD_OUT, EvaluateStage, as_recipe, models_before

@@ -8,8 +8,8 @@ from pathlib import Path
 from rl.base.allocator import let_segments_grow
 from rl.base.errors import INTERRUPTED
 from rl.base.signals import StopRequested
-from rl.evaluate.command import Listener
-from rl.evaluate.subject import find_subject, merged_weights
+from rl.evaluation.command import Listener
+from rl.evaluation.subject import find_subject, merged_weights
 from rl.models.source import load_tokenizer
 from rl.pipelines.books import ADAPTER, MODEL, StageResult, made
 from rl.pipelines.merged import write_merged

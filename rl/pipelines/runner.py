@@ -15,7 +15,7 @@ from typing import Any
 from rewards.sandbox import kernel
 from rl.base.errors import INTERRUPTED, MISSED, STOPPED
 from rl.base.signals import StopRequested, StopSignal
-from rl.evaluate.command import Listener
+from rl.evaluation.command import Listener
 from rl.pipelines.books import PipelineFolder, StageResult
 from rl.pipelines.export import export_model
 from rl.pipelines.ladder import band_met, write_ladder

@@ -19,7 +19,7 @@ from rewards.errors import BadInput
 from rl.base import atomic, jsonl
 from rl.base.signals import StopRequested, StopSignal
 from rl.base.stored import read_object
-from rl.evaluate.command import Listener
+from rl.evaluation.command import Listener
 from rl.learner.experts import freeze_routers
 from rl.learner.export import export
 from rl.learner.policy import lora_config

@@ -16,9 +16,9 @@ import httpx
 from rewards.errors import BadInput
 from rl.base import atomic
 from rl.base.stored import NUMBER, read_object
-from rl.evaluate.answerers import Answered, Answerer, Place, output_of, request_for
-from rl.evaluate.source import Source
-from rl.evaluate.units import Unit
+from rl.evaluation.answerers import Answered, Answerer, Place, output_of, request_for
+from rl.evaluation.source import Source
+from rl.evaluation.units import Unit
 from rl.grading.outputs import Output
 from rl.pipelines.schema import TeacherSection
 from rl.problems.conversation import is_conversation, read_messages
@@ -157,7 +157,7 @@ def teacher_source(teacher: TeacherSection, engine: str, spending: Spending) -> 
     if teacher.source == "column":
         return column_source(teacher.template or "")
     # Imported late: peft and transformers take seconds, and a column does not need them.
-    from rl.evaluate.sources import endpoint_source, model_source
+    from rl.evaluation.sources import endpoint_source, model_source
 
     if teacher.source == "model":
         return model_source(teacher.name or "", "last", engine)

@@ -18,13 +18,13 @@ from rl.base.atomic import write_json
 from rl.base.caches import cache_folder
 from rl.base.errors import RunStopped
 from rl.config.recipe import Recipe
-from rl.evaluate.answerers import CachedAnswers
-from rl.evaluate.cache import AnswerCache
-from rl.evaluate.command import Listener, answer_and_grade, started_graders
-from rl.evaluate.outcome import Tally
-from rl.evaluate.source import Source
-from rl.evaluate.templates import OWN
-from rl.evaluate.units import Unit, asked_sha256, fitted, render
+from rl.evaluation.answerers import CachedAnswers
+from rl.evaluation.cache import AnswerCache
+from rl.evaluation.command import Listener, answer_and_grade, started_graders
+from rl.evaluation.outcome import Tally
+from rl.evaluation.source import Source
+from rl.evaluation.templates import OWN
+from rl.evaluation.units import Unit, asked_sha256, fitted, render
 from rl.pipelines.books import StageResult
 from rl.pipelines.keep import Dropped, Trace, choose
 from rl.pipelines.schema import TeacherSection, TracesStage, as_recipe

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rewards.errors import BadInput
 from rl.config.recipe import ModelSection, Recipe
-from rl.evaluate.benchmarks import find_suite
+from rl.evaluation.benchmarks import find_suite
 from rl.pipelines.schema import (
     EvaluateStage,
     GrpoStage,

@@ -19,7 +19,7 @@ from rl.base import ranks
 from rl.base.disk import writing
 from rl.base.signals import StopRequested, StopSignal
 from rl.config.recipe import Recipe
-from rl.evaluate.statistics.measures import mean_reward, measures
+from rl.evaluation.statistics.measures import mean_reward, measures
 from rl.grading.answers import accuracy_of, answer_all, grade_all, highest_part, training_row
 from rl.learner.fuse import LogitError
 from rl.learner.optimizer import resume_schedule

@@ -9,7 +9,7 @@ import pytest
 
 from rl.config.listed import benchmark_names, pipeline_names, recipe_names
 from rl.config.recipe_file import list_recipes
-from rl.evaluate.benchmarks import find_suite
+from rl.evaluation.benchmarks import find_suite
 from rl.pipelines.pipeline_file import list_pipelines
 
 HEAVY = "{'torch', 'transformers', 'numpy', 'pyarrow', 'datasets', 'huggingface_hub'}"

@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from rewards.verdict import Outcome
 from rl.cli import app
-from rl.evaluate.command import EvaluationRequest
-from rl.evaluate.folder import EvaluationFolder
+from rl.evaluation.command import EvaluationRequest
+from rl.evaluation.folder import EvaluationFolder
 from tests.stored_evaluations import made_folder, made_result, made_row
 
 
@@ -37,7 +37,7 @@ def test_eval_hands_over_its_options_and_prints_the_scores(monkeypatch: pytest.M
         folder = made("out", "correct") if not Path("out").exists() else EvaluationFolder(Path("out"))
         return folder.path, folder.results()
 
-    monkeypatch.setattr("rl.evaluate.command.evaluate", evaluate)
+    monkeypatch.setattr("rl.evaluation.command.evaluate", evaluate)
     options = [
         "--model",
         "tiny",
@@ -90,7 +90,7 @@ def test_ctrl_c_says_how_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) 
         listener.progress(37, 128, 1000)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rl.evaluate.command.evaluate", evaluate)
+    monkeypatch.setattr("rl.evaluation.command.evaluate", evaluate)
     options = ("eval", "--model", "tiny", "--benchmark", "gsm8k")
     stopped = penny(*options)
     assert stopped.exit_code == 130 and "stopped after 37 of 128 answers; they are kept" in stopped.stderr

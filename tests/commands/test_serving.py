@@ -15,7 +15,7 @@ from rl.commands.serve import serving_key, serving_lines
 from rl.commands.serving import Speed, Talk, manner_template, measure_speed, servable, server_command
 from rl.config.recipe import ModelSection, Recipe
 from rl.config.recipe_file import load_recipe
-from rl.evaluate.subject import Subject
+from rl.evaluation.subject import Subject
 from rl.models.source import load_tokenizer
 from rl.pipelines.manner import manner_in, manner_of
 from rl.problems.problem import Problem

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from rewards.errors import BadInput
-from rl.evaluate.subject import find_subject, merged_weights
+from rl.evaluation.subject import find_subject, merged_weights
 from rl.models.model_files import check_vocabulary
 from rl.models.source import load_config, load_model, load_tokenizer
 from tests.evaluation_runs import make_adapter

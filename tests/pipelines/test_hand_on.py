@@ -17,7 +17,7 @@ from rewards.errors import BadInput
 from rl.config.recipe import ModelSection
 from rl.config.recipe_file import load_recipe
 from rl.config.yaml_text import dump_yaml
-from rl.evaluate.command import Listener
+from rl.evaluation.command import Listener
 from rl.models.adapter_base import ADAPTER_CONFIG, base_of, name_base
 from rl.models.source import load_model, load_tokenizer
 from rl.pipelines.books import is_pipeline

@@ -15,7 +15,7 @@ import pytest
 from rewards.errors import BadInput
 from rl.base.errors import RunStopped
 from rl.config.yaml_text import dump_yaml, parse_yaml
-from rl.evaluate.command import Listener
+from rl.evaluation.command import Listener
 from rl.pipelines.books import PipelineFolder, enter, take_over
 from rl.pipelines.checks import check_pipeline
 from rl.pipelines.ladder import ladder, markdown, write_ladder

@@ -13,7 +13,7 @@ from torch.nn import functional
 from rewards.errors import BadInput
 from rl.base.signals import StopRequested, StopSignal
 from rl.config.recipe import ModelSection, ProblemsSection
-from rl.evaluate.command import Listener
+from rl.evaluation.command import Listener
 from rl.models.source import load_model, load_tokenizer
 from rl.pipelines import sft
 from rl.pipelines.books import StageResult

@@ -6,8 +6,8 @@ import pytest
 
 from rewards.errors import BadInput
 from rl.config.recipe import ProblemsSection, RewardsSection
-from rl.evaluate.templates import OWN
-from rl.evaluate.units import Unit
+from rl.evaluation.templates import OWN
+from rl.evaluation.units import Unit
 from rl.pipelines.schema import TeacherSection
 from rl.pipelines.teachers import ColumnTeacher, ServerTeacher, Spending, check_teacher
 from rl.problems.benchmark import Benchmark

@@ -11,7 +11,7 @@ from rewards.errors import BadInput
 from rl.base.caches import cache_folder
 from rl.base.errors import RunStopped
 from rl.config.recipe import ModelSection, ProblemsSection, RewardsSection, RolloutSection, RunSection
-from rl.evaluate.command import Listener
+from rl.evaluation.command import Listener
 from rl.pipelines.books import StageResult
 from rl.pipelines.schema import KeepSection, TeacherSection, TracesStage, as_recipe
 from rl.pipelines.traces import write_traces

@@ -16,7 +16,7 @@ from rewards.files import grade_file
 from rewards.kit.rows import answers_of, gold_completions, prompts_of, read_rows
 from rl.base import jsonl
 from rl.config.recipe import ProblemsSection
-from rl.evaluate import stored
+from rl.evaluation import stored
 from rl.pipelines.examples import Encoder, other_rows
 from rl.pipelines.schema import DataSection
 from rl.problems.decontaminate import as_question, question_columns

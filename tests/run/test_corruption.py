@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from rewards.errors import BadInput
 from rl.cli import app
 from rl.config.recipe import Recipe
-from rl.evaluate.subject import find_subject
+from rl.evaluation.subject import find_subject
 from rl.grading.regrade import regrade_run
 from rl.models.source import resolve_model
 from rl.run.checkpoints import best_checkpoint

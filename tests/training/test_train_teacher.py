@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rewards.errors import BadInput
-from rl.evaluate.subject import find_subject, merged_weights
+from rl.evaluation.subject import find_subject, merged_weights
 from rl.models.source import load_tokenizer
 from rl.models.tiny import save_tiny_model
 from rl.pipelines.merged import write_merged
