@@ -102,6 +102,8 @@ def check_expressible(recipe: Recipe) -> None:
     algorithm, rollout = recipe.algorithm, recipe.rollout
     if rollout.num_generations < 2:
         raise BadInput(f"rollout.num_generations is {rollout.num_generations}, and TRL needs at least 2 for a group.")
+    if "loss_type" in algorithm.plug_ins:
+        raise BadInput(f"TRL's GRPOTrainer takes no algorithm.loss_type={algorithm.loss_type}: use `penny train`.")
     if algorithm.advantage_estimator != "grpo":
         raise BadInput(
             f"TRL's GRPOTrainer knows no algorithm.advantage_estimator={algorithm.advantage_estimator}: use grpo, or "

@@ -3,18 +3,14 @@
 """
 
 import difflib
-import functools
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from rewards.errors import BadInput
+from rewards.named import is_named, load_named, told
 from rewards.shapes import BATCH, NAMED, OFFERED, REQUIRED, RewardFunction, as_batch
 
 GROUP = "penny.rewards"
@@ -35,7 +31,6 @@ BUILTIN = {
 }
 OF_A_GROUP = frozenset({"length_penalty"})  # built-in ones that compare the completions of a batch
 SESSION = "session:"  # begins the name of a function that was passed by a Python program and has no file
-LONGEST_TOLD = 500  # characters
 GIVEN = BATCH | OFFERED  # what a function may ask for, beside the columns: neither columns nor options
 
 
@@ -74,16 +69,7 @@ def load_reward(spec: str, folder: str | None = None) -> RewardFunction:
                 "put it into a file"
             )
         return as_batch(_offered[spec], spec)
-    path, colon, name = spec.rpartition(":")
-    if spec.endswith(".py") or (colon and not name):
-        raise BadInput(f"the reward {spec!r} names no function; write {spec.rstrip(':')}:function_name")
-    if path.endswith(".py"):
-        found = _member(_import_file(Path(path).expanduser(), folder), name, f"file {path}")
-    elif colon:
-        found = _member(_import_module(path), name, f"module {path}")
-    else:
-        found = _from_entry_point(spec)
-    return as_batch(found, spec)
+    return as_batch(load_named(spec, "reward", folder) if is_named(spec) else _from_entry_point(spec), spec)
 
 
 def required_columns(function: RewardFunction) -> set[str]:
@@ -141,7 +127,7 @@ def _from_entry_point(name: str) -> Any:
             return entry.load()
         except (Exception, SystemExit) as error:  # the plug-in's own code ran: whatever it raised is told
             raise BadInput(
-                f"the reward {name!r} of the plug-in {entry.value} does not import: {_told(error)}; correct it"
+                f"the reward {name!r} of the plug-in {entry.value} does not import: {told(error)}; correct it"
             ) from error
     near = difflib.get_close_matches(name.lower().replace("-", "_"), names(), n=1)
     hint = f"did you mean {near[0]!r}? There are" if near else "there are"
@@ -149,57 +135,3 @@ def _from_entry_point(name: str) -> Any:
         f"there is no reward named {name!r}; {hint} {', '.join(names())}, and yours as path/to/file.py:function or "
         "package.module:function"
     )
-
-
-def _member(module: ModuleType, name: str, where: str) -> Any:
-    found = getattr(module, name, None)
-    if found is None:
-        near = difflib.get_close_matches(name, [key for key in vars(module) if not key.startswith("_")], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "; define it there or correct the name"
-        raise BadInput(f"the reward {where} has no function {name!r}{hint}")
-    return found
-
-
-def _import_module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # the module's own code ran: whatever it raised is told
-        missing = isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]
-        what = "; install its package, or write path/to/file.py:function" if missing else "; correct it"
-        raise BadInput(f"the reward module {name} does not import: {_told(error)}{what}") from error
-
-
-def _import_file(path: Path, folder: str | None) -> ModuleType:
-    places = list(dict.fromkeys([*([Path(folder)] if folder else []), Path.cwd()]))
-    found = next((place / path for place in places if (place / path).is_file()), None)
-    if found is None:
-        beside = [file.name for place in places if place.is_dir() for file in (place / path).parent.glob("*.py")]
-        near = difflib.get_close_matches(path.name, beside, n=1)
-        hint = f"did you mean {path.with_name(near[0])}?" if near else "correct the path"
-        raise BadInput(f"the reward file {path} does not exist (looked in {' and '.join(map(str, places))}); {hint}")
-    path = found
-    try:
-        return _module(path.resolve(), path.stat().st_mtime_ns)
-    except (Exception, SystemExit) as error:  # the user's own code ran: whatever it raised is told
-        raise BadInput(f"the reward file {path} does not import: {_told(error)}; correct it") from error
-
-
-@functools.cache
-def _module(path: Path, changed: int) -> ModuleType:
-    """The file as a module, one for all its functions until it changes."""
-    name = f"penny_reward_{path.stem}_{abs(hash((path, changed)))}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # it is a file that ends in .py
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # as for any import: dataclasses and pickle look there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:  # an interrupt too: a half-made module must not be found later
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _told(error: BaseException) -> str:
-    """An exception on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_TOLD]

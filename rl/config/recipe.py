@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from rewards.named import is_named
 from rewards.sandbox import Mode
+from rl.config.plug_ins import CORRECTIONS, ESTIMATORS, LOSSES, USUAL_EPSILON_HIGH, WHAT, built_in_or_named
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LARGEST, LARGEST_SEED = 10**9, 2**63 - 1  # no number of a recipe is meant to be more
@@ -209,12 +211,16 @@ class RolloutRejection(Section):
 
 
 class AlgorithmSection(Section):
-    """How rewards become a gradient."""
+    """How rewards become a gradient. Three of its parts may be functions of yours (docs/own-loss.md)."""
 
     problems_per_step: int = Field(8, ge=1, le=2**20, description="problems a step, over all ranks")
-    advantage_estimator: Literal["grpo", "rloo", "reinforce_plus_plus_baseline"] = "grpo"
+    advantage_estimator: Annotated[str, built_in_or_named(*ESTIMATORS)] = Field(
+        "grpo", description=f"{', '.join(ESTIMATORS)}, or path/to/file.py:function"
+    )
     scale_rewards: Literal["group", "batch", "none"] = "group"
-    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo"] = "dapo"
+    loss_type: Annotated[str, built_in_or_named(*LOSSES)] = Field(
+        "dapo", description=f"{', '.join(LOSSES)} (bnpo is dapo), or path/to/file.py:function"
+    )
     importance_sampling_level: Literal["token", "sequence"] = Field("token", description="sequence: GSPO")
     epsilon: float = Field(0.2, ge=0)
     epsilon_high: float | None = Field(None, ge=0, description="clip-higher; default: epsilon (cispo: its cap, 5)")
@@ -227,23 +233,25 @@ class AlgorithmSection(Section):
     dynamic_sampling_max_tokens: int | None = Field(
         None, ge=1, description="no more replacements after so many tokens of a step; default: 4 batches at full length"
     )
-    importance_sampling_correction: Literal[
-        "none",
+    importance_sampling_correction: Annotated[str, built_in_or_named(*CORRECTIONS)] = Field(
         "token_truncate",
-        "token_mask",
-        "sequence_truncate",
-        "sequence_mask",
-        "geometric_truncate",
-        "geometric_mask",
-    ] = Field("token_truncate", description="of the engine's log-probabilities against the learner's")
+        description="of the engine's log-probabilities against the learner's: none, token_truncate, token_mask, "
+        "the same of sequence and geometric, or path/to/file.py:function",
+    )
     importance_sampling_cap: float | None = Field(2.0, ge=1, description="largest ratio kept; null: no bound")
     importance_sampling_floor: float | None = Field(None, gt=0, lt=1, description="smallest ratio kept; null: no bound")
     rollout_rs: RolloutRejection = RolloutRejection()
 
     @property
+    def plug_ins(self) -> dict[str, str]:
+        """The functions of users that stand in the place of built-in ones, by the key that names them."""
+        values = {key: str(getattr(self, key)) for key in WHAT}
+        return {key: value for key, value in values.items() if is_named(value)}
+
+    @property
     def clip_high(self) -> float:
         """`epsilon_high` as it holds; for cispo it bounds the ratio itself, and 5 is what its users take."""
-        usual = 5.0 if self.loss_type == "cispo" else self.epsilon
+        usual = USUAL_EPSILON_HIGH.get(self.loss_type, self.epsilon)
         return usual if self.epsilon_high is None else self.epsilon_high
 
 

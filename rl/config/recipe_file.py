@@ -11,6 +11,7 @@ from rewards.errors import BadInput
 from rl.base.nearest import nearest
 from rl.config.listed import PIPELINES, RECIPES, pipeline_names, recipe_names
 from rl.config.model_name import HUB_IDS
+from rl.config.plug_ins import WHAT
 from rl.config.recipe import Recipe
 from rl.config.yaml_text import dump_yaml
 from rl.config.yaml_tree import Origins, Tree, assign, check, parse_override, read_tree, shown
@@ -225,6 +226,11 @@ def anchor_paths(tree: Tree, folder: Path) -> None:
             section[key] = (found(value) if key == "path" or "/" in value else None) or value
     if isinstance(tree.get("benchmarks"), list):
         tree["benchmarks"] = [found(str(name)) or name if is_file(str(name)) else name for name in tree["benchmarks"]]
+    if isinstance(algorithm := tree.get("algorithm"), dict):
+        for key in WHAT:
+            path, _, name = str(algorithm.get(key)).rpartition(":")
+            if path.endswith(".py") and (place := found(path)):
+                algorithm[key] = f"{place}:{name}"
     if isinstance(rewards, dict) and isinstance(rewards.get("functions"), dict):
         files = [Path(str(name).rpartition(":")[0]) for name in rewards["functions"] if ".py:" in str(name)]
         if any(not path.expanduser().is_absolute() for path in files) and rewards.get("folder") is None:

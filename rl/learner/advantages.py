@@ -11,38 +11,47 @@ completions each, and `valid` [P, G], True where a completion was graded. What `
 A group with fewer than two graded completions has no baseline and gets zeros. So does a group whose rewards are all
 equal, exactly and not up to rounding: they count as equal if they spread over no more than 1e-6 (relative to the
 largest, where that is above 1), else the rounding of a weighted sum, divided by a tiny deviation, would be learned.
+
+An estimator is a function in `ESTIMATORS`, or a user's (docs/own-loss.md).
 """
 
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 
 from rewards.errors import BadInput
 
-Estimator = Literal["grpo", "rloo", "reinforce_plus_plus_baseline"]
 Scale = Literal["group", "batch", "none"]
 
 EPS = 1e-4  # added to every standard deviation, as in TRL
 FLAT = 1e-6  # spread of rewards up to which they count as equal
 
 
+# From `rewards` and `valid` [P, G], and `algorithm.scale_rewards`: advantages [P, G].
+Estimator = Callable[[torch.Tensor, torch.Tensor, Scale], torch.Tensor]
+
+
 def compute_advantages(
-    estimator: Estimator, scale: Scale, rewards: torch.Tensor, valid: torch.Tensor
+    estimator: str | Estimator, scale: Scale, rewards: torch.Tensor, valid: torch.Tensor
 ) -> torch.Tensor:  # [P, G]
-    """Return the advantages [P, G] by the named estimator.
+    """Return the advantages [P, G] by an estimator, or by that of a name in `ESTIMATORS`.
 
     `scale` applies to `grpo` only: RLOO has no scale, REINFORCE++ always that of the batch.
     Raises BadInput if a graded reward is not finite or the name is unknown.
     """
     if not torch.isfinite(rewards[valid]).all():
         raise BadInput("A reward is NaN or infinite: let the reward function return a finite number, or None.")
-    if estimator == "grpo":
-        return group_advantages(rewards, valid, scale)
-    if estimator == "rloo":
-        return rloo_advantages(rewards, valid)
-    if estimator == "reinforce_plus_plus_baseline":
-        return reinforce_plus_plus_baseline_advantages(rewards, valid)
-    raise BadInput(f"Unknown algorithm.advantage_estimator {estimator!r}: use one of {get_args(Estimator)}.")
+    return named_estimator(estimator)(rewards, valid, scale)
+
+
+def named_estimator(estimator: str | Estimator) -> Estimator:
+    """Return the estimator of a name. Raises BadInput if there is none."""
+    if not isinstance(estimator, str):
+        return estimator
+    if estimator not in ESTIMATORS:
+        raise BadInput(f"Unknown algorithm.advantage_estimator {estimator!r}: use {' or '.join(ESTIMATORS)}.")
+    return ESTIMATORS[estimator]
 
 
 def group_advantages(rewards: torch.Tensor, valid: torch.Tensor, scale: Scale) -> torch.Tensor:  # [P, G]
@@ -75,6 +84,15 @@ def reinforce_plus_plus_baseline_advantages(rewards: torch.Tensor, valid: torch.
     centered = _center(rewards, valid)  # [P, G]
     # Each group's sum is zero, so the mean of the batch is too: whitening is the division alone, and zeros stay zeros.
     return centered / (_batch_std(centered, valid) + EPS)
+
+
+ESTIMATORS: Mapping[str, Estimator] = {
+    "grpo": group_advantages,
+    "rloo": lambda rewards, valid, scale: rloo_advantages(rewards, valid),
+    "reinforce_plus_plus_baseline": lambda rewards, valid, scale: reinforce_plus_plus_baseline_advantages(
+        rewards, valid
+    ),
+}
 
 
 def _center(rewards: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:  # [P, G]

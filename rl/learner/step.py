@@ -1,13 +1,14 @@
 """One learning step: from scored completions to new weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from rl.base import ranks
-from rl.base.errors import RunStopped
+from rl.base.errors import PlugInFailed, RunStopped
 from rl.config.recipe import AlgorithmSection, OptimizerSection
 from rl.learner.correction import importance_weights
 from rl.learner.distillation import reverse_kl_advantages
@@ -17,6 +18,7 @@ from rl.learner.gap import gap_stats
 from rl.learner.kl import kl_per_token
 from rl.learner.losses import Totals, policy_loss
 from rl.learner.packing import Layout, MicroBatch, Sample, pack
+from rl.learner.plug_ins import PlugIns, load_plug_ins
 from rl.learner.policy import Policy
 from rl.learner.rejection import kept_tokens
 from rl.learner.scaling import build_scaler, update_weights
@@ -70,20 +72,22 @@ def learn(
     settings: LearnerSettings,
     teacher: Policy | None = None,
     scaler: torch.amp.GradScaler | None = None,
+    plug_ins: PlugIns | None = None,
 ) -> Update:
     """Update the policy `num_iterations` times on this rank's samples; the gradient is that of all ranks' together.
 
     A `teacher` scores every token before the first update, and its scores are part of the advantages.
 
     The ratio's "old" log-probabilities are those of the first iteration, taken as it goes, so no extra pass is spent on
-    them. `scaler` scales the loss in float16; by default it is a new one. Before the first update the gap to the engine
-    is measured. Raises `RunStopped` if it is above its limit or if the gradient is not finite; the weights are then
-    still the old ones. In float16 a gradient that is not finite skips the update (`scaling.py`).
+    them. `scaler` scales the loss in float16; by default it is a new one. `plug_ins`: those of `algorithm`, which a run
+    loads once. Before the first update the gap to the engine is measured. Raises `RunStopped` if it is above its limit
+    or if the gradient is not finite; the weights are then still the old ones. In float16 a gradient that is not finite
+    skips the update (`scaling.py`). Raises `PlugInFailed`, on all ranks, if a user's function fails on one.
     """
-    scaler = scaler or build_scaler(policy)
+    scaler, plug_ins = scaler or build_scaler(policy), plug_ins or load_plug_ins(algorithm)
     totals = batch_totals(samples, settings.max_completion_length)
     policy.routers.take_counts()  # those of earlier trials
-    always = teacher is not None or algorithm.beta > 0 or algorithm.entropy_coef > 0
+    always = plug_ins.needs_all or teacher is not None or algorithm.beta > 0 or algorithm.entropy_coef > 0
     most = min(each.most_tokens for each in (policy, teacher) if each is not None)
     micro_batches = pack_useful(samples, section, policy.layout, always, most)
     nodes = sum(ranks.gather([sum(batch.input_ids.numel() for batch in micro_batches)]))  # of all ranks
@@ -91,21 +95,22 @@ def learn(
     for iteration in range(algorithm.num_iterations):
         optimizer.zero_grad(set_to_none=True)
         sums = dict[str, float]()
-        for number, cpu_batch in enumerate(micro_batches):
-            batch = cpu_batch.to(policy.device)
-            logps, entropy = policy.logps(batch, settings.temperature, with_entropy_grad=algorithm.entropy_coef > 0)
-            if iteration == 0:
-                old.append(logps.detach())
-                taught.append(None if teacher is None else teacher.frozen_logps(batch, settings.temperature))
-            first = Before(old[number], taught[number])
-            loss, stats = batch_loss(policy, batch, logps, first, entropy, totals, algorithm, settings)
-            if policy.routers and settings.router_aux_loss_coef:
-                balance = policy.routers.balance_loss() * batch.input_ids.numel() / nodes
-                loss = loss + settings.router_aux_loss_coef * balance
-                stats |= {"balance": balance.detach()}
-            scaler.scale(loss).backward()
-            for name, value in (stats | {"loss": loss.detach()}).items():
-                sums[name] = sums.get(name, 0.0) + float(value)
+        with failing_together(moved=iteration > 0):
+            for number, cpu_batch in enumerate(micro_batches):
+                batch = cpu_batch.to(policy.device)
+                logps, entropy = policy.logps(batch, settings.temperature, with_entropy_grad=algorithm.entropy_coef > 0)
+                if iteration == 0:
+                    old.append(logps.detach())
+                    taught.append(None if teacher is None else teacher.frozen_logps(batch, settings.temperature))
+                first = Before(old[number], taught[number])
+                loss, stats = batch_loss(policy, batch, logps, first, entropy, totals, algorithm, settings, plug_ins)
+                if policy.routers and settings.router_aux_loss_coef:
+                    balance = policy.routers.balance_loss() * batch.input_ids.numel() / nodes
+                    loss = loss + settings.router_aux_loss_coef * balance
+                    stats |= {"balance": balance.detach()}
+                scaler.scale(loss).backward()
+                for name, value in (stats | {"loss": loss.detach()}).items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
         ranks.add_gradients(policy.trainable.values())
         if iteration == 0:
             update.logps = logps_by_sample(micro_batches, old)
@@ -117,6 +122,19 @@ def learn(
     if policy.routers:
         update.metrics |= load_metrics(ranks.gather([policy.routers.take_counts()]))
     return update
+
+
+@contextmanager
+def failing_together(moved: bool) -> Iterator[None]:
+    """Raise what a user's function raised in the block, on every rank; `moved`: the weights have left the old ones."""
+    failures = list[PlugInFailed]()
+    try:
+        yield
+    except PlugInFailed as error:
+        failures.append(error)
+    for failure in ranks.gather(failures)[:1]:
+        failure.moved = moved
+        raise failure
 
 
 def batch_totals(samples: Sequence[Sample], max_completion_length: int) -> Totals:
@@ -148,6 +166,7 @@ def batch_loss(
     totals: Totals,
     algorithm: AlgorithmSection,
     settings: LearnerSettings,
+    plug_ins: PlugIns,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """This micro-batch's share of the loss, and sums for the metrics."""
     correction, correction_sums = importance_weights(
@@ -155,7 +174,7 @@ def batch_loss(
         batch.engine_logps,
         batch.sequence,
         batch.mask,
-        algorithm.importance_sampling_correction,
+        plug_ins.correction,
         algorithm.importance_sampling_cap,
         algorithm.importance_sampling_floor,
     )
@@ -177,10 +196,11 @@ def batch_loss(
         batch.sequence,
         batch.mask,
         totals,
-        loss_type=algorithm.loss_type,
+        loss_type=plug_ins.loss,
         epsilon=algorithm.epsilon,
         epsilon_high=algorithm.clip_high,
         importance_sampling_level=algorithm.importance_sampling_level,
+        engine_logps=batch.engine_logps,
         correction=correction,
         kl=kl,
         beta=algorithm.beta,
@@ -198,8 +218,6 @@ def averages(parts: list[dict[str, float]]) -> dict[str, float]:
     metrics = {
         "loss": sums["loss"],
         "entropy": sums["entropy"] / tokens,
-        "clip_ratio/low": sums["clip_low"] / tokens,
-        "clip_ratio/high": sums["clip_high"] / tokens,
         "correction/mean": sums["correction"] / tokens,
         "correction/capped": sums["correction_capped"] / tokens,
         "correction/floored": sums["correction_floored"] / tokens,
@@ -208,7 +226,9 @@ def averages(parts: list[dict[str, float]]) -> dict[str, float]:
     metrics |= {f"correction/{name}": sums[name] / max(sums["sequences"], 1) for name in rejected}
     if "balance" in sums:
         metrics["moe/balance_loss"] = sums["balance"]
-    return metrics | {name: sums[name] / tokens for name in ("kl", "reverse_kl") if name in sums}
+    metrics |= {f"clip_ratio/{end}": sums[name] / tokens for end in ("low", "high") if (name := f"clip_{end}") in sums}
+    means = [name for name in sums if name in ("kl", "reverse_kl") or name.startswith("loss/")]
+    return metrics | {name: sums[name] / tokens for name in means}
 
 
 def logps_by_sample(micro_batches: Sequence[MicroBatch], logps: Sequence[Tensor]) -> dict[int, list[float]]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rl.base.columns import listing_text
+from rl.config.plug_ins import WHAT
 from rl.config.recipe import Recipe
 from rl.models.source import load_tokenizer
 from rl.planner.memory import GIB, kv_cache_bytes, memory_gib, precision_of
@@ -39,6 +40,7 @@ class Plan:
     contaminated_problems: dict[str, int]  # left out of training, by benchmark that was looked for
     epochs: float
     rewards: dict[str, float]
+    plug_ins: dict[str, str]  # functions of the user's, by the key of `algorithm` that names them
     prompt_text: str
     prompt_tokens: int
     dollars_at_most: float | None
@@ -78,6 +80,7 @@ def make_plan(recipe: Recipe) -> Plan:
         contaminated_problems=sets.report.counts() if sets.report else {},
         epochs=steps * recipe.algorithm.problems_per_step / len(sets.training),
         rewards=dict(recipe.rewards.functions),
+        plug_ins=recipe.algorithm.plug_ins,
         prompt_text=prompt.text,
         prompt_tokens=len(prompt.token_ids),
         dollars_at_most=dollars_at_most(recipe),
@@ -128,6 +131,7 @@ def plan_text(plan: Plan, width: int | None = None) -> str:
         ("problems", f"{plan.training_problems:,} to train on, {plan.held_out_problems:,} held out"),
         *([("left out", f"too near to a benchmark's: {near}")] if near else []),
         ("rewards", ", ".join(f"{name} x {weight:g}" for name, weight in plan.rewards.items())),
+        *((WHAT[key], f"{spec} (yours)") for key, spec in plan.plug_ins.items()),
         ("steps", f"{plan.steps}, {plan.epochs:.2f} epochs, {plan.evaluations} evaluations"),
         ("a step", f"at most {step['prompts']:,} prompt and {step['completions']:,} completion tokens"),
         (

@@ -11,7 +11,7 @@ from rewards.errors import BadInput
 from rl.base import tables
 from rl.problems.problem import Problem
 from rl.run.folder import RunFolder
-from rl.run.manifest import hash_problem, hash_problems, read_manifest
+from rl.run.manifest import hash_problem, hash_problems, last_fact
 
 Sets = Mapping[str, Sequence[Problem]]  # by name: training, held_out
 SCHEMA = pa.schema({"set": pa.string(), "sha256": pa.binary(32)})
@@ -33,7 +33,7 @@ def hash_sets(sets: Sets) -> dict[str, str]:
 
 def changed_data(folder: RunFolder, sets: Sets) -> Different:
     """Return the sets that are not those of the run's last session; none of them for a new run."""
-    stored = _last_hashes(folder)
+    stored = last_fact(folder, "data")
     changed = [name for name, found in hash_sets(sets).items() if stored.get(name, found) != found]
     if not changed:
         return {}
@@ -59,13 +59,6 @@ def write_rows(folder: RunFolder, sets: Sets) -> None:
     """Keep the SHA-256 of every problem, to count those that differ later."""
     rows = [{"set": name, "sha256": hash_problem(problem)} for name, problems in sets.items() for problem in problems]
     tables.write_rows(folder.problems, SCHEMA, rows)
-
-
-def _last_hashes(folder: RunFolder) -> dict[str, str]:
-    manifest = read_manifest(folder)
-    sessions = manifest.get("sessions", [])
-    found: dict[str, str] = (sessions[-1]["changed"] if sessions else {}).get("data", manifest.get("data", {}))
-    return found
 
 
 def _stored_rows(path: Path) -> dict[str, Counter[bytes]]:

@@ -8,7 +8,7 @@ from rewards.errors import BadInput
 from rewards.failures import RewardFailed
 from rl.base import atomic
 from rl.base.disk import SPACE
-from rl.base.errors import RunStopped, WriteFailed
+from rl.base.errors import PlugInFailed, RunStopped, WriteFailed
 from rl.run.checkpoints import last_saved
 from rl.run.folder import RunFolder
 
@@ -24,15 +24,19 @@ def reward_failures(folder: Path) -> Iterator[None]:
         raise RunStopped(f"{reported(error, folder)}; correct the reward, then give the same command again.") from error
 
 
-def reported(error: RewardFailed, folder: Path) -> str:
-    """Write the traceback of a reward that raised to a file; return the sentence about both, without its end."""
+def reported(error: RewardFailed | PlugInFailed, folder: Path) -> str:
+    """Write the traceback of a user's function that failed to a file; return the sentence about both, without its end.
+
+    The file is `REPORT`, or the like for a loss.
+    """
+    file = folder / (REPORT if isinstance(error, RewardFailed) else f"{error.what.replace(' ', '-')}-error.txt")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         text = error.report().encode("utf-8", "replace").decode()  # a completion may have half a character
-        atomic.write_text(folder / REPORT, text)
+        atomic.write_text(file, text)
     except OSError as refusal:  # the disk, too: the sentence is worth more than the file
         return f"{error} (its traceback could not be kept: {refusal})"
-    return f"{error} (the whole traceback is in {folder / REPORT})"
+    return f"{error} (the whole traceback is in {file})"
 
 
 @contextmanager
@@ -40,14 +44,15 @@ def ended(folder: RunFolder) -> Iterator[None]:
     """End a run that cannot go on with one sentence: what went wrong, what is saved, how to go on.
 
     Raises:
-        RunStopped: a reward raised, or the disk is full or not ours.
+        RunStopped: a user's function failed, or the disk is full or not ours.
     """
     try:
         yield
-    except (RewardFailed, OSError) as error:
+    except (RewardFailed, PlugInFailed, OSError) as error:
         number = error.errno if isinstance(error, OSError) else None
-        if isinstance(error, RewardFailed):
-            what, cure = reported(error, folder.path), "correct the reward"
+        if isinstance(error, RewardFailed | PlugInFailed):
+            kind = "reward" if isinstance(error, RewardFailed) else error.what
+            what, cure = reported(error, folder.path), f"correct the {kind}"
         elif isinstance(error, WriteFailed) or number in SPACE:  # of a library's own file, too
             what, cure = str(error), "make room" if number in SPACE else "make it writable"
         else:

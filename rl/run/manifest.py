@@ -58,6 +58,14 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
     return read_object(folder.manifest, MANIFEST_CURE, may=MANIFEST) if folder.manifest.exists() else {}
 
 
+def last_fact(folder: RunFolder, name: str) -> dict[str, Any]:
+    """Return one of the facts that the run's last session wrote, such as `data`; an empty one if it did not."""
+    manifest = read_manifest(folder)
+    sessions = manifest.get("sessions", [])
+    found: dict[str, Any] = (sessions[-1]["changed"] if sessions else {}).get(name, manifest.get(name, {}))
+    return found
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide what a run does, where installed."""
     found = {"python": platform.python_version()}

@@ -14,8 +14,10 @@ from typing import Any
 
 from rewards.errors import BadInput
 from rewards.grading import Grader
+from rewards.named import is_named
 from rl.config.recipe import AlgorithmSection, Recipe
 from rl.grading.answers import as_columns, build_grader
+from rl.learner.plug_ins import load_plug_ins
 from rl.models.source import ALIASES, load_config, load_tokenizer
 from rl.problems.decontaminate import left_out_text, named_benchmark
 from rl.problems.problem import Problem
@@ -42,6 +44,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
     """
     check_sampling(recipe)
     check_correction(recipe.algorithm)
+    load_plug_ins(recipe.algorithm)  # refuses functions that do not exist or cannot work
     with build_grader(recipe.rewards):  # refuses functions and options that do not exist
         pass
     check_lengths(recipe)
@@ -77,6 +80,8 @@ def check_correction(algorithm: AlgorithmSection) -> None:
     """Refuse a correction without bounds, and bounds that have no effect or leave out what both sides agree about."""
     mode, cap = algorithm.importance_sampling_correction, algorithm.importance_sampling_cap
     floor = algorithm.importance_sampling_floor
+    if is_named(mode):  # of yours, which makes of the bounds what it likes
+        return
     if mode == "none" and floor is not None:
         raise BadInput(
             f"algorithm.importance_sampling_floor={floor:g} is a bound of the correction, and "

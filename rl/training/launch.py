@@ -19,6 +19,7 @@ from rl.config.recipe_file import dump_recipe
 from rl.grading.answers import build_grader
 from rl.learner.budget import MOST_TOKENS, auto_budget, available_bytes
 from rl.learner.optimizer import build_optimizer, build_scheduler
+from rl.learner.plug_ins import load_plug_ins
 from rl.learner.policy import Policy
 from rl.learner.scaling import build_scaler
 from rl.models.source import load_tokenizer, model_fingerprint
@@ -39,6 +40,7 @@ from rl.run.display import Display
 from rl.run.evaluations import read_evaluations
 from rl.run.failures import ended, how_to_go_on, told_what_is_saved
 from rl.run.folder import RunFolder
+from rl.run.functions import FACT, changed_functions, hash_functions
 from rl.run.ledger import Ledger, ledger_totals
 from rl.run.loading import keep_log, loading
 from rl.run.manifest import read_manifest, write_manifest
@@ -171,6 +173,7 @@ def open_session(
     `books` is the folder that this rank writes to.
     """
     target = start.target
+    plug_ins, functions = load_plug_ins(start.recipe.algorithm), hash_functions(start.recipe)
     recipe, precision = settle_precision(start.recipe, target)
     training, held_out = load_sets(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
@@ -212,7 +215,9 @@ def open_session(
         tokenizer=tokenizer,
         grader=grader,
         engine=engine,
+        plug_ins=plug_ins,
         teacher=teacher,
+        functions=functions,
     )
     go_on(session, checkpoint, start, data, precision)
     if ranks.rank() == 0:
@@ -251,6 +256,10 @@ def go_on(session: Session, checkpoint: Path | None, start: Start, data: Data, p
         "weights": "shared" if state.policy.shared else "separate",
         "ranks": ranks.world_size(),
     }
+    if session.functions:
+        parts[FACT] = session.functions
+    for spec in changed_functions(start.target, session.functions):
+        display.message(f"{spec} has changed since the run was last trained, and goes on as it is now")
     history: dict[str, Any] = {"recipe_changed": start.changes} if start.changes else {}
     if "optimizer.max_steps" in start.changes and start.recipe.optimizer.lr_scheduler_type != "constant":
         display.message(

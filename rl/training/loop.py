@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 
 from rl.base import ranks
-from rl.base.errors import RunStopped
+from rl.base.errors import PlugInFailed, RunStopped
 from rl.grading.answers import Answer
 from rl.learner.advantages import compute_advantages
 from rl.learner.fuse import LogitError, absolute_limit, is_reference
@@ -49,10 +49,16 @@ def take_step(run: Session, rollouts: Prefetcher, step: int) -> None:
         batch = rollouts.batch(step)
         run.stop_if_asked()
         check_ungradable(batch.tried, run.recipe.rewards.max_ungradable)
-    samples = to_samples(run, batch.answers, batch_advantages(run, batch.answers))
+        advantages = batch_advantages(run, batch.answers)
+    samples = to_samples(run, batch.answers, advantages)
     rollouts.begin(step + 1)  # if they are to be sampled while this step learns
-    with run.recorder.ledger.phase("learn"):
-        update = update_policy(run, step, samples)
+    try:
+        with run.recorder.ledger.phase("learn"):
+            update = update_policy(run, step, samples)
+    except PlugInFailed as failure:
+        if not failure.moved:
+            run.save()
+        raise
     rollouts.finish()
     with run.recorder.ledger.phase("sync"):
         synced = run.sync.hand_over()
@@ -75,7 +81,7 @@ def batch_advantages(run: Session, answers: Sequence[Answer]) -> list[float]:
     rewards = ranks.gather([answer.graded.reward for answer in answers])
     valid = torch.tensor([reward is not None for reward in rewards]).view(-1, size)  # [P, G]
     values = torch.tensor([reward or 0.0 for reward in rewards], dtype=torch.float64).view(-1, size)  # [P, G]
-    advantages = compute_advantages(algorithm.advantage_estimator, algorithm.scale_rewards, values, valid)
+    advantages = compute_advantages(run.plug_ins.estimator, algorithm.scale_rewards, values, valid)
     if run.teacher is not None:
         advantages = advantages * run.recipe.distillation.reward_weight
     first = ranks.rank() * len(answers)
@@ -111,8 +117,17 @@ def update_policy(run: Session, step: int, samples: Sequence[Sample]) -> Update:
     )
     learning_rate = float(state.scheduler.get_last_lr()[0])
     section = run.recipe.optimizer.model_copy(update={"micro_batch_tokens": state.pass_tokens})
-    algorithm = run.recipe.algorithm
-    update = learn(state.policy, state.optimizer, samples, algorithm, section, settings, run.teacher, state.scaler)
+    update = learn(
+        state.policy,
+        state.optimizer,
+        samples,
+        run.recipe.algorithm,
+        section,
+        settings,
+        run.teacher,
+        state.scaler,
+        run.plug_ins,
+    )
     if state.first_gap is None and is_reference(update.logit_error):
         state.first_gap = update.logit_error
     state.scheduler.step()

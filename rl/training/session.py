@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from rewards.grading import Grader
 from rl.base import ranks
 from rl.base.signals import StopRequested, StopSignal
 from rl.config.recipe import Recipe
+from rl.learner.plug_ins import PlugIns
 from rl.learner.policy import Policy
 from rl.models.adapter_base import name_base
 from rl.problems.problem import Problem, Prompt
@@ -37,6 +38,8 @@ class Session:
         training: the training problems; `prompter` renders them.
         teacher: scores the policy's tokens in on-policy distillation.
         callbacks: functions of a Python program, called after each step.
+        plug_ins: the loss, the advantage estimator and the correction.
+        functions: SHA-256 of the file of each function of the user's.
         saved_step: the step of the newest checkpoint.
         ended_by: the callback that ends the run, in words; empty: none does.
     """
@@ -52,8 +55,10 @@ class Session:
     tokenizer: Any
     grader: Grader
     engine: RolloutEngine
+    plug_ins: PlugIns
     teacher: Policy | None = None
     callbacks: Sequence[Callback] = ()
+    functions: Mapping[str, str] = field(default_factory=dict)
     saved_step: int = 0
     ended_by: str = ""
 

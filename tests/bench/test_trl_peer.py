@@ -50,7 +50,7 @@ def recipe(path: Path, **sections: dict[str, Any]) -> Recipe:
 @pytest.fixture(scope="module")
 def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Two steps by TRL, with what it generated from, and its log of each step."""
-    reward = Path(__file__).parent / "letter_reward.py"
+    reward = Path(__file__).parents[1] / "training" / "letter_reward.py"
     asked = recipe(
         tiny_model, rewards={"functions": {f"{reward}:share_of_low_letters": 1.0}}, optimizer={"learning_rate": 0.02}
     )

@@ -1,14 +1,14 @@
 """Importance weights by hand (tests/learner/test_losses_trl.py compares them with TRL's own code)."""
 
 import math
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from rewards.errors import BadInput
-from rl.learner.correction import Mode, importance_weights
+from rl.learner.correction import CORRECTIONS, importance_weights
 
 # Sequence 0: ratios 3, 1/2, 1; sequence 1: ratios 1/2, 4 and an uncounted token of ratio 100.
 RATIOS = torch.tensor([3.0, 0.5, 1.0, 0.5, 4.0, 100.0], dtype=torch.float64)
@@ -102,7 +102,7 @@ def test_enormous_ratios_stay_finite() -> None:
     assert importance_weights(old, engine, *arguments, "sequence_truncate", None, 0.5)[0].isfinite().all()
 
 
-@pytest.mark.parametrize("mode", [mode for mode in get_args(Mode) if mode != "none"])
+@pytest.mark.parametrize("mode", [mode for mode in CORRECTIONS if mode != "none"])
 def test_equal_log_probabilities_weigh_one(mode: Any) -> None:
     weights, stats = importance_weights(OLD, OLD, SEQUENCE, MASK, mode, 2.0)
     assert weights.tolist() == [1] * 6
