@@ -163,7 +163,7 @@ RANK_SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from rl import ranks
+from rl.base import ranks
 from tests.learner.test_scaling import flat, load, samples, step
 ranks.start("cpu")
 policy = load(Path(sys.argv[1]))

@@ -179,7 +179,7 @@ def test_exported_weights_are_the_adapter_merged_and_the_base_is_untouched(tiny_
 RANK_SCRIPT = """
 import json, pickle, sys
 import torch
-from rl import ranks
+from rl.base import ranks
 from rl.learner.policy import load_policy
 from rl.learner.step import LearnerSettings, learn
 from rl.config.recipe import AlgorithmSection, ModelSection, OptimizerSection
