@@ -2,7 +2,9 @@
 
 from setuptools import find_packages, setup
 
+RECIPES = ["rl.recipes", "rl.recipes.pipelines", "rl.recipes.smoke"]
+
 setup(
-    packages=[*find_packages(include=["rl", "rl.*", "rewards", "rewards.*"]), "rl.recipes"],
+    packages=[*find_packages(include=["rl", "rl.*", "rewards", "rewards.*"]), *RECIPES],
     package_dir={"rl.recipes": "recipes"},
 )

