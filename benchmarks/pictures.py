@@ -3,9 +3,11 @@
 It trains the quickstart, and keeps what the command printed and two charts of the report as SVG in `docs/images`.
 """
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -16,8 +18,9 @@ from rl.run.evaluations import read_evaluations
 from rl.run.folder import RunFolder
 from rl.run.metrics import read_metrics
 
-IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-COLUMNS = 112
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "docs" / "images"
+COLUMNS = 124
 KEPT = 5  # steps at each end of the run that the picture shows
 
 
@@ -51,14 +54,17 @@ def draw_charts(run: RunFolder, file: Path) -> None:
 
 
 def main(overrides: list[str]) -> None:
-    """Run the quickstart and draw."""
+    """Run the quickstart in an empty folder, and draw."""
     IMAGES.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "rl.cli", "train", "quickstart", *overrides]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
-    folder = next(line.partition(": ")[2] for line in lines if line.startswith("run folder: "))
-    draw_terminal(["$ make quickstart", *shortened(lines)], IMAGES / "quickstart.svg")
-    draw_charts(RunFolder.open(Path(folder)), IMAGES / "curves.svg")
+    place = {"COLUMNS": str(COLUMNS), "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory() as empty:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=empty, env=os.environ | place)
+        lines = done.stdout.splitlines()
+        folder = next(line.partition(": ")[2] for line in lines if line.startswith("run folder: "))
+        last = next(number for number, line in enumerate(lines) if line.startswith("report: "))
+        draw_terminal(["$ make quickstart", *shortened(lines[: last + 1])], IMAGES / "quickstart.svg")
+        draw_charts(RunFolder.open(Path(empty) / folder), IMAGES / "curves.svg")
 
 
 if __name__ == "__main__":
