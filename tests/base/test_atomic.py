@@ -68,7 +68,7 @@ def test_an_interrupted_folder_is_not_there(tmp_path: Path) -> None:
 
 def test_what_a_kill_leaves_is_hidden_and_can_be_removed(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from rl.run import atomic\n"
+        "import os, signal, sys; from pathlib import Path; from rl.base import atomic\n"
         "with atomic.folder(Path(sys.argv[1]) / 'x') as temporary:\n"
         "    (temporary / 'a').write_text('1'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
