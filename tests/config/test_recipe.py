@@ -351,3 +351,36 @@ def test_a_recipe_built_in_python_survives_writing(tmp_path: Path) -> None:
     )
     (tmp_path / "mine.yaml").write_text(dump_recipe(recipe))
     assert load_recipe(str(tmp_path / "mine.yaml")) == recipe
+
+
+def test_files_of_losses_and_the_like_are_found_beside_the_recipe(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (tmp_path / "parts.py").touch()
+    (work / "here.py").touch()
+    monkeypatch.chdir(work)
+    recipe_path.write_text(
+        MINIMAL + "algorithm: {loss_type: 'parts.py:mine', advantage_estimator: 'here.py:f', "
+        "importance_sampling_correction: 'package.module:g'}\n"
+    )
+    algorithm = load_recipe(str(recipe_path)).algorithm
+    assert algorithm.plug_ins == {
+        "loss_type": f"{tmp_path}/parts.py:mine",
+        "advantage_estimator": f"{work}/here.py:f",
+        "importance_sampling_correction": "package.module:g",
+    }
+    changed = load_recipe(str(recipe_path), ["algorithm.loss_type=gone.py:mine", "algorithm.advantage_estimator=rloo"])
+    assert changed.algorithm.loss_type == "gone.py:mine"  # for whoever loads it to refuse
+    assert (changed.algorithm.advantage_estimator, "advantage_estimator" in changed.algorithm.plug_ins) == (
+        "rloo",
+        False,
+    )
+
+
+@pytest.mark.parametrize("key", ["advantage_estimator", "importance_sampling_correction"])
+def test_what_is_neither_built_in_nor_a_function_is_refused(recipe_path: Path, key: str) -> None:
+    message = refusal(recipe_path, f"algorithm.{key}=gro")
+    assert message.startswith(f"algorithm.{key} is no path/to/file.py:function, so it must be '")
+    assert message.endswith(", not 'gro'. (command line)")

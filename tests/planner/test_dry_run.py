@@ -161,3 +161,13 @@ def test_the_whole_plan_shows_the_prompt_exactly_as_sent(tiny_model: Path) -> No
     assert made.prompt_text in narrow
     assert max(map(len, narrow.replace(made.prompt_text, "").splitlines())) <= 60
     assert dry_run.plan_dict(made, ["w"])["memory_total_gib"] == pytest.approx(sum(made.memory_gib.values()))
+
+
+def test_the_plan_names_functions_of_the_user(tiny_model: Path) -> None:
+    file = Path(__file__).parents[2] / "examples" / "custom_loss.py"
+    parts = {"loss_type": f"{file}:gspo", "importance_sampling_correction": f"{file}:smooth"}
+    made = dry_run.make_plan(make(tiny_model, algorithm=parts))
+    assert made.plug_ins == parts and dry_run.plan_dict(made, [])["plug_ins"] == parts
+    lines = [line.split() for line in dry_run.plan_text(made).splitlines()]
+    assert ["loss", f"{file}:gspo", "(yours)"] in lines and ["correction", f"{file}:smooth", "(yours)"] in lines
+    assert "(yours)" not in dry_run.plan_text(dry_run.make_plan(make(tiny_model)))
