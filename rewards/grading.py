@@ -13,6 +13,7 @@ from rewards.errors import BadInput
 from rewards.gold import column_faults, gold_check
 from rewards.isolated.reward import BATCH_SECONDS, IsolatedReward, Settings, isolated_reward
 from rewards.logs import BatchLogs
+from rewards.named import SESSION
 from rewards.part import part_of
 from rewards.pool import GraderPool
 from rewards.registry import accepted, checked_options, load_reward, required_columns
@@ -88,7 +89,7 @@ class Grader:
         settings = Settings(workers, timeout, batch_timeout)
         self._functions = {
             name: isolated_reward(name, folder, settings)
-            if isolated and name not in registry.BUILTIN and not name.startswith(registry.SESSION)
+            if isolated and name not in registry.BUILTIN and not name.startswith(SESSION)
             else load_reward(name, folder)
             for name in functions
         }

@@ -12,6 +12,14 @@ from typing import Any
 from rewards.errors import BadInput
 
 LONGEST_TOLD = 500  # characters
+SESSION = "session:"  # begins the name of a function that a Python program passed and that has no file
+
+_offered: dict[str, Any] = {}  # functions of this Python session, by their names
+
+
+def offer(name: str, function: Any) -> None:
+    """Make a function of this process known by a name that begins with `SESSION`."""
+    _offered[name] = function
 
 
 def is_named(spec: str) -> bool:
@@ -20,7 +28,7 @@ def is_named(spec: str) -> bool:
 
 
 def load_named(spec: str, what: str, folder: str | None = None) -> Any:
-    """Import what `path/to/file.py:function` or `package.module:function` names.
+    """Import what `path/to/file.py:function` or `package.module:function` names, or return what was offered.
 
     Args:
         spec: the name; a path is looked for in `folder`, if one is given, and then in the working folder.
@@ -29,6 +37,13 @@ def load_named(spec: str, what: str, folder: str | None = None) -> Any:
     Raises:
         BadInput: there is no such file, module or function, or it does not import.
     """
+    if spec.startswith(SESSION):
+        if spec not in _offered:
+            raise BadInput(
+                f"the {what} {spec!r} is a function of a Python session that has ended; pass it to rl.train again, or "
+                "put it into a file"
+            )
+        return _offered[spec]
     path, colon, name = spec.rpartition(":")
     if spec.endswith(".py") or not (colon and name):
         raise BadInput(f"the {what} {spec!r} names no function; write {spec.rstrip(':')}:function_name")

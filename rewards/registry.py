@@ -30,16 +30,7 @@ BUILTIN = {
     "tag_count": "rewards.format",
 }
 OF_A_GROUP = frozenset({"length_penalty"})  # built-in ones that compare the completions of a batch
-SESSION = "session:"  # begins the name of a function that was passed by a Python program and has no file
 GIVEN = BATCH | OFFERED  # what a function may ask for, beside the columns: neither columns nor options
-
-
-_offered: dict[str, Any] = {}  # functions of this Python session, by their names
-
-
-def offer(name: str, function: Any) -> None:
-    """Make a function of this process known by a name that begins with `SESSION`."""
-    _offered[name] = function
 
 
 def names() -> list[str]:
@@ -62,13 +53,6 @@ def load_reward(spec: str, folder: str | None = None) -> RewardFunction:
     if spec in BUILTIN:
         function: RewardFunction = getattr(importlib.import_module(BUILTIN[spec]), spec)
         return function
-    if spec.startswith(SESSION):
-        if spec not in _offered:
-            raise BadInput(
-                f"the reward {spec!r} is a function of a Python session that has ended; pass it to rl.train again, or "
-                "put it into a file"
-            )
-        return as_batch(_offered[spec], spec)
     return as_batch(load_named(spec, "reward", folder) if is_named(spec) else _from_entry_point(spec), spec)
 
 

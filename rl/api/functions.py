@@ -13,6 +13,7 @@ from typing import Any
 
 from rewards import registry
 from rewards.errors import BadInput
+from rewards.named import SESSION, offer
 
 Rewards = Mapping[str | Callable[..., Any], float] | Sequence[str | Callable[..., Any]] | str | Callable[..., Any]
 
@@ -36,22 +37,31 @@ def named_rewards(rewards: Rewards) -> dict[str, float]:
             raise BadInput(f"Two rewards are called {name!r}: rename one of the functions.")
         named[name] = weight
     for reward in rewards:
-        if not isinstance(reward, str) and (name := name_of(reward)).startswith(registry.SESSION):
-            registry.offer(name, reward)
+        known_name(reward)
     return named
+
+
+def known_name(function: str | Callable[..., Any]) -> str:
+    """Return the name of a function, and make it known if it is one of this session. Raises BadInput."""
+    if isinstance(function, str):
+        return function
+    name = name_of(function)
+    if name.startswith(SESSION):
+        offer(name, function)
+    return name
 
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return the name by which a recipe knows a function or a class. Raises BadInput if it has none."""
     if not callable(function):
-        raise BadInput(f"A reward is a function, a class or a name, and this is none: {function!r}.")
+        raise BadInput(f"Pass a function, a class or a name; this is none: {function!r}.")
     name = getattr(function, "__name__", type(function).__name__)
     if not name.isidentifier():
-        raise BadInput(f"A reward needs a name, and {name} is none: define it by `def`.")
+        raise BadInput(f"A function needs a name, and {name} is none: define it by `def`.")
     if registry.BUILTIN.get(name) and getattr(function, "__module__", "").split(".")[0] == "rewards":
         return name
     file = file_of(function, name)
-    return f"{registry.SESSION}{name}" if file is None else f"{file}:{name}"
+    return f"{SESSION}{name}" if file is None else f"{file}:{name}"
 
 
 def file_of(function: Callable[..., Any], name: str) -> Path | None:

@@ -1,17 +1,19 @@
 """Recipes from Python: by name or file, with changes as Python values."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
-from rl.api.functions import Rewards, named_rewards
+from rl.api.functions import Rewards, known_name, named_rewards
 from rl.api.problems import Rows, problems_section
 from rl.config.recipe import Recipe
 from rl.config.recipe_file import check_tree
 from rl.config.recipe_file import load_recipe as read_recipe
 from rl.config.yaml_tree import Tree, assign
+
+Part = str | Callable[..., Any]  # of the algorithm: a built-in one by name, or a function
 
 
 def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None, smoke: bool = False) -> Recipe:
@@ -54,6 +56,7 @@ def assembled(
     rewards: Rewards | None,
     problems: Rows | None,
     eval_problems: Rows | None,
+    algorithm: Mapping[str, Part | None],
     overrides: Mapping[str, Any] | None,
     smoke: bool,
 ) -> Recipe:
@@ -63,7 +66,7 @@ def assembled(
             raise BadInput("smoke=True needs a recipe by name or file, which has smoke settings of its own.")
     else:
         recipe = read_recipe(str(recipe), (), smoke)
-    changes: Tree = {}
+    changes: Tree = {f"algorithm.{key}": known_name(part) for key, part in algorithm.items() if part is not None}
     if rewards is not None:
         changes |= rewards_changes(recipe, named_rewards(rewards))
     if problems is not None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import BadInput
-from rl.api.functions import Rewards, named_rewards
+from rl.api.functions import Rewards, known_name, named_rewards
 from rl.api.problems import Rows
-from rl.api.recipes import assembled, plain
+from rl.api.recipes import Part, assembled, plain
 from rl.api.runs import Run
 from rl.base.allocator import let_segments_grow
 from rl.base.errors import INTERRUPTED, RunStopped
@@ -34,6 +34,9 @@ def train(
     rewards: Rewards | None = None,
     problems: Rows | None = None,
     eval_problems: Rows | None = None,
+    loss: Part | None = None,
+    advantages: Part | None = None,
+    correction: Part | None = None,
     overrides: Mapping[str, Any] | None = None,
     callbacks: Callback | Sequence[Callback] = (),
     smoke: bool = False,
@@ -51,6 +54,10 @@ def train(
         problems: problems to train on, in place of the recipe's: a list of dicts, a `datasets.Dataset`, a DataFrame,
             or the path of a JSONL file. Without `eval_problems`, some of them are held out.
         eval_problems: problems to measure on, likewise.
+        loss: a built-in loss by name, or a function of one `LossInput` that returns the loss of each token.
+        advantages: an advantage estimator by name, or a function of `rewards` and `valid` [P, G] that returns [P, G].
+        correction: an importance-sampling correction by name, or a function of `learner_logps`, `engine_logps` and
+            `mask` [N] that returns weights [N].
         overrides: values of other keys, such as `{"optimizer.max_steps": 50}`.
         callbacks: each is called after each step with the metrics of the step; True ends the run, saved.
         smoke: make it two steps of a tiny model, to see that everything works.
@@ -73,6 +80,8 @@ def train(
                 raise BadInput("A resumed run keeps its recipe and its problems: pass resume= without them.")
             folder = Path(resume.path if isinstance(resume, Run) else resume)
             named_rewards(rewards or {})  # functions of this session are known again
+            for part in (loss, advantages, correction):
+                known_name(part or "")
             whole = resumed_recipe(folder, as_overrides(overrides or {}))
         elif recipe is None:
             raise BadInput("Pass a recipe: its name, its file, or an rl.Recipe; or resume= a run.")
@@ -83,6 +92,11 @@ def train(
                     rewards=rewards,
                     problems=problems,
                     eval_problems=eval_problems,
+                    algorithm={
+                        "loss_type": loss,
+                        "advantage_estimator": advantages,
+                        "importance_sampling_correction": correction,
+                    },
                     overrides=overrides,
                     smoke=smoke,
                 ),

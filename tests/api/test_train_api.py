@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rl
-from rewards import registry
+from rewards import named
 from tests.api.letters import low_letters
 
 ROWS = [{"question": f"{a} + {b}", "answer": str(a + b)} for a in range(10, 20) for b in range(3)]
@@ -71,12 +71,12 @@ def test_a_function_of_the_session_is_passed_again(
     def mine(completions: list[str], **_: Any) -> list[float]:
         return low_letters(completions)
 
-    monkeypatch.setattr(registry, "_offered", {})
+    monkeypatch.setattr(named, "_offered", {})
     wanted = settings(tiny_model, tmp_path / "run")
     run = rl.train("quickstart", rewards={mine: 2.0}, overrides=wanted, callbacks=lambda _: True, quiet=True)
     assert run.recipe.rewards.functions == {"session:mine": 2.0}
     assert not run.finished and list(run.metrics.index) == [1]  # the callback ended it, saved
-    registry._offered.clear()  # as in a new session
+    named._offered.clear()  # as in a new session
     with pytest.raises(rl.BadInput, match="'session:mine' is a function of a Python session that has ended; pass it"):
         rl.train(resume=run, quiet=True)
     rl.train(resume=run, rewards={mine: 2.0}, quiet=True)
@@ -98,6 +98,24 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(tiny_model: Path, tmp_pat
     rl.train(resume=stopped, quiet=True)
     for key in ("loss", "reward/mean", "grad_norm"):
         assert list(stopped.metrics[key]) == list(whole.metrics[key])
+
+
+def test_losses_and_advantages_are_passed_as_functions(tiny_model: Path, tmp_path: Path) -> None:
+    def plain(x: Any) -> Any:
+        return -x.ratio() * x.advantages
+
+    def centered(rewards: Any, valid: Any) -> Any:
+        paid = rewards.where(valid, 0)
+        return paid - paid.sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp(min=1)
+
+    names = {"algorithm.loss_type": "dapo", "algorithm.scale_rewards": "none", "algorithm.epsilon": 0.9}
+    given = settings(tiny_model, tmp_path / "a")
+    mine = rl.train("quickstart", rewards=low_letters, overrides=given, loss=plain, advantages=centered, quiet=True)
+    assert mine.recipe.algorithm.loss_type == "session:plain"
+    builtin = settings(tiny_model, tmp_path / "b", **names)
+    theirs = rl.train("quickstart", rewards=low_letters, overrides=builtin, quiet=True)
+    assert list(mine.metrics["loss"]) == pytest.approx(list(theirs.metrics["loss"]), abs=1e-6)
+    assert list(mine.metrics["grad_norm"]) == pytest.approx(list(theirs.metrics["grad_norm"]), rel=1e-4)
 
 
 def test_what_a_callback_raises_ends_the_run_saved(tiny_model: Path, tmp_path: Path) -> None:
@@ -128,7 +146,7 @@ def test_a_recipe_is_an_object(tiny_model: Path, tmp_path: Path) -> None:
         ({"recipe": "quickstart", "overrides": {"optimizer.max_steps": "three"}}, "optimizer.max_steps must be"),
         ({"recipe": "quickstart", "overrides": {"run.dir": Path("x")}}, r"overrides\['run.dir'\] is no value"),
         ({"recipe": "quickstart", "rewards": lambda completions: [1.0]}, "needs a name, and <lambda> is none"),
-        ({"recipe": "quickstart", "rewards": [3]}, "A reward is a function, a class or a name, and this is none: 3"),
+        ({"recipe": "quickstart", "rewards": [3]}, "Pass a function, a class or a name; this is none: 3"),
         ({"recipe": "quickstart", "rewards": ["mat"]}, "did you mean 'math'"),
         ({"recipe": "quickstart", "problems": []}, "problems has no rows"),
         ({"recipe": "quickstart", "problems": [{"question": {1}}]}, "Row 0 of problems cannot be kept as JSON"),
