@@ -138,6 +138,7 @@ def test_a_stop_character_becomes_the_tokens_that_hold_it(tiny_model: Path) -> N
     ("sections", "named"),
     [
         ({"algorithm": {"advantage_estimator": "rloo"}}, "advantage_estimator=rloo"),
+        ({"algorithm": {"loss_type": "mine.py:f"}}, "takes no algorithm.loss_type=mine.py:f"),
         ({"algorithm": {"beta": 0.1, "kl_estimator": "k1"}}, "kl_estimator=k1"),
         ({"rollout": {"stop": ["</answer>"]}}, "'</answer>'"),
         ({"rollout": {"num_generations": 1}}, "at least 2"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rewards.errors import BadInput
+from rl.base import ranks
 from rl.base.errors import PlugInFailed
 from rl.config import plug_ins as names
 from rl.config.recipe import AlgorithmSection
@@ -16,6 +17,7 @@ from rl.learner.advantages import ESTIMATORS, compute_advantages
 from rl.learner.correction import CORRECTIONS, importance_weights
 from rl.learner.losses import LOSSES, Totals, policy_loss
 from rl.learner.plug_ins import PlugIns, load_plug_ins
+from rl.learner.step import failing_together
 
 Load = Callable[..., PlugIns]
 GOOD = "-x.advantages * x.logps"
@@ -228,6 +230,15 @@ def test_a_failure_goes_from_rank_to_rank_whole() -> None:
     told = pickle.loads(pickle.dumps(failure))
     assert str(told) == str(failure) == "the loss 'mine.py:f' raised KeyError: 1 at mine.py, line 3"
     assert told.report() == failure.report()
+
+
+def test_what_fails_on_another_rank_fails_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = PlugInFailed("loss", "mine.py:f", "raised KeyError: 1")
+    monkeypatch.setattr(ranks, "gather", lambda items: [*items, elsewhere])
+    for moved in (False, True):
+        with pytest.raises(PlugInFailed, match="raised KeyError: 1") as caught, failing_together(moved):
+            pass
+        assert caught.value.moved is moved
 
 
 def test_ratios_of_sequences_are_those_of_the_recipe(load: Load) -> None:
