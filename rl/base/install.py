@@ -104,6 +104,13 @@ def penny_itself() -> list[str]:
     return [] if (ROOT / "rl" / "recipes").is_dir() else ["--editable", f"{ROOT}[dev]"]
 
 
+def install_command(engine: str = "") -> str:
+    """Return the command that installs what is missing, for messages: in a checkout make's, else that of a wheel."""
+    if penny_itself():
+        return f"`make install{f' ENGINE={engine}' if engine else ''}`"
+    return f"`python -m rl.base.install{f' --engine {engine}' if engine else ''}`"
+
+
 def without_vllm(pins: dict[str, str]) -> list[str]:
     """Return the requirements of a set without those of the engine, which has a stage of its own."""
     return [pin for name, pin in pins.items() if not name.startswith("vllm")]

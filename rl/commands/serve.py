@@ -50,12 +50,13 @@ def serve(
     with expected_errors(False):
         import importlib.util
 
+        from rl.base.install import install_command
         from rl.config.model_name import check_model_name
 
         key = "" if api_key_env is None else serving_key(api_key_env)
         check_model_name(model)
         if importlib.util.find_spec("vllm") is None:
-            raise BadInput("vLLM is not installed: run `make install`.")
+            raise BadInput(f"vLLM is not installed: run {install_command()}.")
         from rl.commands.serving import manner_options, servable, server_command
         from rl.evaluation.subject import find_subject
         from rl.models.source import load_tokenizer

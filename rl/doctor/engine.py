@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from rl.base.install import install_command
 from rl.config.recipe import ModelSection, ProblemsSection, Recipe, RewardsSection, RolloutSection
 from rl.doctor.check import Finding, Subject, judged, passed, skipped
 from rl.learner.gap import gap_stats
@@ -72,7 +73,7 @@ def learner(subject: Subject, **rollout: Any) -> Policy:
 
 def without_vllm() -> Finding | None:
     """Return why nothing here can be looked at, if so."""
-    return None if importlib.util.find_spec("vllm") else skipped("vLLM is not installed: run `make install`")
+    return None if importlib.util.find_spec("vllm") else skipped(f"vLLM is not installed: run {install_command()}")
 
 
 def start(subject: Subject) -> Finding:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import torch
 
+from rl.base.install import install_command
 from rl.base.signals import StopSignal
 from rl.config.recipe import ModelSection, ProblemsSection, RolloutSection
 from rl.doctor.check import Finding, Subject, failed, judged, skipped
@@ -172,7 +173,7 @@ def server(subject: Subject) -> Finding:
     if subject.device == "cpu" or torch.cuda.device_count() < 2:
         return skipped("needs two GPUs")
     if pick_engine(RolloutSection(engine="auto")) != "vllm":
-        return skipped("vLLM is not installed: run `make install`")
+        return skipped(f"vLLM is not installed: run {install_command()}")
     model, folder = subject.scratch / "tiny", subject.scratch / "served"
     save_tiny_model(load_tokenizer("smollm2"), model)
     with serving(model, subject.scratch / "server.log") as url:

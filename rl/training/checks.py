@@ -15,6 +15,7 @@ from typing import Any
 from rewards.errors import BadInput
 from rewards.grading import Grader
 from rewards.named import is_named
+from rl.base.install import install_command
 from rl.config.recipe import AlgorithmSection, Recipe
 from rl.grading.answers import as_columns, build_grader
 from rl.learner.plug_ins import load_plug_ins
@@ -258,7 +259,7 @@ def list_warnings(recipe: Recipe) -> list[str]:
     warnings = []
     if recipe.rollout.engine == "auto" and pick_engine(recipe.rollout) == "transformers":
         warnings.append(
-            "vLLM is not installed, so rollouts use transformers, which is several times slower (`make install`)."
+            f"vLLM is not installed, so rollouts use transformers, which is several times slower ({install_command()})."
         )
     if recipe.rollout.engine == "server":
         warnings.append(

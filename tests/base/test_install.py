@@ -254,3 +254,13 @@ def test_a_failing_pip_is_told_in_one_sentence() -> None:
 def test_the_file_runs_by_itself() -> None:
     done = subprocess.run([sys.executable, install.__file__, "--help"], capture_output=True, text=True, check=True)
     assert "--engine" in done.stdout
+
+
+def test_messages_name_the_command_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (install.install_command(), install.install_command("cuda")) == (
+        "`make install`",
+        "`make install ENGINE=cuda`",
+    )
+    monkeypatch.setattr(install, "penny_itself", list)  # as in a wheel
+    assert install.install_command() == "`python -m rl.base.install`"
+    assert install.install_command("cuda") == "`python -m rl.base.install --engine cuda`"
