@@ -148,8 +148,7 @@ def penny_difficulty(arguments: list[str], _: pytest.MonkeyPatch) -> Outcome:
 def torchrun(words: list[str], patch: pytest.MonkeyPatch) -> Outcome:
     """Check what each rank would run by a dry run, as one of so many."""
     patch.setenv("WORLD_SIZE", words[words.index("--nproc_per_node") + 1])
-    asked = shlex.split(words[-1])
-    return penny_train([*asked[asked.index("train") + 1 :], "--dry-run"], patch)
+    return penny_train([*words[words.index("train") + 1 :], "--dry-run"], patch)
 
 
 def make(words: list[str], _: pytest.MonkeyPatch) -> Outcome:
