@@ -22,7 +22,7 @@ from rl.planner.ladder import (
     sft_steps,
     traces_taken,
 )
-from rl.planner.predict import Calibration, Observed, predict
+from rl.planner.predict import Calibration, Observation, predict
 from rl.planner.rates import DecodeRates, Rates
 from rl.planner.shapes import load_shape
 from rl.planner.show import ladder_text
@@ -41,7 +41,7 @@ RATES = Rates(
 
 
 def calibration(recipe: Recipe) -> Calibration:
-    return Calibration(load_shape(recipe.model), RATES, Observed(prompt=6, shared=0), "cpu", memory_gib=8)
+    return Calibration(load_shape(recipe.model), RATES, Observation(prompt=6, shared=0), "cpu", memory_gib=8)
 
 
 MACHINE = Machine("here", None, calibration)
